@@ -1,0 +1,49 @@
+"""Errors of the service.
+
+BotsError
+├── SettingsError            a wrong setting: key, file, what is allowed
+├── AlreadyRunning           another service owns COTORRA_HOME
+├── StoreUnavailable         Redis does not answer (the platform gets a 5xx and retries)
+├── DeliveryError            a reply could not be delivered
+│   ├── DeliveryRetry        trying again later may help (network, 5xx, rate limit)
+│   └── DeliveryRefused      it will never be (blocked, channel gone, no permission)
+└── LeaseLost                another worker took the conversation over
+"""
+
+from __future__ import annotations
+
+
+class BotsError(Exception):
+    """Root of the tree. The message says what happened, to which thing, and what to do."""
+
+
+class SettingsError(BotsError):
+    """A wrong setting; the message names the key, the file and what is allowed."""
+
+
+class AlreadyRunning(BotsError):
+    """Another service owns ``COTORRA_HOME``."""
+
+
+class StoreUnavailable(BotsError):
+    """Redis does not answer. Nothing was accepted."""
+
+
+class DeliveryError(BotsError):
+    """A reply could not be delivered."""
+
+
+class DeliveryRetry(DeliveryError):
+    """Trying again later may help. ``after`` is the platform's own wish in seconds, if it gave one."""
+
+    def __init__(self, message: str, *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class DeliveryRefused(DeliveryError):
+    """The platform will never deliver this: the user blocked the bot, the channel is gone, a permission is missing."""
+
+
+class LeaseLost(BotsError):
+    """Another worker took this conversation over; stop at once and send nothing more."""

@@ -1,0 +1,55 @@
+"""Every Redis key in one place. Keys of one conversation share a hash tag."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+class Keys:
+    """Names of keys below a prefix (one deployment, one prefix)."""
+
+    __slots__ = ("prefix",)
+
+    def __init__(self, prefix: str = "cotorra") -> None:
+        self.prefix = prefix
+
+    def conversation(self, conversation: str, part: str) -> str:
+        return f"{self.prefix}:{{{conversation}}}:{part}"
+
+    def queue(self, conversation: str) -> str:
+        return self.conversation(conversation, "queue")
+
+    def lease(self, conversation: str) -> str:
+        return self.conversation(conversation, "lease")
+
+    def reply(self, conversation: str, turn_id: str) -> str:
+        return self.conversation(conversation, f"reply:{turn_id}")
+
+    def memory(self, conversation: str) -> str:
+        return self.conversation(conversation, "memory")
+
+    def seen_of(self, conversation: str) -> str:
+        """The set of seen keys that a conversation left behind, so that forgetting finds them."""
+        return self.conversation(conversation, "seen")
+
+    def seen(self, key: str) -> str:
+        """Hashed: a seen key names people and messages, and outlives the conversation."""
+        return f"{self.prefix}:seen:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+    @property
+    def ready(self) -> str:
+        """The stream of conversations with work."""
+        return f"{self.prefix}:ready"
+
+    @property
+    def outbox(self) -> str:
+        """The stream of turns and feedback on their way into the log."""
+        return f"{self.prefix}:outbox"
+
+    @property
+    def aside(self) -> str:
+        """The hash of messages set aside after repeated failure, by turn id."""
+        return f"{self.prefix}:aside"
+
+    def of(self, *parts: str) -> str:
+        return ":".join((self.prefix, *parts))

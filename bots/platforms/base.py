@@ -1,0 +1,63 @@
+"""The seam of a platform: what receives, and what shows a reply.
+
+A platform is one file (or folder) here and one line in ``bots/bootstrap.py``. Receiving and showing are apart, because a
+``cotorra worker`` shows replies on every platform and receives from none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from starlette.routing import BaseRoute
+
+from bots.messages import IncomingMessage, OutgoingReply
+from bots.replies import ReplyRecord
+from rag.types import Stage
+
+Accept = Callable[[IncomingMessage], Awaitable[bool]]
+"""Durably accepts a message; False for one that was seen before. Raises ``StoreUnavailable``: answer the platform with a 5xx."""
+
+
+class Reply(Protocol):
+    """One reply on its way to the screen. Calls come one after the other, from one task.
+
+    ``show`` and ``finish`` take the whole text so far, not a piece: the platform knows what stands on the screen and sends
+    the difference. Each confirmed step is written to the ledger (``ReplyLedger``) by the platform before it returns.
+    """
+
+    async def status(self, stage: Stage) -> None:
+        """Shows that work goes on (typing, "Searching…"). Never raises: a lost status is no failure."""
+
+    async def show(self, text: str) -> None:
+        """Shows at least a part of ``text`` when pacing allows; returns without waiting when it does not. Never raises."""
+
+    async def finish(self, reply: OutgoingReply) -> None:
+        """Returns once everything stands on the screen, with sources and buttons.
+
+        Raises ``DeliveryRetry`` or ``DeliveryRefused``. Called again after a crash, it completes what is missing.
+        """
+
+
+class Platform(Protocol):
+    """A messaging platform."""
+
+    name: str
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """HTTP routes for the ASGI app; empty when nothing is received over HTTP."""
+
+    async def start(self, accept: Accept) -> None:
+        """Starts receiving (long polling, Socket Mode) and announces commands. Returns once it is ready."""
+
+    async def stop(self) -> None:
+        """Stops receiving; what was accepted stays accepted."""
+
+    async def close(self) -> None:
+        """Releases network connections, after the last reply."""
+
+    async def reply(self, message: IncomingMessage, record: ReplyRecord) -> Reply:
+        """Opens (or, after a crash, finds again) the reply to ``message``."""
+
+    async def check(self) -> Mapping[str, str]:
+        """For ``doctor`` and ``/readyz``: facts by name (bot name, scopes). Raises ``BotsError`` with what to do."""

@@ -1,0 +1,132 @@
+"""The ledger of each reply: what was meant, what the platform confirmed, what is still missing.
+
+The intent to reply is stored before the first send and every confirmed step after it, so that whoever takes a conversation
+over after a crash continues the reply instead of posting another. Writes are fenced by the conversation's lease: a worker
+that lost it cannot write, and learns so before it sends again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bots.errors import LeaseLost, StoreUnavailable
+from bots.keys import Keys
+from bots.messages import OutgoingReply
+
+LEDGER_SECONDS = 7 * 24 * 3600
+"""How long a reply can be continued, edited again or given feedback."""
+
+_SAVE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to answer in a conversation. ``token`` fences every write."""
+
+    conversation: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One platform message of a reply.
+
+    ``id`` is the platform's (empty while the first send is under way); ``kind`` is the platform's own word for how it was
+    sent ("stream", "message", "draft", …); ``start`` and ``shown`` are offsets into the reply's Markdown, in characters:
+    the post holds ``text[start:shown]`` for certain. ``done`` when nothing will be added to it.
+    """
+
+    id: str
+    kind: str
+    start: int = 0
+    shown: int = 0
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRecord:
+    """All that is known of one reply. ``final`` is set once the answer is computed, ``finished`` once it stands on the screen.
+
+    ``text`` is the part of the Markdown that was confirmed, so that a second computation can be compared with it.
+    """
+
+    turn_id: str
+    conversation: str
+    intended_at: datetime
+    posts: tuple[Post, ...] = ()
+    text: str = ""
+    final: OutgoingReply | None = None
+    finished: bool = False
+
+    def with_post(self, post: Post) -> ReplyRecord:
+        """The record with its last post replaced if it is the same one (or was still without an id), else added."""
+        last = self.posts[-1] if self.posts else None
+        if last is not None and (last.id == post.id or not last.id):
+            return replace(self, posts=(*self.posts[:-1], post))
+        return replace(self, posts=(*self.posts, post))
+
+
+class ReplyEntry:
+    """A record bound to the lease under which it may be written."""
+
+    __slots__ = ("_ledger", "_lease", "record", "resumed")
+
+    def __init__(self, ledger: ReplyLedger, lease: Lease, record: ReplyRecord, *, resumed: bool) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self.record = record
+        self.resumed = resumed
+
+    async def save(self, record: ReplyRecord) -> None:
+        """Stores ``record``. Raises ``LeaseLost`` or ``StoreUnavailable``."""
+        await self._ledger.save(record, self._lease)
+        self.record = record
+
+
+class ReplyLedger:
+    """Replies by conversation and turn, in Redis."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._save = redis.register_script(_SAVE)
+
+    async def open(self, turn_id: str, lease: Lease) -> ReplyEntry:
+        """The entry of a turn; stores the intent when there is none yet, and says by ``resumed`` when there was."""
+        found = await self.find(lease.conversation, turn_id)
+        if found is not None:
+            return ReplyEntry(self, lease, found, resumed=True)
+        record = ReplyRecord(turn_id=turn_id, conversation=lease.conversation, intended_at=datetime.now(UTC))
+        entry = ReplyEntry(self, lease, record, resumed=False)
+        await entry.save(record)
+        return entry
+
+    async def find(self, conversation: str, turn_id: str) -> ReplyRecord | None:
+        """What is known of a turn's reply, or None. Raises ``StoreUnavailable``."""
+        try:
+            raw = await self._redis.get(self._keys.reply(conversation, turn_id))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable("Redis does not answer; the reply is continued when it does") from error
+        return None if raw is None else _RECORDS.validate_json(raw)
+
+    async def save(self, record: ReplyRecord, lease: Lease) -> None:
+        """Stores ``record`` if ``lease`` still holds. Raises ``LeaseLost`` or ``StoreUnavailable``."""
+        keys = [self._keys.lease(record.conversation), self._keys.reply(record.conversation, record.turn_id)]
+        try:
+            held = await self._save(keys=keys, args=[lease.token, _RECORDS.dump_json(record), LEDGER_SECONDS])
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable("Redis does not answer; the reply is continued when it does") from error
+        if not held:
+            raise LeaseLost(f"conversation {record.conversation} was taken over by another worker")
+
+
+_RECORDS: TypeAdapter[ReplyRecord] = TypeAdapter(ReplyRecord)

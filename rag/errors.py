@@ -1,0 +1,45 @@
+"""Errors of the answering side.
+
+RagError
+├── ConfigurationError      a setting that cannot work; the message names key and cure
+├── KnowledgeError          a source or document that cannot be read
+│   └── SourceShrank        a source lost more than half of its documents
+├── IndexUnavailable        the passage index does not answer
+│   └── IndexLocked         another process owns the embedded index
+├── ModelError              an embedding or language model cannot be loaded or failed
+└── MemoryUnavailable       conversation memory does not answer
+"""
+
+from __future__ import annotations
+
+
+class RagError(Exception):
+    """Root of the tree. The message says what happened, to which thing, and what to do."""
+
+
+class ConfigurationError(RagError):
+    """A setting that cannot work."""
+
+
+class KnowledgeError(RagError):
+    """A source or a document cannot be read."""
+
+
+class SourceShrank(KnowledgeError):
+    """A source lost more than half of its documents at once; nothing was removed."""
+
+
+class IndexUnavailable(RagError):
+    """The passage index does not answer; trying again later may help."""
+
+
+class IndexLocked(IndexUnavailable):
+    """Another process owns the embedded index."""
+
+
+class ModelError(RagError):
+    """An embedding or language model cannot be loaded, or failed."""
+
+
+class MemoryUnavailable(RagError):
+    """Conversation memory does not answer; trying again later may help."""

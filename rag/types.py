@@ -1,0 +1,145 @@
+"""The values that travel through the chain. All are frozen; times are aware UTC datetimes, scores are in [0, 1]."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Stage = Literal["condense", "retrieve", "answer", "ground"]
+Outcome = Literal["answered", "abstained", "small_talk"]
+"""What became of a question. ``wants a person`` joins when handing over is built."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterRef:
+    """The adapter that a turn must be answered with; only ``tuning`` knows where it comes from."""
+
+    name: str
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of a document, as it is indexed, shown and cited.
+
+    ``text`` is Markdown without the heading line; ``headings`` is the path of headings above it, outermost first;
+    ``url`` is a deep link to the nearest anchor, or empty where the source has none.
+    """
+
+    id: str
+    document: str
+    source: str
+    title: str
+    headings: tuple[str, ...]
+    url: str
+    text: str
+    position: int
+    language: str
+    audience: str
+    updated_at: datetime | None = None
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what a reader sees (title, headings, link, text): the identity of a snapshot."""
+        shown = "\x1f".join((self.title, *self.headings, self.url, self.text))
+        return hashlib.sha256(shown.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A passage that was found. ``score`` is calibrated to [0, 1]; ``fused`` is the rank fusion's raw figure."""
+
+    passage: Passage
+    score: float
+    fused: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One question and its answer, as memory keeps them. ``speaker`` tells people in a group apart."""
+
+    turn_id: str
+    question: str
+    answer: str
+    asked_at: datetime
+    speaker: str
+    speaker_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One turn to answer. ``audiences`` is what everyone who can read the answer may read (never empty)."""
+
+    turn_id: str
+    conversation: str
+    text: str
+    audiences: frozenset[str]
+    speaker: str = ""
+    speaker_name: str = ""
+    language: str | None = None
+    adapter: AdapterRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A numbered source under an answer. ``number`` is the one that the text cites as ``[number]``."""
+
+    number: int
+    passage: Passage
+    score: float
+
+    @property
+    def title(self) -> str:
+        """Page and section, as a reader would name them."""
+        last = self.passage.headings[-1] if self.passage.headings else ""
+        return self.passage.title if last in ("", self.passage.title) else f"{self.passage.title}: {last}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A complete answer. ``text`` is Markdown with ``[n]`` citations; ``shown`` is every passage that the answerer saw.
+
+    ``seconds`` holds the wall time of each stage by its name.
+    """
+
+    text: str
+    outcome: Outcome
+    language: str
+    sources: tuple[Source, ...] = ()
+    shown: tuple[Hit, ...] = ()
+    model: str = ""
+    adapter: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def answered(self) -> bool:
+        """False when the documents did not say."""
+        return self.outcome != "abstained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The chain entered a stage; platforms show it as a status."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """More text of the answer, to be appended to what was shown. Markdown, never half a citation marker."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The last event of every stream. ``answer.text`` is the concatenation of the deltas."""
+
+    answer: Answer
+
+
+ChainEvent = Progress | Delta | Done
