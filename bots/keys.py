@@ -25,6 +25,10 @@ class Keys:
     def reply(self, conversation: str, turn_id: str) -> str:
         return self.conversation(conversation, f"reply:{turn_id}")
 
+    def replies(self, conversation: str) -> str:
+        """The set of turns whose replies are known, so that forgetting finds them."""
+        return self.conversation(conversation, "replies")
+
     def memory(self, conversation: str) -> str:
         return self.conversation(conversation, "memory")
 

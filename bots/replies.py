@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from bots.errors import LeaseLost, StoreUnavailable
 from bots.keys import Keys
 from bots.messages import OutgoingReply
+from tuning.conversations.records import LoggedTurn
 
 LEDGER_SECONDS = 7 * 24 * 3600
 """How long a reply can be continued, edited again or given feedback."""
@@ -24,6 +25,8 @@ LEDGER_SECONDS = 7 * 24 * 3600
 _SAVE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+redis.call('SADD', KEYS[3], ARGV[4])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
 return 1
 """
 
@@ -56,7 +59,8 @@ class Post:
 class ReplyRecord:
     """All that is known of one reply. ``final`` is set once the answer is computed, ``finished`` once it stands on the screen.
 
-    ``text`` is the part of the Markdown that was confirmed, so that a second computation can be compared with it.
+    ``text`` is the part of the Markdown that was confirmed, so that a second computation can be compared with it;
+    ``logged`` is what the log will say of the turn, stored with ``final`` so that a crash between the two loses neither.
     """
 
     turn_id: str
@@ -65,6 +69,7 @@ class ReplyRecord:
     posts: tuple[Post, ...] = ()
     text: str = ""
     final: OutgoingReply | None = None
+    logged: LoggedTurn | None = None
     finished: bool = False
 
     def with_post(self, post: Post) -> ReplyRecord:
@@ -120,13 +125,35 @@ class ReplyLedger:
 
     async def save(self, record: ReplyRecord, lease: Lease) -> None:
         """Stores ``record`` if ``lease`` still holds. Raises ``LeaseLost`` or ``StoreUnavailable``."""
-        keys = [self._keys.lease(record.conversation), self._keys.reply(record.conversation, record.turn_id)]
+        place = record.conversation
+        keys = [self._keys.lease(place), self._keys.reply(place, record.turn_id), self._keys.replies(place)]
+        args = [lease.token, _RECORDS.dump_json(record), LEDGER_SECONDS, record.turn_id]
         try:
-            held = await self._save(keys=keys, args=[lease.token, _RECORDS.dump_json(record), LEDGER_SECONDS])
+            held = await self._save(keys=keys, args=args)
         except (RedisError, OSError) as error:
             raise StoreUnavailable("Redis does not answer; the reply is continued when it does") from error
         if not held:
             raise LeaseLost(f"conversation {record.conversation} was taken over by another worker")
+
+    async def forget(self, conversation: str, speaker: str | None = None, *, keep: str = "") -> int:
+        """Deletes what is known of a conversation's replies (or of those to one speaker) but for turn ``keep``; counts them.
+
+        Raises ``StoreUnavailable``.
+        """
+        try:
+            members = await self._redis.smembers(self._keys.replies(conversation))
+            turns = [turn for turn in (member.decode() for member in members) if turn != keep]
+            doomed = [turn for turn in turns if speaker is None or await self._spoke(conversation, turn, speaker)]
+            if doomed:
+                await self._redis.delete(*(self._keys.reply(conversation, turn) for turn in doomed))
+                await self._redis.srem(self._keys.replies(conversation), *doomed)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable("Redis does not answer; nothing more was forgotten, try again") from error
+        return len(doomed)
+
+    async def _spoke(self, conversation: str, turn_id: str, speaker: str) -> bool:
+        record = await self.find(conversation, turn_id)
+        return record is not None and record.logged is not None and record.logged.speaker == speaker
 
 
 _RECORDS: TypeAdapter[ReplyRecord] = TypeAdapter(ReplyRecord)

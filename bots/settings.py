@@ -50,6 +50,7 @@ class SlackSettings(Section):
     api_url: str = "https://slack.com/api/"
     follow_threads: bool = Field(True, description="answer follow-ups in a joined thread without a new mention")
     quiet_channels: tuple[str, ...] = Field((), description="channel ids where only a mention is answered")
+    public_channels: tuple[str, ...] = Field((), description="internal channel ids that guests read: public documents only")
     group_audiences: Mapping[str, str] = Field(default_factory=dict, description="user group id -> audience")
 
     @field_validator("api_url")

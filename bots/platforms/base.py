@@ -12,7 +12,7 @@ from typing import Protocol
 from starlette.routing import BaseRoute
 
 from bots.messages import IncomingMessage, OutgoingReply
-from bots.replies import ReplyRecord
+from bots.replies import ReplyEntry
 from rag.types import Stage
 
 Accept = Callable[[IncomingMessage], Awaitable[bool]]
@@ -56,8 +56,8 @@ class Platform(Protocol):
     async def close(self) -> None:
         """Releases network connections, after the last reply."""
 
-    async def reply(self, message: IncomingMessage, record: ReplyRecord) -> Reply:
-        """Opens (or, after a crash, finds again) the reply to ``message``."""
+    async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
+        """Opens (or, after a crash, finds again) the reply to ``message``; each confirmed step is saved through ``entry``."""
 
     async def check(self) -> Mapping[str, str]:
         """For ``doctor`` and ``/readyz``: facts by name (bot name, scopes). Raises ``BotsError`` with what to do."""

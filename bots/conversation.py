@@ -1,0 +1,228 @@
+"""From a message to its reply: guard, audience, memory, chain, platform, and what the log learns of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from bots.commands import Commands
+from bots.guard import Guard, Verdict
+from bots.messages import IncomingMessage, OutgoingReply, turn_id
+from bots.metrics import Metrics
+from bots.outbox import OutboxEntry, TurnEntry
+from bots.platforms.base import Platform, Reply
+from bots.replies import Lease, ReplyEntry, ReplyLedger, ReplyRecord
+from bots.texts import say
+from rag.chain import ConversationalChain
+from rag.memory import ConversationMemory
+from rag.types import Answer, Delta, Done, Exchange, Hit, Progress, Question
+from tuning.conversations.records import LoggedPassage, LoggedTurn
+
+log = structlog.get_logger()
+
+
+class Conversations:
+    """Handles one message at a time of a conversation; the worker sees to the order and to trying again.
+
+    ``audiences`` maps a resolved message to what its readers may read.
+    """
+
+    def __init__(
+        self,
+        *,
+        platforms: Mapping[str, Platform],
+        ledger: ReplyLedger,
+        memory: ConversationMemory,
+        chain: ConversationalChain,
+        guard: Guard,
+        commands: Commands,
+        metrics: Metrics,
+        audiences: Callable[[IncomingMessage], frozenset[str]],
+    ) -> None:
+        self._platforms = platforms
+        self._ledger = ledger
+        self._memory = memory
+        self._chain = chain
+        self._guard = guard
+        self._commands = commands
+        self._metrics = metrics
+        self._audiences = audiences
+
+    async def handle(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
+        """Replies, and returns what goes into the log together with the message's removal from the inbox.
+
+        Raises ``DeliveryRetry``, ``DeliveryRefused``, ``LeaseLost``, ``StoreUnavailable`` or an error of ``rag``.
+        """
+        if message.kind == "deletion":
+            await self._memory.remove_turn(message.conversation, turn_id(message.original))
+            return ()
+        if message.kind == "edit":
+            return await self._answer_again(message, lease)
+        entry, verdict = await asyncio.gather(
+            self._ledger.open(message.turn_id, lease), self._guard.check(message)
+        )
+        if verdict.refused:
+            return await self._refuse(message, entry, verdict)
+        if message.kind == "command":
+            return await self._obey(message, entry)
+        return await self._answer(message, entry, message.turn_id)
+
+    async def apologise(self, message: IncomingMessage, lease: Lease) -> None:
+        """The last word on a message that was set aside: one honest sentence with its reference."""
+        entry = await self._ledger.open(message.turn_id, lease)
+        if entry.record.finished:
+            return
+        await self._notify(message, entry, say(message.language, "failed", reference=message.turn_id), outcome="failed")
+
+    async def _refuse(
+        self, message: IncomingMessage, entry: ReplyEntry, verdict: Verdict
+    ) -> Sequence[OutboxEntry]:
+        self._metrics.limited()
+        if verdict.sentence is not None:
+            await self._notify(message, entry, verdict.sentence, outcome="limited")
+        return ()
+
+    async def _obey(self, message: IncomingMessage, entry: ReplyEntry) -> Sequence[OutboxEntry]:
+        message = await self._platforms[message.platform].resolve(message)
+        outcome = await self._commands.run(message)
+        await self._notify(message, entry, outcome.text, outcome="command")
+        return outcome.entries
+
+    async def _notify(self, message: IncomingMessage, entry: ReplyEntry, text: str, *, outcome: str) -> None:
+        notice = OutgoingReply(
+            turn_id=message.turn_id, kind="notice", text=text, language=message.language or "en"
+        )
+        reply = await self._platforms[message.platform].reply(message, entry)
+        await reply.finish(notice)
+        self._metrics.answered(message.platform, outcome, _since(message.received_at))
+
+    async def _answer_again(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
+        """An edit of the last question is answered in the place of the old answer; older questions stand as they are."""
+        original = turn_id(message.original)
+        history = await self._memory.load(message.conversation)
+        if not history or history[-1].turn_id != original:
+            return ()
+        entry, before = await asyncio.gather(
+            self._ledger.open(message.turn_id, lease), self._ledger.find(message.conversation, original)
+        )
+        if not entry.resumed and before is not None:
+            await entry.save(replace(entry.record, posts=before.posts, text=before.text))
+        entries = await self._answer(message, entry, original, history[:-1])
+        await self._ledger.save(replace(entry.record, turn_id=original), lease)
+        return entries
+
+    async def _answer(
+        self, message: IncomingMessage, entry: ReplyEntry, turn: str, history: Sequence[Exchange] | None = None
+    ) -> Sequence[OutboxEntry]:
+        platform = self._platforms[message.platform]
+        if entry.record.final is None:
+            resolved = await platform.resolve(message)
+            past = await self._memory.load(message.conversation) if history is None else history
+            reply = await platform.reply(resolved, entry)
+            answer = await self._compute(self._question(resolved, turn), past, reply)
+            final = _outgoing(answer, turn, message)
+            await entry.save(replace(entry.record, final=final, logged=self._logged(message, turn, answer)))
+        else:
+            final = entry.record.final
+            reply = await platform.reply(message, entry)
+        await reply.finish(final)
+        await self._remember(message, turn, final)
+        logged = entry.record.logged
+        outcome = logged.outcome if logged is not None else "answered"
+        self._metrics.answered(message.platform, outcome, _since(message.received_at))
+        return () if logged is None else (TurnEntry(turn=_with_reply_id(logged, entry.record)),)
+
+    async def _compute(self, question: Question, history: Sequence[Exchange], reply: Reply) -> Answer:
+        text = ""
+        async for event in self._chain.astream(question, history):
+            match event:
+                case Progress(stage=stage):
+                    await reply.status(stage)
+                case Delta(text=more):
+                    text += more
+                    await reply.show(text)
+                case Done(answer=answer):
+                    self._metrics.stages(answer.seconds)
+                    return answer
+        raise AssertionError("the chain ended without Done")
+
+    def _question(self, message: IncomingMessage, turn: str) -> Question:
+        return Question(
+            turn_id=turn,
+            conversation=message.conversation,
+            text=message.text,
+            audiences=self._audiences(message),
+            speaker=message.sender.id,
+            speaker_name=message.sender.name,
+            language=message.language,
+        )
+
+    async def _remember(self, message: IncomingMessage, turn: str, final: OutgoingReply) -> None:
+        exchange = Exchange(
+            turn_id=turn,
+            question=message.text,
+            answer=final.text,
+            asked_at=message.received_at,
+            speaker=message.sender.id,
+            speaker_name=message.sender.name,
+        )
+        keep = self._memory.replace if message.kind == "edit" else self._memory.append
+        await keep(message.conversation, exchange)
+
+    def _logged(self, message: IncomingMessage, turn: str, answer: Answer) -> LoggedTurn:
+        return LoggedTurn(
+            turn_id=turn,
+            conversation=message.conversation,
+            platform=message.platform,
+            speaker=message.sender.id,
+            language=answer.language,
+            question=message.text,
+            answer=answer.text,
+            outcome=answer.outcome,
+            passages=tuple(_snapshot(hit) for hit in answer.shown),
+            cited=_cited(answer),
+            model=answer.model,
+            adapter=answer.adapter,
+            seconds=answer.seconds,
+            reply_id="",
+            asked_at=message.received_at,
+        )
+
+
+def _outgoing(answer: Answer, turn: str, message: IncomingMessage) -> OutgoingReply:
+    text = answer.text
+    if message.attachments:
+        names = ", ".join(message.attachments)
+        text = f"{text}\n\n{say(answer.language, 'attachments', names=names)}"
+    return OutgoingReply(turn_id=turn, kind="answer", text=text, language=answer.language, sources=answer.sources)
+
+
+def _snapshot(hit: Hit) -> LoggedPassage:
+    passage = hit.passage
+    return LoggedPassage(
+        digest=passage.digest,
+        title=passage.title,
+        headings=passage.headings,
+        url=passage.url,
+        text=passage.text,
+        source=passage.source,
+        score=hit.score,
+    )
+
+
+def _cited(answer: Answer) -> tuple[int, ...]:
+    """Ranks (from 0) of the cited passages among those shown, in the order of their numbers."""
+    ranks = {hit.passage.id: rank for rank, hit in enumerate(answer.shown)}
+    return tuple(ranks[source.passage.id] for source in answer.sources if source.passage.id in ranks)
+
+
+def _with_reply_id(turn: LoggedTurn, record: ReplyRecord) -> LoggedTurn:
+    return replace(turn, reply_id=record.posts[-1].id if record.posts else "")
+
+
+def _since(moment: datetime) -> float:
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds())

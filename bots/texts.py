@@ -1,0 +1,73 @@
+"""What the service itself says to people, in English and Spanish. The answers' own sentences are in ``rag/prompts.py``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Key = Literal[
+    "help",
+    "start",
+    "new",
+    "forgotten",
+    "forgotten_own",
+    "nothing_to_forget",
+    "forget_all_refused",
+    "no_sources",
+    "sources",
+    "limited",
+    "too_long",
+    "failed",
+    "unknown_command",
+    "attachments",
+    "empty",
+]
+
+_ENGLISH: dict[Key, str] = {
+    "start": "Hello! I answer questions from the documents and show where each answer comes from. {help}",
+    "help": (
+        "Ask me anything that the documents may answer; I quote them and list the sources, and I say so when they do not "
+        "tell.\n\n- **new**: start over; I forget what we talked about here.\n- **forget**: delete your messages and my "
+        "answers to them.\n- **sources**: where the last answer came from.\n- **help**: this text."
+    ),
+    "new": "Done. We start from scratch.",
+    "forgotten": "Done. Everything said in this conversation is deleted.",
+    "forgotten_own": "Done. Your messages here and my answers to them are deleted. Other people's words stay.",
+    "nothing_to_forget": "There was nothing of yours to delete here.",
+    "forget_all_refused": "Only an admin can delete everybody's words. Use **forget** to delete your own.",
+    "no_sources": "There is no answer with sources in this conversation yet.",
+    "sources": "The last answer came from:",
+    "limited": "That is faster than I can answer. Please wait a minute and ask again.",
+    "too_long": "That message is too long for me ({length} characters; {limit} at most). Please shorten it and ask again.",
+    "failed": "Sorry, I could not answer this because of a fault on my side. Please try again; reference {reference}.",
+    "unknown_command": "I do not know that command. {help}",
+    "attachments": "I cannot read attached files, so I did not look at: {names}.",
+    "empty": "I can only read text. Please write your question.",
+}
+
+_SPANISH: dict[Key, str] = {
+    "start": "¡Hola! Respondo preguntas a partir de los documentos y muestro de dónde sale cada respuesta. {help}",
+    "help": (
+        "Pregúntame lo que quieras sobre los documentos: los cito, indico las fuentes y, si no dicen nada, lo aviso.\n\n"
+        "- **new**: empezar de cero; olvido lo que hemos hablado aquí.\n- **forget**: borrar tus mensajes y mis respuestas.\n"
+        "- **sources**: de dónde salió la última respuesta.\n- **help**: este texto."
+    ),
+    "new": "Listo. Empezamos de cero.",
+    "forgotten": "Listo. Se ha borrado todo lo dicho en esta conversación.",
+    "forgotten_own": "Listo. Se han borrado tus mensajes y mis respuestas. Lo que dijeron los demás se conserva.",
+    "nothing_to_forget": "Aquí no había nada tuyo que borrar.",
+    "forget_all_refused": "Solo un administrador puede borrar lo que dijeron los demás. Usa **forget** para borrar lo tuyo.",
+    "no_sources": "En esta conversación aún no hay ninguna respuesta con fuentes.",
+    "sources": "La última respuesta salió de:",
+    "limited": "Vas más rápido de lo que puedo responder. Espera un minuto y vuelve a preguntar.",
+    "too_long": "Ese mensaje es demasiado largo ({length} caracteres; el máximo es {limit}). Acórtalo y vuelve a preguntar.",
+    "failed": "Lo siento, no he podido responder por un fallo mío. Inténtalo de nuevo; referencia {reference}.",
+    "unknown_command": "No conozco esa orden. {help}",
+    "attachments": "No puedo leer archivos adjuntos, así que no he mirado: {names}.",
+    "empty": "Solo puedo leer texto. Escribe tu pregunta, por favor.",
+}
+
+
+def say(language: str | None, key: Key, **values: object) -> str:
+    """The sentence in Spanish for ``es`` (and its regions), in English for everything else."""
+    texts = _SPANISH if (language or "").lower().startswith("es") else _ENGLISH
+    return texts[key].format(help=texts["help"], **values)
