@@ -1,4 +1,4 @@
-"""What the log keeps. Times are aware datetimes; ``speaker`` leaves the log only as a pseudonym."""
+"""What is recorded of conversations: turns, the passages they were answered from, and what people thought of them."""
 
 from __future__ import annotations
 
