@@ -19,6 +19,20 @@ Accept = Callable[[IncomingMessage], Awaitable[bool]]
 """Durably accepts a message; False for one that was seen before. Raises ``StoreUnavailable``: answer the platform with a 5xx."""
 
 
+class PlatformMetrics(Protocol):
+    """What a platform reports about its own calls."""
+
+    def error(self, platform: str, method: str, code: str) -> None:
+        """A call to the platform failed; ``code`` is the platform's own word for it."""
+
+
+class NoMetrics:
+    """Reports nothing."""
+
+    def error(self, platform: str, method: str, code: str) -> None:
+        """Does nothing."""
+
+
 class Reply(Protocol):
     """One reply on its way to the screen. Calls come one after the other, from one task.
 
@@ -30,7 +44,10 @@ class Reply(Protocol):
         """Shows that work goes on (typing, "Searching…"). Never raises: a lost status is no failure."""
 
     async def show(self, text: str) -> None:
-        """Shows at least a part of ``text`` when pacing allows; returns without waiting when it does not. Never raises."""
+        """Shows at least a part of ``text`` when pacing allows; returns without waiting when it does not.
+
+        Never raises a ``DeliveryError``; ``LeaseLost`` and ``StoreUnavailable`` end the turn at once.
+        """
 
     async def finish(self, reply: OutgoingReply) -> None:
         """Returns once everything stands on the screen, with sources and buttons.
@@ -55,6 +72,12 @@ class Platform(Protocol):
 
     async def close(self) -> None:
         """Releases network connections, after the last reply."""
+
+    async def resolve(self, message: IncomingMessage) -> IncomingMessage:
+        """Completes what the receiver could not know without the network: channel kind, guests, user groups.
+
+        Called before audiences are decided. Never raises: what cannot be learnt counts as a guest in a shared channel.
+        """
 
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
         """Opens (or, after a crash, finds again) the reply to ``message``; each confirmed step is saved through ``entry``."""
