@@ -1,4 +1,4 @@
-"""What is recorded of conversations: turns, the passages they were answered from, and what people thought of them."""
+"""What the log keeps. Times are aware datetimes; ``speaker`` leaves the log only as a pseudonym."""
 
 from __future__ import annotations
 
