@@ -17,10 +17,11 @@ from bots.outbox import OutboxEntry, TurnEntry
 from bots.platforms.base import Platform, Reply
 from bots.replies import Lease, ReplyEntry, ReplyLedger, ReplyRecord
 from bots.texts import say
+from bots.turns import logged_turn
 from rag.chain import ConversationalChain
 from rag.memory import ConversationMemory
-from rag.types import Answer, Delta, Done, Exchange, Hit, Progress, Question
-from tuning.conversations.records import LoggedPassage, LoggedTurn
+from rag.types import Answer, Delta, Done, Exchange, Progress, Question
+from tuning.conversations.records import LoggedTurn
 
 log = structlog.get_logger()
 
@@ -123,9 +124,11 @@ class Conversations:
             resolved = await platform.resolve(message)
             past = await self._memory.load(message.conversation) if history is None else history
             reply = await platform.reply(resolved, entry)
-            answer = await self._compute(self._question(resolved, turn), past, reply)
+            question = self._question(resolved, turn)
+            answer = await self._compute(question, past, reply)
             final = _outgoing(answer, turn, message)
-            await entry.save(replace(entry.record, final=final, logged=self._logged(message, turn, answer)))
+            logged = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
+            await entry.save(replace(entry.record, final=final, logged=logged))
         else:
             final = entry.record.final
             reply = await platform.reply(message, entry)
@@ -173,25 +176,6 @@ class Conversations:
         keep = self._memory.replace if message.kind == "edit" else self._memory.append
         await keep(message.conversation, exchange)
 
-    def _logged(self, message: IncomingMessage, turn: str, answer: Answer) -> LoggedTurn:
-        return LoggedTurn(
-            turn_id=turn,
-            conversation=message.conversation,
-            platform=message.platform,
-            speaker=message.sender.id,
-            language=answer.language,
-            question=message.text,
-            answer=answer.text,
-            outcome=answer.outcome,
-            passages=tuple(_snapshot(hit) for hit in answer.shown),
-            cited=_cited(answer),
-            model=answer.model,
-            adapter=answer.adapter,
-            seconds=answer.seconds,
-            reply_id="",
-            asked_at=message.received_at,
-        )
-
 
 def _outgoing(answer: Answer, turn: str, message: IncomingMessage) -> OutgoingReply:
     text = answer.text
@@ -199,25 +183,6 @@ def _outgoing(answer: Answer, turn: str, message: IncomingMessage) -> OutgoingRe
         names = ", ".join(message.attachments)
         text = f"{text}\n\n{say(answer.language, 'attachments', names=names)}"
     return OutgoingReply(turn_id=turn, kind="answer", text=text, language=answer.language, sources=answer.sources)
-
-
-def _snapshot(hit: Hit) -> LoggedPassage:
-    passage = hit.passage
-    return LoggedPassage(
-        digest=passage.digest,
-        title=passage.title,
-        headings=passage.headings,
-        url=passage.url,
-        text=passage.text,
-        source=passage.source,
-        score=hit.score,
-    )
-
-
-def _cited(answer: Answer) -> tuple[int, ...]:
-    """Ranks (from 0) of the cited passages among those shown, in the order of their numbers."""
-    ranks = {hit.passage.id: rank for rank, hit in enumerate(answer.shown)}
-    return tuple(ranks[source.passage.id] for source in answer.sources if source.passage.id in ranks)
 
 
 def _with_reply_id(turn: LoggedTurn, record: ReplyRecord) -> LoggedTurn:

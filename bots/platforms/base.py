@@ -82,5 +82,8 @@ class Platform(Protocol):
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
         """Opens (or, after a crash, finds again) the reply to ``message``; each confirmed step is saved through ``entry``."""
 
+    def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None:
+        """Registers figures of its own: ``gauge(name, text, read)``; called once."""
+
     async def check(self) -> Mapping[str, str]:
         """For ``doctor`` and ``/readyz``: facts by name (bot name, scopes). Raises ``BotsError`` with what to do."""

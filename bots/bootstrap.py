@@ -1,0 +1,245 @@
+"""The only wiring: concrete classes are named here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from bots.audience import audiences
+from bots.commands import Commands, Forgetting
+from bots.conversation import Conversations
+from bots.errors import StoreUnavailable
+from bots.guard import Guard
+from bots.inbox import Inbox
+from bots.keys import Keys
+from bots.knowledge import Library
+from bots.messages import IncomingMessage
+from bots.metrics import Metrics
+from bots.outbox import Outbox
+from bots.platforms.base import Platform
+from bots.platforms.terminal import TerminalDesk
+from bots.recorder import Recorder
+from bots.redis_server import PrivateRedis
+from bots.replies import ReplyLedger
+from bots.settings import Settings
+from bots.worker import Worker
+from rag.answering.extractive import ExtractiveAnswerer
+from rag.chain import ConversationalChain
+from rag.knowledge.sync import Synchronizer
+from rag.memory import ConversationMemory
+from rag.retrieval.edge import EdgeIndex
+from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
+from rag.retrieval.index import PassageIndex
+from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.server import ServerIndex
+from rag.retrieval.sparse import SparseEncoder
+from tuning.conversations.log import ConversationLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Everything that is kept in Redis and in the log."""
+
+    keys: Keys
+    redis: Redis
+    inbox: Inbox
+    ledger: ReplyLedger
+    memory: ConversationMemory
+    outbox: Outbox
+    log: ConversationLog
+    forgetting: Forgetting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Everything that finds and answers."""
+
+    embeddings: TextEmbeddings
+    index: PassageIndex
+    retriever: HybridRetriever
+    chain: ConversationalChain
+    library: Library
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Redis (a private one unless REDIS_URL is set) and the log, migrated. Raises ``BotsError`` or ``TuningError``."""
+    private = None if settings.redis.url else PrivateRedis(settings.home, settings.redis.appendfsync)
+    url = settings.redis.url or await asyncio.to_thread(_start, private)
+    redis = Redis.from_url(url, socket_connect_timeout=5, health_check_interval=30)
+    try:
+        yield await _stores(settings, redis)
+    finally:
+        await redis.aclose()
+        if private is not None:
+            await asyncio.to_thread(private.stop)
+
+
+def _start(private: PrivateRedis | None) -> str:
+    assert private is not None
+    return private.start()
+
+
+async def _stores(settings: Settings, redis: Redis) -> Stores:
+    keys = Keys(settings.redis.prefix)
+    ledger = ReplyLedger(redis, keys)
+    memory = ConversationMemory(redis, settings.memory, keys.memory)
+    inbox = Inbox(redis, keys, settings.worker)
+    log = ConversationLog(database_url(settings), await _pseudonym_secret(redis, keys))
+    await asyncio.to_thread(log.upgrade)
+    return Stores(
+        keys=keys,
+        redis=redis,
+        inbox=inbox,
+        ledger=ledger,
+        memory=memory,
+        outbox=Outbox(redis, keys),
+        log=log,
+        forgetting=Forgetting(memory=memory, inbox=inbox, ledger=ledger),
+    )
+
+
+def database_url(settings: Settings) -> str:
+    """DATABASE_URL, or SQLite in the home."""
+    return settings.log.url or f"sqlite:///{settings.home / 'conversations.sqlite3'}"
+
+
+def open_index(settings: Settings, dimension: int) -> PassageIndex:
+    """The embedded index, or a Qdrant server's where QDRANT_URL is set; not opened yet."""
+    if settings.qdrant.url:
+        return ServerIndex(settings.qdrant, dimension)
+    return EdgeIndex(settings.home / "index", dimension)
+
+
+@asynccontextmanager
+async def open_answering(settings: Settings) -> AsyncIterator[Answering]:
+    """Embeddings loaded, index open, chain composed. Raises the errors of ``rag``."""
+    embeddings = load_embeddings(settings.embedding)
+    await asyncio.to_thread(embeddings.load)
+    index = open_index(settings, embeddings.dimension)
+    await index.open()
+    sparse = SparseEncoder()
+    retriever = HybridRetriever(embeddings=embeddings, sparse=sparse, index=index, settings=settings.retrieval)
+    answerer = ExtractiveAnswerer(embeddings, settings.model)
+    try:
+        yield Answering(
+            embeddings=embeddings,
+            index=index,
+            retriever=retriever,
+            chain=ConversationalChain(retriever, answerer, settings.retrieval),
+            library=Library(Synchronizer(index, embeddings, sparse), settings.knowledge),
+        )
+    finally:
+        await index.close()
+
+
+def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
+    """The desk of this process."""
+    return TerminalDesk(
+        chain=answering.chain,
+        retriever=answering.retriever,
+        memory=stores.memory,
+        inbox=stores.inbox,
+        outbox=stores.outbox,
+        forgetting=stores.forgetting,
+        sync=answering.library.sync,
+        audiences=frozenset(settings.audience.terminal) | {"public"},
+    )
+
+
+def open_platforms(
+    settings: Settings, stores: Stores, metrics: Metrics, busy: Callable[[], bool]
+) -> dict[str, Platform]:
+    """The platforms that have credentials. Raises ``SettingsError`` for credentials that do not belong together."""
+    platforms: dict[str, Platform] = {}
+    if settings.slack.bot_token is not None:
+        from bots.platforms.slack import SlackPlatform
+
+        platforms["slack"] = SlackPlatform(
+            settings.slack,
+            redis=stores.redis,
+            keys=stores.keys,
+            ledger=stores.ledger,
+            feedback=stores.outbox.post,
+            metrics=metrics,
+            busy=busy,
+        )
+    if settings.telegram.bot_token is not None:
+        from bots.platforms.telegram import TelegramPlatform
+
+        platforms["telegram"] = TelegramPlatform(
+            settings.telegram,
+            redis=stores.redis,
+            keys=stores.keys,
+            ledger=stores.ledger,
+            feedback=stores.outbox.post,
+            migrate=stores.memory.move,
+            metrics=metrics,
+            busy=busy,
+        )
+    return platforms
+
+
+def build_worker(
+    settings: Settings,
+    stores: Stores,
+    answering: Answering,
+    platforms: dict[str, Platform],
+    metrics: Metrics,
+) -> Worker:
+    """A worker over everything that is open."""
+    commands = Commands(
+        memory=stores.memory,
+        ledger=stores.ledger,
+        forgetting=stores.forgetting,
+        contact=settings.telegram.contact,
+    )
+    conversations = Conversations(
+        platforms=platforms,
+        ledger=stores.ledger,
+        memory=stores.memory,
+        chain=answering.chain,
+        guard=Guard(stores.redis, stores.keys, settings.limits),
+        commands=commands,
+        metrics=metrics,
+        audiences=lambda message: audiences(message, settings),
+    )
+    return Worker(stores.inbox, conversations.handle, conversations.apologise, settings.worker, metrics)
+
+
+def build_recorder(stores: Stores, metrics: Metrics) -> Recorder:
+    """What moves turns and feedback into the log."""
+    return Recorder(stores.redis, stores.keys, stores.log, metrics)
+
+
+class Receiver:
+    """Takes what platforms deliver: durable before it returns."""
+
+    def __init__(self, inbox: Inbox, metrics: Metrics) -> None:
+        self._inbox = inbox
+        self._metrics = metrics
+
+    async def accept(self, message: IncomingMessage) -> bool:
+        """False for what was seen before. Raises ``StoreUnavailable``: the platform must be told to try again."""
+        if message.kind == "deletion" and await self._inbox.drop(message.conversation, message.original):
+            return True
+        new = await self._inbox.accept(message)
+        self._metrics.accepted(message.platform, new=new)
+        return new
+
+
+async def _pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
+    """One secret an installation, shared by its processes through Redis, so that a person has one pseudonym in the log."""
+    import secrets
+
+    key = keys.of("pseudonym-secret")
+    try:
+        await redis.set(key, secrets.token_hex(32), nx=True)
+        value = await redis.get(key)
+    except Exception as error:
+        raise StoreUnavailable("Redis does not answer; check REDIS_URL or the log in COTORRA_HOME/redis") from error
+    return bytes(value)

@@ -1,0 +1,62 @@
+"""One process owns a ``COTORRA_HOME`` at a time: the embedded index takes one opener, and everybody else talks to it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from bots.errors import AlreadyRunning
+
+SOCKET_PATH_LIMIT = 100
+"""Linux takes 107 bytes for a Unix socket's path; room is left for a temporary suffix."""
+
+
+class Ownership:
+    """An exclusive lock on a home; released by the kernel when its process dies, however it dies."""
+
+    def __init__(self, home: Path) -> None:
+        self._file = home / "service.lock"
+        self._descriptor: int | None = None
+
+    def take(self, *, wait: float = 0.0) -> None:
+        """Takes the lock, for at most ``wait`` seconds. Raises ``AlreadyRunning``."""
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + wait
+        while not self._try():
+            if time.monotonic() >= deadline:
+                raise AlreadyRunning(
+                    f"another Cotorra process owns {self._file.parent}; stop it, use `cotorra worker` with REDIS_URL and "
+                    "QDRANT_URL for more processes, or set COTORRA_HOME to another folder"
+                )
+            time.sleep(0.05)
+
+    def _try(self) -> bool:
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Lets go; safe to call twice."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def control_socket(home: Path) -> Path:
+    """Where the owner of ``home`` listens for commands: in the home, or under the temporary folder if that is too long."""
+    inside = home / "control.sock"
+    if len(os.fsencode(inside)) <= SOCKET_PATH_LIMIT:
+        return inside
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"cotorra-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / "control.sock"

@@ -1,0 +1,120 @@
+"""The terminal as a place to ask: no inbox (the asker is waiting and sees an error), the same memory, chain and log."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from bots.commands import Forgetting
+from bots.desk import Asked, AskEvent, Complete, FoundPassage, SetAside, SyncedSource, Text
+from bots.errors import BotsError
+from bots.inbox import Inbox
+from bots.outbox import Outbox, TurnEntry
+from bots.turns import logged_turn
+from rag.chain import ConversationalChain
+from rag.memory import ConversationMemory
+from rag.retrieval.retriever import HybridRetriever
+from rag.types import Answer, Delta, Done, Exchange, Question
+
+Syncer = Callable[[str | None], Awaitable[Sequence[SyncedSource]]]
+SPEAKER = "terminal"
+
+
+class TerminalDesk:
+    """The desk of this process. ``audiences`` is what the terminal reads when nothing is asked for."""
+
+    def __init__(
+        self,
+        *,
+        chain: ConversationalChain,
+        retriever: HybridRetriever,
+        memory: ConversationMemory,
+        inbox: Inbox,
+        outbox: Outbox,
+        forgetting: Forgetting,
+        sync: Syncer,
+        audiences: frozenset[str],
+    ) -> None:
+        self._chain = chain
+        self._retriever = retriever
+        self._memory = memory
+        self._inbox = inbox
+        self._outbox = outbox
+        self._forgetting = forgetting
+        self._sync = sync
+        self._audiences = audiences
+
+    async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
+        question = self._question(asked)
+        history = await self._memory.load(question.conversation) if asked.conversation else []
+        async for event in self._chain.astream(question, history):
+            if isinstance(event, Delta):
+                yield Text(text=event.text)
+            elif isinstance(event, Done):
+                await self._keep(question, event.answer)
+                yield Complete(conversation=question.conversation, answer=event.answer)
+
+    def _question(self, asked: Asked) -> Question:
+        identity = secrets.token_hex(8)
+        return Question(
+            turn_id=identity,
+            conversation=asked.conversation or f"terminal:{identity}",
+            text=asked.text,
+            audiences=asked.audiences | {"public"} if asked.audiences else self._audiences,
+            speaker=SPEAKER,
+        )
+
+    async def _keep(self, question: Question, answer: Answer) -> None:
+        now = datetime.now(UTC)
+        exchange = Exchange(
+            turn_id=question.turn_id, question=question.text, answer=answer.text, asked_at=now, speaker=SPEAKER
+        )
+        await self._memory.append(question.conversation, exchange)
+        await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))
+
+    async def new(self, conversation: str) -> None:
+        await self._memory.forget(conversation)
+
+    async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
+        readers = audiences | {"public"} if audiences else self._audiences
+        hits = await self._retriever.find(query, audiences=readers, limit=limit)
+        return [
+            FoundPassage(
+                title=" › ".join(dict.fromkeys((hit.passage.title, *hit.passage.headings))),
+                url=hit.passage.url,
+                text=hit.passage.text,
+                score=round(hit.score, 4),
+                source=hit.passage.source,
+            )
+            for hit in hits
+        ]
+
+    async def sync(self, source: str | None) -> Sequence[SyncedSource]:
+        return await self._sync(source)
+
+    async def set_aside(self) -> Sequence[SetAside]:
+        return [
+            SetAside(
+                turn_id=aside.message.turn_id,
+                conversation=aside.message.conversation,
+                error=aside.error,
+                tries=aside.tries,
+                at=aside.at,
+            )
+            for aside in await self._inbox.list_aside()
+        ]
+
+    async def retry(self, turn_id: str | None) -> int:
+        waiting = [aside.message.turn_id for aside in await self._inbox.list_aside()]
+        if turn_id is not None and turn_id not in waiting:
+            raise BotsError(f"no message {turn_id} is set aside; `cotorra inbox list` shows those that are")
+        chosen = waiting if turn_id is None else [turn_id]
+        for identity in chosen:
+            await self._inbox.retry(identity)
+        return len(chosen)
+
+    async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
+        counts = await self._forgetting.from_stores(conversation, speaker)
+        await self._outbox.post(self._forgetting.from_log(conversation, speaker))
+        return counts

@@ -1,0 +1,166 @@
+"""The ASGI app: platforms' webhooks, health, readiness, metrics; and the programmatic uvicorn around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bots.errors import BotsError
+from bots.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import uvicorn
+
+Readiness = Callable[[], Awaitable[Mapping[str, str]]]
+"""Parts that are not ready, by name, each with the reason; empty when all are."""
+
+
+def service_app(
+    routes: Sequence[BaseRoute], metrics: Metrics, readiness: Readiness, *, body_bytes: int
+) -> Starlette:
+    """The public app. Health says that the process lives, readiness that it can do its work."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        missing = dict(await readiness())
+        return JSONResponse({"ready": not missing, "waiting_for": missing}, status_code=503 if missing else 200)
+
+    async def figures(_: Request) -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    own = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", figures)]
+    return Starlette(routes=[*own, *routes], middleware=[Middleware(BodyLimit, limit=body_bytes)])
+
+
+class BodyLimit:
+    """Answers 413 to a body of more than ``limit`` bytes, whether it is announced or just keeps coming."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        body = await self._read(scope, receive)
+        if body is None:
+            refusal = PlainTextResponse("the body is too large\n", status_code=413, headers={"connection": "close"})
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._limit:
+            return None
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return bytes(body)
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                return None
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return again
+
+
+class HttpServer:
+    """uvicorn in this event loop, on a TCP address or a Unix socket; it leaves the signals to us."""
+
+    def __init__(self, app: ASGIApp, *, host: str = "", port: int = 0, socket: Path | None = None) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._socket = socket
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns once it listens. Raises ``BotsError`` when the address is taken."""
+        import uvicorn
+
+        config = uvicorn.Config(
+            self._app,
+            host=self._host or "127.0.0.1",
+            port=self._port,
+            uds=str(self._socket) if self._socket else None,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=10,
+            http="httptools",
+        )
+        self._server = _without_signals(config)
+        if self._socket:
+            self._socket.unlink(missing_ok=True)
+        self._task = asyncio.create_task(self._serve(), name=f"http:{self._socket or self._port}")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise BotsError(self._taken())
+            await asyncio.sleep(0.005)
+        if self._socket:
+            self._socket.chmod(0o600)
+
+    async def _serve(self) -> None:
+        assert self._server is not None
+        try:
+            await self._server.serve()
+        except SystemExit as error:  # uvicorn leaves this way when it cannot bind
+            raise BotsError(self._taken()) from error
+
+    def _taken(self) -> str:
+        return f"cannot listen on {self._socket or f'{self._host}:{self._port}'}: taken or not allowed; set COTORRA_PORT"
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        assert self._server is not None
+        return int(self._server.servers[0].sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Finishes the requests in hand, then closes."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        await self._task
+        if self._socket:
+            self._socket.unlink(missing_ok=True)
+
+
+def _without_signals(config: uvicorn.Config) -> uvicorn.Server:
+    import uvicorn
+
+    class Quiet(uvicorn.Server):
+        """uvicorn 0.54 takes SIGTERM for itself in ``capture_signals``; the service drains first."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    return Quiet(config)

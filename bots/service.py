@@ -1,0 +1,209 @@
+"""The life of a service: what starts in which order, when it is ready, and how it drains.
+
+Receiving starts first and stops first: a message is accepted (and safe) while the models still load, and what was accepted
+before a stop is answered by whoever starts next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import structlog
+
+from bots.bootstrap import (
+    Answering,
+    Receiver,
+    Stores,
+    build_recorder,
+    build_worker,
+    open_answering,
+    open_platforms,
+    open_stores,
+    terminal_desk,
+)
+from bots.control import control_app
+from bots.metrics import Metrics
+from bots.ownership import control_socket
+from bots.platforms.base import Platform
+from bots.server import HttpServer, service_app
+from bots.settings import Settings
+from bots.worker import Worker
+from rag.errors import IndexLocked, IndexUnavailable
+
+log = structlog.get_logger()
+FIGURES_SECONDS = 5.0
+RETRY_SECONDS = 2.0
+
+
+class Service:
+    """One process: receivers, worker, or both. ``listening`` is set (with ``port``) once HTTP answers."""
+
+    def __init__(self, settings: Settings, *, host: str, port: int, receive: bool, work: bool) -> None:
+        self._settings = settings
+        self._host = host
+        self._receive = receive
+        self._work = work
+        self._metrics = Metrics()
+        self._waiting: dict[str, str] = {"knowledge": "the model and the index are being opened"} if work else {}
+        self._worker: Worker | None = None
+        self._queue: dict[str, float] = {"queue_length": 0.0, "outbox_length": 0.0}
+        self.port = port
+        self.listening = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until ``stop`` is set, then drains. Raises what made the start impossible."""
+        async with AsyncExitStack() as stack:
+            stores = await stack.enter_async_context(open_stores(self._settings))
+            platforms = open_platforms(self._settings, stores, self._metrics, self._busy)
+            for platform in platforms.values():
+                stack.push_async_callback(platform.close)
+            self._observe(platforms)
+            await stack.enter_async_context(_background(self._figures(stores)))
+            http = await stack.enter_async_context(self._http(platforms, stores))
+            self.port = http.port
+            self.listening.set()
+            await self._run(stores, platforms, stop)
+
+    async def _run(self, stores: Stores, platforms: dict[str, Platform], stop: asyncio.Event) -> None:
+        drain = asyncio.Event()
+        work = asyncio.create_task(self._worked(stores, platforms, drain), name="work")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            if self._receive:
+                accept = Receiver(stores.inbox, self._metrics).accept
+                await asyncio.gather(*(platform.start(accept) for platform in platforms.values()))
+            await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if self._receive:
+                await asyncio.gather(*(platform.stop() for platform in platforms.values()), return_exceptions=True)
+            drain.set()
+            await work
+
+    async def _worked(self, stores: Stores, platforms: dict[str, Platform], drain: asyncio.Event) -> None:
+        if not self._work:
+            await drain.wait()
+            return
+        async with AsyncExitStack() as stack:
+            answering = await self._answering(stack, drain)
+            if answering is None:
+                return
+            await self._first_sync(answering)
+            self._waiting.pop("knowledge", None)
+            desk = control_app(terminal_desk(self._settings, stores, answering))
+            server = HttpServer(desk, socket=control_socket(self._settings.home))
+            await server.start()
+            stack.push_async_callback(server.stop)
+            await self._answer(stores, answering, platforms, drain)
+
+    async def _answer(
+        self, stores: Stores, answering: Answering, platforms: dict[str, Platform], drain: asyncio.Event
+    ) -> None:
+        self._worker = build_worker(self._settings, stores, answering, platforms, self._metrics)
+        recorder = build_recorder(stores, self._metrics)
+        async with asyncio.TaskGroup() as tasks:
+            recording = tasks.create_task(recorder.run(), name="recorder")
+            working = tasks.create_task(self._worker.run(), name="worker")
+            catching_up = tasks.create_task(answering.library.sync(), name="sync")
+            log.info("ready", port=self.port, platforms=sorted(platforms))
+            await drain.wait()
+            catching_up.cancel()
+            await self._worker.stop()
+            await working
+            await recorder.stop()
+            await recording
+
+    async def _answering(self, stack: AsyncExitStack, drain: asyncio.Event) -> Answering | None:
+        """Opens models and index; waits for a Qdrant server that is not there yet. None when told to stop meanwhile."""
+        while not drain.is_set():
+            try:
+                return await stack.enter_async_context(open_answering(self._settings))
+            except IndexLocked:
+                raise
+            except IndexUnavailable as error:
+                self._waiting["knowledge"] = str(error)
+                log.warning("index_unavailable", retry_seconds=RETRY_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(drain.wait(), RETRY_SECONDS)
+        return None
+
+    async def _first_sync(self, answering: Answering) -> None:
+        """An empty index would answer every question with "I don't know"."""
+        if await answering.index.count() == 0:
+            self._waiting["knowledge"] = "the documents are being read for the first time"
+            await answering.library.sync()
+
+    def _busy(self) -> bool:
+        return self._worker is not None and self._worker.saturated
+
+    @asynccontextmanager
+    async def _http(self, platforms: Mapping[str, Platform], stores: Stores) -> AsyncIterator[HttpServer]:
+        routes = [route for platform in platforms.values() for route in platform.routes()] if self._receive else []
+
+        async def readiness() -> dict[str, str]:
+            return {**self._waiting, **await _redis_trouble(stores)}
+
+        app = service_app(routes, self._metrics, readiness, body_bytes=self._settings.limits.body_bytes)
+        server = HttpServer(app, host=self._host, port=self.port)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+    def _observe(self, platforms: Mapping[str, Platform]) -> None:
+        for name, text in (("queue_length", "Messages waiting"), ("outbox_length", "Log entries waiting")):
+            self._metrics.gauge(name, text, lambda name=name: self._queue[name])
+        for platform in platforms.values():
+            platform.observe(self._metrics.gauge)
+
+    async def _figures(self, stores: Stores) -> None:
+        while True:
+            with suppress(Exception):  # Redis is away: the last figures stand, and /readyz says why
+                self._queue["queue_length"] = float(await stores.inbox.queue_length())
+                self._queue["outbox_length"] = float(await stores.redis.xlen(stores.keys.outbox))
+            await asyncio.sleep(FIGURES_SECONDS)
+
+
+async def _redis_trouble(stores: Stores) -> dict[str, str]:
+    try:
+        await asyncio.wait_for(stores.redis.ping(), 2)
+    except Exception as error:  # whatever it is, the answer to "ready?" is no
+        return {"redis": f"does not answer ({type(error).__name__})"}
+    return {}
+
+
+@asynccontextmanager
+async def _background(work: Awaitable[None]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Runs ``service`` until SIGTERM or SIGINT; a second signal ends the process at once."""
+    import signal
+
+    import uvloop
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def asked() -> None:
+            for name in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(name)
+            stop.set()
+
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, asked)
+        await service(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,47 @@
+"""From an answered question to what the log keeps of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rag.types import Answer, Hit, Question
+from tuning.conversations.records import LoggedPassage, LoggedTurn
+
+
+def logged_turn(question: Question, answer: Answer, *, platform: str, asked_at: datetime) -> LoggedTurn:
+    """The turn with a snapshot of every passage that the answerer saw, in its order."""
+    return LoggedTurn(
+        turn_id=question.turn_id,
+        conversation=question.conversation,
+        platform=platform,
+        speaker=question.speaker,
+        language=answer.language,
+        question=question.text,
+        answer=answer.text,
+        outcome=answer.outcome,
+        passages=tuple(_snapshot(hit) for hit in answer.shown),
+        cited=_cited(answer),
+        model=answer.model,
+        adapter=answer.adapter,
+        seconds=answer.seconds,
+        asked_at=asked_at,
+    )
+
+
+def _snapshot(hit: Hit) -> LoggedPassage:
+    passage = hit.passage
+    return LoggedPassage(
+        digest=passage.digest,
+        title=passage.title,
+        headings=passage.headings,
+        url=passage.url,
+        text=passage.text,
+        source=passage.source,
+        score=hit.score,
+    )
+
+
+def _cited(answer: Answer) -> tuple[int, ...]:
+    """Ranks (from 0) of the cited passages among those shown, in the order of their numbers in the answer."""
+    ranks = {hit.passage.id: rank for rank, hit in enumerate(answer.shown)}
+    return tuple(ranks[source.passage.id] for source in answer.sources if source.passage.id in ranks)
