@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from rag.answering.extractive import ExtractiveAnswerer
+from rag.chain import ConversationalChain
+from rag.knowledge.sync import Synchronizer
+from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.server import ServerIndex
 from redis.asyncio import Redis
+from tuning.conversations.log import ConversationLog
 
 from bots.audience import audiences
 from bots.commands import Commands, Forgetting
 from bots.conversation import Conversations
-from bots.errors import StoreUnavailable
 from bots.guard import Guard
 from bots.inbox import Inbox
 from bots.keys import Keys
@@ -26,18 +32,13 @@ from bots.recorder import Recorder
 from bots.redis_server import PrivateRedis
 from bots.replies import ReplyLedger
 from bots.settings import Settings
+from bots.store import connect, store
 from bots.worker import Worker
-from rag.answering.extractive import ExtractiveAnswerer
-from rag.chain import ConversationalChain
-from rag.knowledge.sync import Synchronizer
 from rag.memory import ConversationMemory
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
 from rag.retrieval.index import PassageIndex
-from rag.retrieval.retriever import HybridRetriever
-from rag.retrieval.server import ServerIndex
 from rag.retrieval.sparse import SparseEncoder
-from tuning.conversations.log import ConversationLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +69,25 @@ class Answering:
 @asynccontextmanager
 async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Redis (a private one unless REDIS_URL is set) and the log, migrated. Raises ``BotsError`` or ``TuningError``."""
-    private = None if settings.redis.url else PrivateRedis(settings.home, settings.redis.appendfsync)
-    url = settings.redis.url or await asyncio.to_thread(_start, private)
-    redis = Redis.from_url(url, socket_connect_timeout=5, health_check_interval=30)
+    async with _redis_url(settings) as url:
+        redis = connect(url)
+        try:
+            yield await _stores(settings, redis)
+        finally:
+            await redis.aclose()
+
+
+@asynccontextmanager
+async def _redis_url(settings: Settings) -> AsyncIterator[str]:
+    if settings.redis.url:
+        yield settings.redis.url
+        return
+    private = PrivateRedis(settings.home, settings.redis.appendfsync)
+    url = await asyncio.to_thread(private.start)
     try:
-        yield await _stores(settings, redis)
+        yield url
     finally:
-        await redis.aclose()
-        if private is not None:
-            await asyncio.to_thread(private.stop)
-
-
-def _start(private: PrivateRedis | None) -> str:
-    assert private is not None
-    return private.start()
+        await asyncio.to_thread(private.stop)
 
 
 async def _stores(settings: Settings, redis: Redis) -> Stores:
@@ -233,13 +239,9 @@ class Receiver:
 
 
 async def _pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
-    """One secret an installation, shared by its processes through Redis, so that a person has one pseudonym in the log."""
-    import secrets
-
+    """One secret an installation, shared by its processes through Redis: a person has one pseudonym in the log."""
     key = keys.of("pseudonym-secret")
-    try:
+    with store("check REDIS_URL, or the log in COTORRA_HOME/redis"):
         await redis.set(key, secrets.token_hex(32), nx=True)
         value = await redis.get(key)
-    except Exception as error:
-        raise StoreUnavailable("Redis does not answer; check REDIS_URL or the log in COTORRA_HOME/redis") from error
     return bytes(value)

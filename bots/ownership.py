@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import tempfile
-import time
 from pathlib import Path
 
 from bots.errors import AlreadyRunning
@@ -22,19 +21,17 @@ class Ownership:
         self._file = home / "service.lock"
         self._descriptor: int | None = None
 
-    def take(self, *, wait: float = 0.0) -> None:
-        """Takes the lock, for at most ``wait`` seconds. Raises ``AlreadyRunning``."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        deadline = time.monotonic() + wait
-        while not self._try():
-            if time.monotonic() >= deadline:
-                raise AlreadyRunning(
-                    f"another Cotorra process owns {self._file.parent}; stop it, use `cotorra worker` with REDIS_URL and "
-                    "QDRANT_URL for more processes, or set COTORRA_HOME to another folder"
-                )
-            time.sleep(0.05)
+    def take(self) -> None:
+        """Takes the lock. Raises ``AlreadyRunning``."""
+        if not self.try_take():
+            raise AlreadyRunning(
+                f"another Cotorra process owns {self._file.parent}; stop it, use `cotorra worker` with REDIS_URL and "
+                "QDRANT_URL for more processes, or set COTORRA_HOME to another folder"
+            )
 
-    def _try(self) -> bool:
+    def try_take(self) -> bool:
+        """Takes the lock if nobody has it, and says whether it did."""
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,9 +27,7 @@ Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 """Parts that are not ready, by name, each with the reason; empty when all are."""
 
 
-def service_app(
-    routes: Sequence[BaseRoute], metrics: Metrics, readiness: Readiness, *, body_bytes: int
-) -> Starlette:
+def service_app(routes: Sequence[BaseRoute], metrics: Metrics, readiness: Readiness, *, body_bytes: int) -> Starlette:
     """The public app. Health says that the process lives, readiness that it can do its work."""
 
     async def healthz(_: Request) -> Response:
@@ -65,19 +63,28 @@ class BodyLimit:
         await self._app(scope, _replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The body, or None when it is too large.
+
+        What is too large is still read to its end, within ``_PATIENCE`` times the limit: a sender that is cut off while it
+        sends sees a reset connection and never our answer.
+        """
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self._limit:
+        if announced.isdigit() and int(announced) > self._limit * _PATIENCE:
             return None
         body = bytearray()
-        while True:
+        received = 0
+        while received <= self._limit * _PATIENCE:
             message = await receive()
-            if message["type"] == "http.disconnect":
-                return bytes(body)
-            body += message.get("body", b"")
-            if len(body) > self._limit:
-                return None
-            if not message.get("more_body", False):
-                return bytes(body)
+            more = message.get("body", b"")
+            received += len(more)
+            if received <= self._limit:
+                body += more
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                break
+        return bytes(body) if received <= self._limit else None
+
+
+_PATIENCE = 10
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -135,7 +142,9 @@ class HttpServer:
             raise BotsError(self._taken()) from error
 
     def _taken(self) -> str:
-        return f"cannot listen on {self._socket or f'{self._host}:{self._port}'}: taken or not allowed; set COTORRA_PORT"
+        return (
+            f"cannot listen on {self._socket or f'{self._host}:{self._port}'}: taken or not allowed; set COTORRA_PORT"
+        )
 
     @property
     def port(self) -> int:

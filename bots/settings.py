@@ -50,7 +50,9 @@ class SlackSettings(Section):
     api_url: str = "https://slack.com/api/"
     follow_threads: bool = Field(True, description="answer follow-ups in a joined thread without a new mention")
     quiet_channels: tuple[str, ...] = Field((), description="channel ids where only a mention is answered")
-    public_channels: tuple[str, ...] = Field((), description="internal channel ids that guests read: public documents only")
+    public_channels: tuple[str, ...] = Field(
+        (), description="internal channel ids that guests read: public documents only"
+    )
     group_audiences: Mapping[str, str] = Field(default_factory=dict, description="user group id -> audience")
 
     @field_validator("api_url")
@@ -83,7 +85,7 @@ class TelegramSettings(Section):
 class RedisSettings(Section):
     """The stores of inbox, replies and memory. ``url`` is REDIS_URL; without one a private server runs in COTORRA_HOME."""
 
-    url: str | None = None
+    url: str | None = Field(None, repr=False)
     prefix: str = Field("cotorra", pattern=r"^[A-Za-z0-9_.-]{1,32}$")
     appendfsync: Literal["always", "everysec"] = Field("always", description="of the private server")
 
@@ -139,6 +141,23 @@ class Settings(Section):
     @classmethod
     def _home_is_absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    def needs_home(self) -> bool:
+        """Whether this process must own ``home``: it does as long as a store is embedded."""
+        return not (self.redis.url and self.qdrant.url)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Everything that must never be printed."""
+        hidden = (
+            self.slack.bot_token,
+            self.slack.app_token,
+            self.slack.signing_secret,
+            self.telegram.bot_token,
+            self.telegram.webhook_secret,
+            self.qdrant.api_key,
+        )
+        passwords = (urlsplit(url).password for url in (self.redis.url, self.log.url, self.qdrant.url) if url)
+        return (*(one.get_secret_value() for one in hidden if one is not None), *filter(None, passwords))
 
 
 Location = tuple[str, ...]

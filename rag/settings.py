@@ -71,7 +71,7 @@ class MemorySettings(Section):
 class QdrantSettings(Section):
     """A Qdrant server instead of the embedded engine; ``url`` is QDRANT_URL, ``api_key`` QDRANT_API_KEY."""
 
-    url: str | None = None
+    url: str | None = Field(None, repr=False)
     api_key: SecretStr | None = None
     collection: Name = "cotorra"
     timeout: float = Field(5, gt=0, le=120, description="seconds")

@@ -11,6 +11,6 @@ class LogSettings(Section):
     """The conversation log. ``url`` is DATABASE_URL; without one it is SQLite in COTORRA_HOME."""
 
     enabled: bool = True
-    url: str | None = None
+    url: str | None = Field(None, repr=False)
     retention_days: float = Field(365, gt=0, le=36500)
     redact: bool = Field(True, description="replace personal data before a turn is written")

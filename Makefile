@@ -1,0 +1,69 @@
+# Everything here works in a fresh clone on Debian or Ubuntu with Python 3.11+ and is quick the second time.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.developed
+BENCHED := $(VENV)/.benched
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint format bench-service clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+
+$(VENV)/bin/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(MAKE) --no-print-directory venv-package; "$(PYTHON)" -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+
+.PHONY: venv-package
+venv-package:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; \
+	else echo "Python's venv module is missing; install it with: sudo apt-get install python3-venv"; exit 1; fi
+
+$(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing Cotorra into $(VENV) (about two minutes the first time)"
+	@$(BIN)/pip install --quiet -c constraints.txt -e . 
+	@touch $@
+
+$(DEVELOPED): $(INSTALLED)
+	@echo "installing what the tests need"
+	@$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(BENCHED): $(DEVELOPED)
+	@$(BIN)/pip install --quiet -c constraints.txt -e ".[bench]"
+	@touch $@
+
+setup: $(INSTALLED) ## install Cotorra into .venv
+
+run: $(INSTALLED) ## start the service on the embedded default (http://127.0.0.1:8080)
+	@exec $(BIN)/cotorra serve
+
+.PHONY: servers
+servers:
+	@bash tests/install-servers.sh
+
+test: $(DEVELOPED) servers ## run the tests (minutes)
+	@$(BIN)/pytest
+
+test-all: $(DEVELOPED) servers ## run the tests and the slow ones (long kill runs)
+	@$(BIN)/pytest -m "slow or not slow"
+
+lint: $(DEVELOPED) ## ruff, mypy strict, import directions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(DEVELOPED) ## put the code into its one form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench-service: $(BENCHED) servers ## measure the service against its peer; writes .bench/service.json
+	@$(BIN)/python -m tests.benchmarks.service
+
+clean: ## remove what was installed and built (not COTORRA_HOME)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

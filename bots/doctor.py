@@ -1,0 +1,196 @@
+"""``cotorra doctor``: tries every configured connection and says what to do about those that fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bots.bootstrap import database_url, open_answering, open_platforms, open_stores
+from bots.errors import AlreadyRunning, BotsError
+from bots.knowledge import sources
+from bots.metrics import Metrics
+from bots.ownership import Ownership, control_socket
+from bots.settings import Settings, without_password
+from rag.errors import RagError
+from tuning.errors import TuningError
+
+OLDEST_REDIS = (6, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check. ``advice`` says what to do and is empty when all is well."""
+
+    name: str
+    ok: bool
+    fact: str
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> Sequence[Finding]:
+    """All checks, in an order that puts causes before effects."""
+    findings = [_home(settings), *_sources(settings)]
+    if settings.redis.url:
+        findings.append(await _redis(settings.redis.url))
+    ownership = Ownership(settings.home)
+    try:
+        ownership.take()
+    except AlreadyRunning:
+        findings.append(await _running(control_socket(settings.home)))
+        return findings
+    try:
+        findings.extend(await _opened(settings))
+    finally:
+        ownership.release()
+    return findings
+
+
+def _home(settings: Settings) -> Finding:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = settings.home / ".doctor"
+        probe.write_text("", encoding="utf-8")
+        probe.unlink()
+    except OSError as error:
+        return Finding(
+            name="home",
+            ok=False,
+            fact=f"{settings.home}: {error.strerror}",
+            advice="make it writable or set COTORRA_HOME to a folder that is",
+        )
+    return Finding(name="home", ok=True, fact=str(settings.home))
+
+
+def _sources(settings: Settings) -> list[Finding]:
+    known = sources(settings.knowledge)
+    if not known:
+        return [
+            Finding(
+                name="knowledge",
+                ok=False,
+                fact="no source of documents",
+                advice="add a [[knowledge.sources]] section with name and path to cotorra.toml",
+            )
+        ]
+    return [_source(source.name, source.path) for source in known]
+
+
+def _source(name: str, path: Path) -> Finding:
+    if path.exists():
+        return Finding(name=f"source {name}", ok=True, fact=str(path))
+    return Finding(
+        name=f"source {name}",
+        ok=False,
+        fact=f"{path} does not exist",
+        advice="correct knowledge.sources.path in cotorra.toml",
+    )
+
+
+async def _redis(url: str) -> Finding:
+    """Refuses a Redis that is too old, evicts keys or keeps nothing on disk: each would lose accepted messages."""
+    redis = Redis.from_url(url, socket_connect_timeout=5, decode_responses=True)
+    where = without_password(url)
+    try:
+        info = await redis.info()
+        fault = redis_fault(info, await _eviction(redis), await _saves(redis))
+    except (RedisError, OSError) as error:
+        return Finding(
+            name="redis",
+            ok=False,
+            fact=f"{where} does not answer ({type(error).__name__})",
+            advice="start it, or correct REDIS_URL",
+        )
+    finally:
+        await redis.aclose()
+    version = info["redis_version"]
+    return Finding(name="redis", ok=not fault, fact=f"{where}, version {version}", advice=fault)
+
+
+async def _eviction(redis: Redis) -> str:
+    """The eviction policy; hosted servers that forbid CONFIG report it in INFO."""
+    info = await redis.info("memory")
+    return str(info.get("maxmemory_policy", "noeviction"))
+
+
+async def _saves(redis: Redis) -> bool:
+    """Whether anything reaches the disk: the append-only file, or snapshots."""
+    persistence = await redis.info("persistence")
+    if persistence.get("aof_enabled"):
+        return True
+    try:
+        configured = await redis.config_get("save")
+    except RedisError:  # CONFIG is often forbidden on hosted servers; a snapshot that was made proves the same
+        return int(persistence.get("rdb_last_save_time", 0)) > 0
+    return bool(configured.get("save"))
+
+
+def redis_fault(info: dict[str, object], policy: str, saves: bool) -> str:
+    """What is wrong with a server for our purpose, and the cure; empty when nothing is."""
+    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    if version < OLDEST_REDIS:
+        return "it is too old: Redis 6.2 or newer is needed"
+    if policy != "noeviction":
+        return (
+            f"it evicts keys under pressure ({policy}), which loses accepted messages: set maxmemory-policy noeviction"
+        )
+    if not saves:
+        return "it keeps nothing on disk, which loses accepted messages at a restart: set appendonly yes"
+    return ""
+
+
+async def _running(socket: Path) -> Finding:
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_unix_connection(str(socket)), 5)
+        writer.close()
+    except (OSError, TimeoutError):
+        return Finding(
+            name="service",
+            ok=False,
+            fact="a Cotorra process owns the home but is not ready",
+            advice="wait until /readyz answers 200, which says what it waits for",
+        )
+    return Finding(name="service", ok=True, fact="running; its /readyz covers stores, index and model")
+
+
+async def _opened(settings: Settings) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        async with open_stores(settings) as stores:
+            findings.append(Finding(name="stores", ok=True, fact=without_password(database_url(settings))))
+            platforms = open_platforms(settings, stores, Metrics(), lambda: False)
+            for name, platform in platforms.items():
+                findings.append(await _checked(name, platform.check))
+                await platform.close()
+    except (BotsError, TuningError) as error:
+        findings.append(_failed("stores", error))
+    findings.append(await _answering(settings))
+    return findings
+
+
+async def _checked(name: str, check: Callable[[], Awaitable[object]]) -> Finding:
+    try:
+        facts = await check()
+    except BotsError as error:
+        return _failed(name, error)
+    assert isinstance(facts, dict)
+    return Finding(name=name, ok=True, fact=", ".join(f"{key} {value}" for key, value in facts.items()))
+
+
+async def _answering(settings: Settings) -> Finding:
+    try:
+        async with open_answering(settings) as answering:
+            count = await answering.index.count()
+    except RagError as error:
+        return _failed("index and model", error)
+    advice = "" if count else "run `cotorra sync`"
+    return Finding(name="index and model", ok=count > 0, fact=f"{count} passages", advice=advice)
+
+
+def _failed(name: str, error: Exception) -> Finding:
+    fact, _, advice = str(error).partition("; ")
+    return Finding(name=name, ok=False, fact=fact, advice=advice or "see the handbook's troubleshooting page")

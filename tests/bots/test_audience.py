@@ -1,0 +1,73 @@
+"""Who may read the answer decides what it may use."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from bots.audience import INTERNAL, PUBLIC, audiences
+from bots.messages import ChannelKind, IncomingMessage, PlatformName, Sender
+from bots.settings import Settings
+
+SETTINGS = Settings.model_validate(
+    {
+        "slack": {"group_audiences": {"S1": "finance"}, "public_channels": ["CGUESTS"]},
+        "telegram": {"chat_audiences": {"-5": ["partners"]}},
+        "audience": {"terminal": ["employees"]},
+    }
+)
+
+
+def message(
+    platform: PlatformName,
+    channel: ChannelKind,
+    *,
+    guest: bool = False,
+    groups: tuple[str, ...] = (),
+    place: str = "C1",
+) -> IncomingMessage:
+    return IncomingMessage(
+        id="m",
+        seen=("m",),
+        platform=platform,
+        conversation="c",
+        kind="question",
+        text="?",
+        sender=Sender(id="U1", guest=guest, groups=groups),
+        channel=channel,
+        received_at=datetime.now(UTC),
+        address={"channel": place, "chat": place},
+    )
+
+
+@pytest.mark.parametrize("channel", ["direct", "private", "public", "ephemeral"])
+def test_employees_read_internal_documents_inside(channel: ChannelKind) -> None:
+    assert audiences(message("slack", channel), SETTINGS) == INTERNAL
+
+
+@pytest.mark.parametrize("channel", ["direct", "private", "public", "ephemeral", "shared"])
+def test_guests_read_what_is_public(channel: ChannelKind) -> None:
+    assert audiences(message("slack", channel, guest=True, groups=("S1",)), SETTINGS) == PUBLIC
+
+
+def test_a_shared_channel_is_public_whoever_asks() -> None:
+    assert audiences(message("slack", "shared", groups=("S1",)), SETTINGS) == PUBLIC
+
+
+def test_a_channel_that_guests_read_is_public() -> None:
+    assert audiences(message("slack", "private", place="CGUESTS"), SETTINGS) == PUBLIC
+
+
+@pytest.mark.parametrize(("channel", "more"), [("direct", {"finance"}), ("ephemeral", {"finance"}), ("public", set())])
+def test_a_user_group_counts_only_where_nobody_else_reads(channel: ChannelKind, more: set[str]) -> None:
+    assert audiences(message("slack", channel, groups=("S1", "S9")), SETTINGS) == INTERNAL | more
+
+
+def test_telegram_is_public_unless_the_chat_is_mapped() -> None:
+    assert audiences(message("telegram", "private", place="-4"), SETTINGS) == PUBLIC
+    assert audiences(message("telegram", "private", place="-5"), SETTINGS) == PUBLIC | {"partners"}
+
+
+def test_the_terminal_reads_what_is_set() -> None:
+    assert audiences(message("terminal", "direct"), SETTINGS) == {"public", "employees"}

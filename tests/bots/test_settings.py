@@ -1,0 +1,122 @@
+"""The configuration: file and environment, and one line for whatever is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bots.errors import SettingsError
+from bots.settings import CONVENTIONAL, Settings, load_settings, without_password
+
+TOML = """
+port = 9000
+[[knowledge.sources]]
+name = "manual"
+path = "manual"
+audience = "employees"
+[memory]
+turns = 3
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "cotorra.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def refusal(environ: dict[str, str], folder: Path) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nothing_needs_to_be_configured(tmp_path: Path) -> None:
+    settings = load_settings({}, tmp_path)
+    assert (settings.port, settings.redis.url, settings.model.kind) == (8080, None, "extractive")
+
+
+def test_the_file_is_read_and_source_paths_are_relative_to_it(tmp_path: Path) -> None:
+    write(tmp_path, TOML)
+    settings = load_settings({}, tmp_path)
+    assert settings.memory.turns == 3
+    assert settings.knowledge.sources[0].path == tmp_path / "manual"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    write(tmp_path, TOML)
+    settings = load_settings({"COTORRA_PORT": "9001", "COTORRA_MEMORY__TURNS": "5"}, tmp_path)
+    assert (settings.port, settings.memory.turns) == (9001, 5)
+
+
+@pytest.mark.parametrize("name", sorted(CONVENTIONAL))
+def test_conventional_names_reach_their_keys(name: str, tmp_path: Path) -> None:
+    value = {"SLACK_API_URL": "http://127.0.0.1:1/api/", "TELEGRAM_API_URL": "http://127.0.0.1:1/bot"}.get(name, "x")
+    section, key = CONVENTIONAL[name]
+    found = getattr(getattr(load_settings({name: value}, tmp_path), section), key)
+    assert (found.get_secret_value() if hasattr(found, "get_secret_value") else found) == value
+
+
+def test_lists_and_tables_in_the_environment_are_toml(tmp_path: Path) -> None:
+    environ = {"COTORRA_SLACK__QUIET_CHANNELS": '["C1", "C2"]', "COTORRA_SLACK__GROUP_AUDIENCES": '{S1 = "finance"}'}
+    slack = load_settings(environ, tmp_path).slack
+    assert slack.quiet_channels == ("C1", "C2")
+    assert slack.group_audiences == {"S1": "finance"}
+
+
+def test_a_wrong_value_in_the_file_names_key_file_and_what_is_allowed(tmp_path: Path) -> None:
+    file = write(tmp_path, "[model]\nkind = 'magic'\n")
+    said = refusal({}, tmp_path)
+    assert "model.kind" in said
+    assert str(file) in said
+    assert "extractive" in said
+
+
+def test_a_wrong_value_in_the_environment_names_the_variable(tmp_path: Path) -> None:
+    said = refusal({"COTORRA_MEMORY__TURNS": "many"}, tmp_path)
+    assert "COTORRA_MEMORY__TURNS" in said
+    assert "integer" in said
+
+
+@pytest.mark.parametrize("name", ["COTORRA_TYPO", "COTORRA_MEMORY__TURN"])
+def test_a_misspelt_setting_is_an_error(name: str, tmp_path: Path) -> None:
+    assert "there is no such setting" in refusal({name: "1"}, tmp_path)
+
+
+def test_broken_toml_is_one_line_with_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, "[model\n")
+    assert str(file) in refusal({}, tmp_path)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    assert "COTORRA_CONFIG" in refusal({"COTORRA_CONFIG": str(tmp_path / "absent.toml")}, tmp_path)
+
+
+def test_a_scalar_where_a_table_belongs_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "memory = 3\n")
+    assert "memory" in refusal({"COTORRA_MEMORY__TURNS": "5"}, tmp_path)
+
+
+@pytest.mark.parametrize("environ", [{"SLACK_API_URL": "https://slack.test"}, {"TELEGRAM_API_URL": "https://t.test/"}])
+def test_platform_urls_are_checked(environ: dict[str, str], tmp_path: Path) -> None:
+    assert "ends in" in refusal(environ, tmp_path)
+
+
+def test_secrets_never_show_in_a_repr() -> None:
+    settings = load_settings(
+        {"SLACK_BOT_TOKEN": "xoxb-hidden", "REDIS_URL": "redis://u:hidden@h/0"}, Path("/nonexistent")
+    )
+    assert "hidden" not in repr(settings)
+    assert set(settings.secrets()) == {"xoxb-hidden", "hidden"}
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert without_password("redis://user:secret@host:6379/0") == "redis://host:6379/0"
+
+
+def test_the_home_is_owned_unless_redis_and_qdrant_are_elsewhere() -> None:
+    assert Settings().needs_home()
+    elsewhere = load_settings({"REDIS_URL": "redis://h", "QDRANT_URL": "http://h"}, Path("/nonexistent"))
+    assert not elsewhere.needs_home()
