@@ -2,8 +2,8 @@
 
 A version of a document is one marker point (no vectors; source, digest) and one point a passage, all bearing the
 version's number. A replacement writes the new version in one operation and then deletes the older ones, so at every
-instant a whole version is there. Where both are (a replacement under way or cut short), the newest counts: readers leave
-the older out, and whoever lists documents next deletes it.
+instant a whole version is there. Where both are (a replacement under way or cut short), the newest counts: readers
+leave the older out, and whoever opens the index or lists documents next deletes it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from operator import mul
 from typing import Any
 
 from rag.retrieval.index import Found, IndexedPassage
@@ -22,6 +23,7 @@ DENSE, SPARSE = "dense", "bm25"
 KEYWORDS = ("kind", "document", "source", "audience")
 MARKER, PASSAGE = "document", "passage"
 PAGE = 1000
+RRF_K = 2  # what a Qdrant server uses (1 / (k + rank), ranks from 0): first in both legs is 1.0
 _NAMESPACE = uuid.UUID("5b4c7ab4-6b0c-4d3e-9d51-0a8f5f0c7c11")
 
 Payload = Mapping[str, Any]
@@ -79,7 +81,7 @@ def passage_of(payload: Payload) -> Passage:
 
 def hit_of(payload: Payload, fused: float, stored: Sequence[float], asked: Sequence[float]) -> StoredHit:
     """A hit, with the cosine of the two unit vectors."""
-    cosine = sum(left * right for left, right in zip(stored, asked, strict=True))
+    cosine = sum(map(mul, stored, asked))
     return StoredHit(
         found=Found(passage=passage_of(payload), fused=fused, dense=max(-1.0, min(1.0, cosine))),
         version=payload["version"],
@@ -102,6 +104,11 @@ def outdated(versions: Iterable[tuple[str, int]]) -> set[int]:
     for document, version in pairs:
         latest[document] = max(version, latest.get(document, version))
     return {version for document, version in pairs if version < latest[document]}
+
+
+def outdated_hits(hits: Iterable[StoredHit]) -> set[int]:
+    """Versions among hits that a newer one among them supersedes."""
+    return outdated((hit.found.passage.document, hit.version) for hit in hits)
 
 
 def _id(marker: Marker, part: str) -> str:

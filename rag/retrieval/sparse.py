@@ -46,12 +46,22 @@ class SparseEncoder:
 
 
 @cache
-def _known(name: str | None) -> Bm25:
-    if name is None:
-        neutral = {"stopwords": StopwordsSet(), "stemmer": DisabledStemmer()}
-        return Bm25(Bm25Config(avg_len=AVERAGE_LENGTH, ascii_folding=True, tokenizer=TokenizerType.Multilingual, **neutral))
+def _named(name: str) -> Bm25:
     return Bm25(Bm25Config(avg_len=AVERAGE_LENGTH, ascii_folding=True, language=name))
 
 
+@cache
+def _neutral() -> Bm25:
+    config = Bm25Config(
+        avg_len=AVERAGE_LENGTH,
+        ascii_folding=True,
+        tokenizer=TokenizerType.Multilingual,
+        stopwords=StopwordsSet(),
+        stemmer=DisabledStemmer(),
+    )
+    return Bm25(config)
+
+
 def _model(language: str) -> Bm25:
-    return _known(LANGUAGES.get(language))
+    name = LANGUAGES.get(language)
+    return _named(name) if name else _neutral()
