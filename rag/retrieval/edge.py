@@ -165,9 +165,7 @@ def _markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> list[Marker]:
 
 def _passages(shard: qdrant.EdgeShard, document: str) -> list[Passage]:
     found = [record.payload or {} for record in _scroll(shard, _matching(kind=[records.PASSAGE], document=[document]))]
-    version = max((payload["version"] for payload in found), default=0)
-    current = [records.passage_of(payload) for payload in found if payload["version"] == version]
-    return sorted(current, key=lambda passage: passage.position)
+    return records.current_passages(found)
 
 
 def _scroll(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> list[qdrant.Record]:

@@ -97,6 +97,13 @@ def newest(markers: Iterable[Marker]) -> dict[str, Marker]:
     return latest
 
 
+def current_passages(payloads: Sequence[Payload]) -> list[Passage]:
+    """The passages of one document's newest version, in reading order."""
+    version = max((payload["version"] for payload in payloads), default=0)
+    passages = [passage_of(payload) for payload in payloads if payload["version"] == version]
+    return sorted(passages, key=lambda passage: passage.position)
+
+
 def outdated(versions: Iterable[tuple[str, int]]) -> set[int]:
     """Versions, out of pairs of document and version, that a newer one of the same document supersedes."""
     pairs = set(versions)

@@ -1,0 +1,231 @@
+"""The passage index on a Qdrant server or cluster (1.10 or later), over REST.
+
+The two steps of a replacement are two requests; a search in between finds both versions and asks again without the older.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from rag.errors import ConfigurationError, IndexUnavailable
+from rag.retrieval import records
+from rag.retrieval.index import Found, IndexedPassage, IndexQuery
+from rag.retrieval.records import DENSE, SPARSE, Marker, StoredHit
+from rag.retrieval.sparse import SparseVector
+from rag.settings import QdrantSettings
+from rag.types import Passage
+
+CONFLICT = 409
+
+
+class ServerIndex:
+    """A PassageIndex that any number of processes share."""
+
+    def __init__(self, settings: QdrantSettings, dimension: int) -> None:
+        self._settings = settings
+        self._dimension = dimension
+        self._collection = settings.collection
+        self._client = _client(settings)
+
+    async def open(self) -> None:
+        """Create the collection if it is missing, and finish what an interruption left."""
+        with self._answering():
+            if not await self._client.collection_exists(self._collection):
+                await self._create()
+            await self._check_dimension()
+            for name in records.KEYWORDS:
+                await self._index(name, models.PayloadSchemaType.KEYWORD)
+            await self._index("version", models.PayloadSchemaType.INTEGER)
+        await self._newest_markers(_matching(kind=[records.MARKER]))
+
+    async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
+        """Write the new version in one request, then delete the older ones."""
+        existing = await self._markers(_matching(kind=[records.MARKER], document=[document]))
+        version = records.next_version(existing)
+        marker = Marker(document=document, source=source, digest=digest, version=version)
+        points = [_point(records.marker_point(marker), {})]
+        points += [_point(records.passage_point(marker, indexed), _vectors(indexed)) for indexed in passages]
+        with self._answering():
+            await self._client.upsert(self._collection, points, wait=True)
+        older = models.FieldCondition(key="version", range=models.Range(lt=version))
+        await self._delete(_matching(older, document=[document]))
+
+    async def remove(self, documents: Collection[str]) -> None:
+        """Delete all versions of documents."""
+        if documents:
+            await self._delete(_matching(document=documents))
+
+    async def documents(self, source: str) -> Mapping[str, str]:
+        """Digest by document id."""
+        markers = await self._newest_markers(_matching(kind=[records.MARKER], source=[source]))
+        return {document: marker.digest for document, marker in markers.items()}
+
+    async def search(self, query: IndexQuery) -> list[Found]:
+        """Both legs, filtered, fused; the cosine from the stored vectors."""
+        if not query.audiences:
+            return []
+        hits = await self._hits(query, set())
+        old = records.outdated_hits(hits)
+        if old:
+            hits = await self._hits(query, old)
+        return [hit.found for hit in hits]
+
+    async def passages(self, document: str) -> list[Passage]:
+        """The newest version's passages by position."""
+        found = [payload async for payload in self._scroll(_matching(kind=[records.PASSAGE], document=[document]))]
+        return records.current_passages(found)
+
+    async def count(self) -> int:
+        """Passages of all documents."""
+        with self._answering():
+            counted = await self._client.count(self._collection, _matching(kind=[records.PASSAGE]), exact=True)
+        return counted.count
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _create(self) -> None:
+        try:
+            await self._client.create_collection(
+                self._collection,
+                vectors_config={DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)},
+                sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            )
+        except UnexpectedResponse as error:
+            if error.status_code != CONFLICT:  # another process was first
+                raise
+
+    async def _check_dimension(self) -> None:
+        vectors = (await self._client.get_collection(self._collection)).config.params.vectors
+        held = vectors[DENSE].size if isinstance(vectors, dict) and DENSE in vectors else None
+        if held != self._dimension:
+            raise ConfigurationError(
+                f"embedding.model gives vectors of {self._dimension} dimensions, but Qdrant's collection "
+                f"{self._collection!r} holds {held or 'others'}: set the former model, or another qdrant.collection"
+            )
+
+    async def _index(self, name: str, schema: models.PayloadSchemaType) -> None:
+        await self._client.create_payload_index(self._collection, name, schema, wait=True)
+
+    async def _delete(self, chosen: models.Filter) -> None:
+        with self._answering():
+            await self._client.delete(self._collection, models.FilterSelector(filter=chosen), wait=True)
+
+    async def _newest_markers(self, chosen: models.Filter) -> dict[str, Marker]:
+        markers = await self._markers(chosen)
+        old = records.outdated((marker.document, marker.version) for marker in markers)
+        if old:
+            await self._delete(models.Filter(must=[_versions(old)]))
+        return records.newest(markers)
+
+    async def _markers(self, chosen: models.Filter) -> list[Marker]:
+        return [records.marker_of(payload) async for payload in self._scroll(chosen)]
+
+    async def _scroll(self, chosen: models.Filter) -> AsyncIterator[dict[str, Any]]:
+        offset = None
+        while True:
+            with self._answering():
+                page, offset = await self._client.scroll(self._collection, chosen, records.PAGE, offset=offset)
+            for record in page:
+                yield record.payload or {}
+            if offset is None:
+                return
+
+    async def _hits(self, query: IndexQuery, without: set[int]) -> list[StoredHit]:
+        visible = _visible(query, without)
+        with self._answering():
+            response = await self._client.query_points(
+                self._collection,
+                query=models.FusionQuery(fusion=models.Fusion.RRF),
+                prefetch=_legs(query, visible),
+                query_filter=visible,
+                limit=query.limit,
+                with_vectors=[DENSE],
+            )
+        return [_hit(point, query) for point in response.points]
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Map what the client raises; neither the key nor credentials in the URL get into a message."""
+        try:
+            yield
+        except UnexpectedResponse as error:
+            raise IndexUnavailable(self._line(f"answers {error.status_code} {_reason(error)}")) from error
+        except ResponseHandlingException as error:
+            raise IndexUnavailable(self._line(f"does not answer ({type(error.source).__name__})")) from error
+
+    def _line(self, what: str) -> str:
+        parts = urlsplit(self._settings.url or "")
+        server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return f"Qdrant at {server} {what}; check QDRANT_URL and QDRANT_API_KEY (collection {self._collection!r})"
+
+
+def _client(settings: QdrantSettings) -> AsyncQdrantClient:
+    if settings.url is None:
+        raise ConfigurationError("qdrant.url is not set: give the server's address in QDRANT_URL")
+    # check_compatibility asks for the server's version in the constructor, blocking (qdrant-client 1.20)
+    return AsyncQdrantClient(
+        url=settings.url,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        timeout=math.ceil(settings.timeout),
+        prefer_grpc=False,
+        check_compatibility=False,
+    )
+
+
+def _legs(query: IndexQuery, visible: models.Filter) -> list[models.Prefetch]:
+    dense = models.Prefetch(query=list(query.dense), using=DENSE, filter=visible, limit=query.candidates)
+    if not query.sparse.indices:
+        return [dense]
+    words = models.Prefetch(query=_sparse(query.sparse), using=SPARSE, filter=visible, limit=query.candidates)
+    return [dense, words]
+
+
+def _visible(query: IndexQuery, without: set[int]) -> models.Filter:
+    fields = {"audience": query.audiences} | ({} if query.sources is None else {"source": query.sources})
+    return models.Filter(must=_matching(**fields).must, must_not=[_versions(without)] if without else None)
+
+
+def _hit(point: models.ScoredPoint, query: IndexQuery) -> StoredHit:
+    vectors = cast("dict[str, list[float]]", point.vector)
+    return records.hit_of(point.payload or {}, point.score, vectors[DENSE], query.dense)
+
+
+def _versions(versions: set[int]) -> models.FieldCondition:
+    return models.FieldCondition(key="version", match=models.MatchAny(any=sorted(versions)))
+
+
+def _matching(*conditions: models.FieldCondition, **fields: Collection[str]) -> models.Filter:
+    named = [
+        models.FieldCondition(key=name, match=models.MatchAny(any=sorted(values))) for name, values in fields.items()
+    ]
+    return models.Filter(must=[*named, *conditions])
+
+
+def _point(record: tuple[str, dict[str, Any]], vectors: dict[str, models.Vector]) -> models.PointStruct:
+    return models.PointStruct(id=record[0], vector=cast("models.VectorStruct", vectors), payload=record[1])
+
+
+def _vectors(indexed: IndexedPassage) -> dict[str, models.Vector]:
+    return {DENSE: list(indexed.dense), SPARSE: _sparse(indexed.sparse)}
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _reason(error: UnexpectedResponse) -> str:
+    """The server's own words, or what HTTP calls the status: one short line."""
+    try:
+        stated = error.structured().get("status", {}).get("error", "")
+    except (ValueError, AttributeError):
+        stated = ""
+    return str(stated or error.reason_phrase).partition("\n")[0][:200]
