@@ -63,10 +63,13 @@ def load() -> None:
             _loaded.append(identifier)
 
 
-@lru_cache(maxsize=2048)
 def detect(text: str, default: str = "en") -> str:
     """The text's language; ``default`` where the text does not decide (no words, another script, a product's name)."""
-    text = text[:LONGEST]
+    return _detect(text[:LONGEST], default)
+
+
+@lru_cache(maxsize=2048)
+def _detect(text: str, default: str) -> str:
     if not _LATIN.search(text):
         return "ru" if _CYRILLIC.search(text) else default
     return hint(text) or _statistical(text, default)

@@ -1,0 +1,75 @@
+"""Markdown as a list of blocks, each with its source text, by CommonMark's own grammar (with tables)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+BlockKind = Literal["heading", "text", "list", "steps", "code", "table"]
+
+_KINDS: dict[str, BlockKind] = {
+    "heading_open": "heading",
+    "bullet_list_open": "list",
+    "ordered_list_open": "steps",
+    "fence": "code",
+    "code_block": "code",
+    "table_open": "table",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One block. ``text`` is its Markdown, for a heading its plain text; ``items`` are those of a list, level by source."""
+
+    kind: BlockKind
+    text: str
+    level: int = 0
+    items: tuple[str, ...] = ()
+
+
+def parse(markdown: str) -> list[Block]:
+    """The top-level blocks in order; comments, rules and link definitions are no blocks."""
+    markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")
+    lines = markdown.split("\n")
+    tokens = _PARSER.parse(markdown)
+    return [block for index in range(len(tokens)) if (block := _block(tokens, index, lines)) is not None]
+
+
+def _block(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Block | None:
+    token = tokens[index]
+    if token.level or token.map is None or token.nesting < 0 or token.type == "hr":
+        return None
+    kind = _KINDS.get(token.type, "text")
+    if kind == "heading":
+        return Block(kind=kind, text=_plain(tokens[index + 1]), level=int(token.tag[1:]))
+    text = _source(token, lines)
+    if token.type == "html_block" and text.startswith("<!--"):
+        return None
+    items = tuple(_items(tokens, index, lines)) if kind in ("list", "steps") else ()
+    return Block(kind=kind, text=text, items=items)
+
+
+def _items(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Iterator[str]:
+    for token in tokens[index + 1 :]:
+        if token.level == 0:
+            return
+        if token.type == "list_item_open" and token.level == 1:
+            yield _source(token, lines)
+
+
+def _source(token: Token, lines: Sequence[str]) -> str:
+    start, end = token.map or (0, 0)
+    return "\n".join(lines[start:end]).strip("\n").rstrip()
+
+
+def _plain(inline: Token) -> str:
+    """What a reader sees of a heading: no marks, no link targets."""
+    shown = (" " if child.type in ("softbreak", "hardbreak") else child.content for child in inline.children or ())
+    return " ".join("".join(shown).split())
+
+
+_PARSER = MarkdownIt("commonmark").enable("table")

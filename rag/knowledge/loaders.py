@@ -1,0 +1,142 @@
+"""Sources to documents: a folder of Markdown, or one file. Other formats and sites come as further loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import yaml
+
+from rag.errors import KnowledgeError
+from rag.knowledge.blocks import parse
+from rag.language import LANGUAGES, detect
+from rag.settings import SourceSettings
+
+LARGEST = 10_000_000
+"""Bytes; a page of this size is a dump, not a page."""
+BEGINNING = 4000
+"""Characters in which front matter and title stand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedDocument:
+    """One document. ``id`` is source name and path, ``url`` a link (or the path, without a base), without an anchor."""
+
+    id: str
+    source: str
+    title: str
+    url: str
+    markdown: str
+    language: str
+    audience: str
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A file that was left out, and why. ``document`` is the id it would have."""
+
+    path: str
+    reason: str
+    document: str
+
+
+def discover(source: SourceSettings) -> Iterator[LoadedDocument | Unreadable]:
+    """Every document of a source, in the order of paths; blocking. Raises ``KnowledgeError`` when there is no source."""
+    root, paths = _paths(source)
+    for path in paths:
+        relative = path.relative_to(root)
+        if any(part.startswith(".") for part in relative.parts) or path.is_dir():
+            continue
+        try:
+            yield _load(source, root, path)
+        except KnowledgeError as error:
+            yield Unreadable(path=str(path), reason=str(error), document=_id(source, relative))
+        except OSError as error:
+            yield Unreadable(path=str(path), reason=error.strerror or str(error), document=_id(source, relative))
+
+
+def _paths(source: SourceSettings) -> tuple[Path, list[Path]]:
+    if source.path.is_file():
+        return source.path.parent, [source.path]
+    if not source.path.is_dir():
+        raise KnowledgeError(
+            f"knowledge.sources: path of {source.name!r} is {source.path}, which does not exist; correct the path, or "
+            "remove the source"
+        )
+    try:
+        return source.path, sorted(source.path.glob(source.glob))
+    except (ValueError, NotImplementedError) as error:
+        raise KnowledgeError(
+            f"knowledge.sources: glob of {source.name!r} is {source.glob!r}: {error}; write for example **/*.md"
+        ) from error
+
+
+def _load(source: SourceSettings, root: Path, path: Path) -> LoadedDocument:
+    relative = path.relative_to(root)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise KnowledgeError("is a link that leaves the source's folder")
+    text = _read(path)
+    named, markdown = _front_matter(text)
+    return LoadedDocument(
+        id=_id(source, relative),
+        source=source.name,
+        title=named or _title(markdown) or path.stem.replace("-", " ").replace("_", " "),
+        url=_url(source.base_url, relative),
+        markdown=markdown,
+        language=_language(relative, markdown),
+        audience=source.audience,
+        updated_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
+    )
+
+
+def _read(path: Path) -> str:
+    if path.suffix.lower() not in (".md", ".markdown"):
+        raise KnowledgeError("is not Markdown (.md); only Markdown is read")
+    if (size := path.stat().st_size) > LARGEST:
+        raise KnowledgeError(f"has {size / 1e6:.1f} MB; at most {LARGEST // 1_000_000} MB are read")
+    try:
+        return path.read_bytes().decode("utf-8-sig").replace("\x00", "")
+    except UnicodeDecodeError as error:
+        raise KnowledgeError(f"is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+
+
+def _front_matter(text: str) -> tuple[str, str]:
+    """Title named above the page (or empty), and the page without its front matter."""
+    text = text.replace("\r\n", "\n")
+    if not text.startswith("---\n"):
+        return "", text
+    matter, fence, rest = text[4:BEGINNING].partition("\n---\n")
+    if not fence:
+        return "", text
+    try:
+        fields = yaml.safe_load(matter)
+    except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
+        return "", text
+    if not isinstance(fields, dict):
+        return "", text
+    title = fields.get("title")
+    return " ".join(title.split()) if isinstance(title, str) else "", rest + text[BEGINNING:]
+
+
+def _title(markdown: str) -> str:
+    return next((block.text for block in parse(markdown[:BEGINNING]) if block.level == 1), "")
+
+
+def _id(source: SourceSettings, relative: Path) -> str:
+    return f"{source.name}/{relative.as_posix()}"
+
+
+def _url(base: str, relative: Path) -> str:
+    if not base:
+        return relative.as_posix()
+    return base.rstrip("/") + "/" + quote(relative.with_suffix("").as_posix())
+
+
+def _language(relative: Path, markdown: str) -> str:
+    """A folder named after a language decides (``docs/es/…``, ``pt-BR/…``); elsewhere the text does."""
+    codes = (part.lower().replace("_", "-").split("-")[0] for part in relative.parts[:-1])
+    return next((code for code in codes if code in LANGUAGES), None) or detect(markdown)
