@@ -19,6 +19,18 @@ class Keys:
     def queue(self, conversation: str) -> str:
         return self.conversation(conversation, "queue")
 
+    def messages(self, conversation: str) -> str:
+        """The hash of queued messages by turn id; the queue holds only the ids."""
+        return self.conversation(conversation, "messages")
+
+    def tries(self, conversation: str) -> str:
+        """The hash of begun tries by turn id."""
+        return self.conversation(conversation, "tries")
+
+    def mark(self, conversation: str) -> str:
+        """The id of the one entry that the conversation has in the ready stream."""
+        return self.conversation(conversation, "mark")
+
     def lease(self, conversation: str) -> str:
         return self.conversation(conversation, "lease")
 
@@ -33,7 +45,7 @@ class Keys:
         return self.conversation(conversation, "memory")
 
     def seen_of(self, conversation: str) -> str:
-        """The set of seen keys that a conversation left behind, so that forgetting finds them."""
+        """The seen keys that a conversation left behind, by time, so that forgetting finds them."""
         return self.conversation(conversation, "seen")
 
     def seen(self, key: str) -> str:
@@ -44,6 +56,11 @@ class Keys:
     def ready(self) -> str:
         """The stream of conversations with work."""
         return f"{self.prefix}:ready"
+
+    @property
+    def waiting(self) -> str:
+        """The sorted set of queued turn ids by the time of their acceptance, over all conversations."""
+        return f"{self.prefix}:waiting"
 
     @property
     def outbox(self) -> str:

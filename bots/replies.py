@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from bots.errors import LeaseLost, StoreUnavailable
+from bots.errors import LeaseLost
 from bots.keys import Keys
 from bots.messages import OutgoingReply
+from bots.store import store, text
 from tuning.conversations.records import LoggedTurn
 
 LEDGER_SECONDS = 7 * 24 * 3600
@@ -83,7 +83,7 @@ class ReplyRecord:
 class ReplyEntry:
     """A record bound to the lease under which it may be written."""
 
-    __slots__ = ("_ledger", "_lease", "record", "resumed")
+    __slots__ = ("_lease", "_ledger", "record", "resumed")
 
     def __init__(self, ledger: ReplyLedger, lease: Lease, record: ReplyRecord, *, resumed: bool) -> None:
         self._ledger = ledger
@@ -117,21 +117,18 @@ class ReplyLedger:
 
     async def find(self, conversation: str, turn_id: str) -> ReplyRecord | None:
         """What is known of a turn's reply, or None. Raises ``StoreUnavailable``."""
-        try:
+        with store("the reply is continued when it does"):
             raw = await self._redis.get(self._keys.reply(conversation, turn_id))
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable("Redis does not answer; the reply is continued when it does") from error
         return None if raw is None else _RECORDS.validate_json(raw)
 
     async def save(self, record: ReplyRecord, lease: Lease) -> None:
         """Stores ``record`` if ``lease`` still holds. Raises ``LeaseLost`` or ``StoreUnavailable``."""
         place = record.conversation
         keys = [self._keys.lease(place), self._keys.reply(place, record.turn_id), self._keys.replies(place)]
-        args = [lease.token, _RECORDS.dump_json(record), LEDGER_SECONDS, record.turn_id]
-        try:
-            held = await self._save(keys=keys, args=args)
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable("Redis does not answer; the reply is continued when it does") from error
+        with store("the reply is continued when it does"):
+            held = await self._save(
+                keys=keys, args=[lease.token, _RECORDS.dump_json(record), LEDGER_SECONDS, record.turn_id]
+            )
         if not held:
             raise LeaseLost(f"conversation {record.conversation} was taken over by another worker")
 
@@ -140,15 +137,13 @@ class ReplyLedger:
 
         Raises ``StoreUnavailable``.
         """
-        try:
+        with store("nothing more was forgotten, try again"):
             members = await self._redis.smembers(self._keys.replies(conversation))
-            turns = [turn for turn in (member.decode() for member in members) if turn != keep]
+            turns = [turn for turn in map(text, members) if turn != keep]
             doomed = [turn for turn in turns if speaker is None or await self._spoke(conversation, turn, speaker)]
             if doomed:
                 await self._redis.delete(*(self._keys.reply(conversation, turn) for turn in doomed))
                 await self._redis.srem(self._keys.replies(conversation), *doomed)
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable("Redis does not answer; nothing more was forgotten, try again") from error
         return len(doomed)
 
     async def _spoke(self, conversation: str, turn_id: str, speaker: str) -> bool:

@@ -1,0 +1,207 @@
+"""The atomic steps of the inbox, in Lua. Time is Redis's own.
+
+What holds between any two steps: a conversation with queued messages has exactly one entry in the ready stream, whose
+id is its mark. Only a step that finds the queue empty takes mark and entry away, so no wake-up is lost. Whoever handles
+a conversation holds its lease; every step that writes for the holder checks the token first. Scripts may run twice.
+"""
+
+from __future__ import annotations
+
+GROUP = "workers"
+"""The consumer group on the ready stream."""
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+_ENQUEUE = """
+local function enqueue(queue, messages, mark, ready, waiting, turn, body, conversation)
+    redis.call('RPUSH', queue, turn)
+    redis.call('HSET', messages, turn, body)
+    redis.call('ZADD', waiting, now, turn)
+    if redis.call('EXISTS', mark) == 0 then
+        redis.call('SET', mark, redis.call('XADD', ready, '*', 'conversation', conversation))
+    end
+end
+"""
+
+_REMOVE = """
+local function remove(queue, messages, tries, waiting, turn)
+    local found = redis.call('LREM', queue, 1, turn)
+    redis.call('HDEL', messages, turn)
+    redis.call('HDEL', tries, turn)
+    redis.call('ZREM', waiting, turn)
+    return found
+end
+"""
+
+_READY = (
+    """
+local function retire(ready, mark, lease, entry)
+    redis.call('XACK', ready, '"""
+    + GROUP
+    + """', entry)
+    redis.call('XDEL', ready, entry)
+    if mark then redis.call('DEL', mark, lease) end
+end
+
+local function announce_again(ready, mark, lease, entry, conversation)
+    retire(ready, mark, lease, entry)
+    redis.call('SET', mark, redis.call('XADD', ready, '*', 'conversation', conversation))
+end
+"""
+)
+
+ACCEPT = (
+    _NOW
+    + _ENQUEUE
+    + """
+local queue, messages, mark, ready, waiting, seen_of = unpack(KEYS, 1, 6)
+local turn, body, conversation, seconds = unpack(ARGV, 1, 4)
+for i = 7, #KEYS do
+    if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end
+end
+if redis.call('HEXISTS', messages, turn) == 1 then return 0 end
+for i = 7, #KEYS do
+    redis.call('SET', KEYS[i], turn, 'EX', seconds)
+    redis.call('ZADD', seen_of, now, ARGV[i - 2])
+end
+redis.call('ZREMRANGEBYSCORE', seen_of, '-inf', now - seconds * 1000)
+redis.call('EXPIRE', seen_of, seconds)
+enqueue(queue, messages, mark, ready, waiting, turn, body, conversation)
+return 1
+"""
+)
+"""KEYS: queue messages mark ready waiting seen_of seen… ARGV: turn body conversation seconds member-of-seen_of…"""
+
+TAKE = (
+    _READY
+    + """
+local lease, queue, messages, tries, mark, ready = unpack(KEYS)
+local token, entry, milliseconds, step = unpack(ARGV)
+if redis.call('GET', mark) ~= entry then
+    retire(ready, nil, nil, entry)
+    return {'gone'}
+end
+local holder = redis.call('GET', lease)
+if holder and holder ~= token then return {'held'} end
+local turn = redis.call('LINDEX', queue, 0)
+if not turn then
+    retire(ready, mark, lease, entry)
+    return {'gone'}
+end
+redis.call('SET', lease, token, 'PX', milliseconds)
+local begun = redis.call('HINCRBY', tries, turn, step)
+if begun == 0 then begun = redis.call('HINCRBY', tries, turn, 1) end
+return {'head', turn, redis.call('HGET', messages, turn), begun}
+"""
+)
+"""Takes the lease and begins a try of the head, unless there is nothing to do or another worker is at it."""
+
+FINISH = (
+    _NOW
+    + _REMOVE
+    + _READY
+    + """
+local lease, queue, messages, tries, mark, ready, waiting, outbox, aside = unpack(KEYS)
+local token, entry, turn, conversation, stop, setting_aside = unpack(ARGV, 1, 6)
+if redis.call('GET', lease) ~= token then return {'lost'} end
+if remove(queue, messages, tries, waiting, turn) == 1 then
+    if setting_aside ~= '' then redis.call('HSET', aside, turn, setting_aside) end
+    for i = 7, #ARGV do redis.call('XADD', outbox, '*', 'entry', ARGV[i]) end
+end
+local following = redis.call('LINDEX', queue, 0)
+if not following then
+    retire(ready, mark, lease, entry)
+    return {'gone'}
+end
+if stop == '1' then
+    announce_again(ready, mark, lease, entry, conversation)
+    return {'gone'}
+end
+return {'head', following, redis.call('HGET', messages, following), redis.call('HINCRBY', tries, following, 1)}
+"""
+)
+"""Takes the handled message off the queue, posts what it leaves behind, begins the next or lets the conversation go."""
+
+HAND_BACK = (
+    _READY
+    + """
+local lease, queue, tries, mark, ready = unpack(KEYS)
+local token, entry, conversation, uncount = unpack(ARGV)
+if redis.call('GET', mark) ~= entry then return 0 end
+local holder = redis.call('GET', lease)
+if holder and token ~= '*' and holder ~= token then return 0 end
+local turn = redis.call('LINDEX', queue, 0)
+if turn and uncount == '1' and (tonumber(redis.call('HGET', tries, turn)) or 0) > 0 then
+    redis.call('HINCRBY', tries, turn, -1)
+end
+announce_again(ready, mark, lease, entry, conversation)
+return 1
+"""
+)
+"""Lets a conversation go with its queue not empty, so that any worker takes it at once. ``*`` breaks the lease."""
+
+RENEW = (
+    """
+local ready, consumer, milliseconds = KEYS[1], ARGV[1], ARGV[2]
+local lost = {}
+for i = 2, #KEYS do
+    local entry, token = ARGV[i * 2 - 1], ARGV[i * 2]
+    if redis.call('GET', KEYS[i]) == token then
+        redis.call('PEXPIRE', KEYS[i], milliseconds)
+        redis.call('XCLAIM', ready, '"""
+    + GROUP
+    + """', consumer, 0, entry, 'JUSTID')
+    else
+        lost[#lost + 1] = entry
+    end
+end
+return lost
+"""
+)
+"""Renews many leases and the idle times of their entries together, so that both run out at the same moment."""
+
+PUT_BACK = (
+    _NOW
+    + _ENQUEUE
+    + """
+local aside, queue, messages, mark, ready, waiting = unpack(KEYS)
+local turn, body, conversation = unpack(ARGV)
+if redis.call('HDEL', aside, turn) == 0 then return 0 end
+if redis.call('HEXISTS', messages, turn) == 1 then return 1 end
+enqueue(queue, messages, mark, ready, waiting, turn, body, conversation)
+return 1
+"""
+)
+
+REMOVE = (
+    _REMOVE
+    + """
+local queue, messages, tries, waiting, aside = unpack(KEYS)
+local removed = 0
+for _, turn in ipairs(ARGV) do
+    local queued = remove(queue, messages, tries, waiting, turn)
+    if queued + redis.call('HDEL', aside, turn) > 0 then removed = removed + 1 end
+end
+return removed
+"""
+)
+
+CHANGE = (
+    _REMOVE
+    + """
+local queue, messages, tries, waiting = unpack(KEYS)
+local turn, old, new = unpack(ARGV)
+local begun = tonumber(redis.call('HGET', tries, turn)) or 0
+if begun > 0 or redis.call('HGET', messages, turn) ~= old then return 0 end
+if new == '' then
+    remove(queue, messages, tries, waiting, turn)
+else
+    redis.call('HSET', messages, turn, new)
+end
+return 1
+"""
+)
+"""Rewrites a message that nobody began to handle, or removes it when ``new`` is empty."""

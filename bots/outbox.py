@@ -1,0 +1,74 @@
+"""What is on its way into the conversation log: a Redis stream, so that a slow or broken log delays no reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+from redis.asyncio import Redis
+
+from bots.keys import Keys
+from bots.store import store
+from tuning.conversations.records import LoggedFeedback, LoggedTurn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnEntry:
+    """An answered question."""
+
+    turn: LoggedTurn
+    type: Literal["turn"] = "turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackEntry:
+    """What a person thought of a turn."""
+
+    feedback: LoggedFeedback
+    type: Literal["feedback"] = "feedback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetEntry:
+    """Everything asked in a conversation (by ``speaker``, or by anybody) up to ``at`` is to be forgotten.
+
+    ``speaker`` is written as the turns' own ``speaker`` is. Turns asked up to ``at`` that arrive later are dropped.
+    """
+
+    conversation: str
+    at: datetime
+    speaker: str | None = None
+    type: Literal["forget"] = "forget"
+
+
+OutboxEntry = TurnEntry | FeedbackEntry | ForgetEntry
+_ENTRIES: TypeAdapter[OutboxEntry] = TypeAdapter(Annotated[OutboxEntry, Field(discriminator="type")])
+
+
+def dump_entry(entry: OutboxEntry) -> bytes:
+    return _ENTRIES.dump_json(entry)
+
+
+def load_entry(raw: bytes) -> OutboxEntry:
+    """Raises ``pydantic.ValidationError`` on anything that :func:`dump_entry` did not write."""
+    return _ENTRIES.validate_json(raw)
+
+
+class Outbox:
+    """The way in for receivers; workers post together with the end of their message (``Consumer.done``)."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    async def post(self, entry: OutboxEntry) -> None:
+        """Stores ``entry`` durably. Raises ``StoreUnavailable``."""
+        with store("nothing was recorded"):
+            await self._redis.xadd(self._keys.outbox, {"entry": dump_entry(entry)})
+
+    async def length(self) -> int:
+        """Entries that the log does not hold yet. Raises ``StoreUnavailable``."""
+        with store("the length of the outbox is unknown"):
+            return int(await self._redis.xlen(self._keys.outbox))
