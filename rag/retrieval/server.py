@@ -169,8 +169,8 @@ class ServerIndex:
 
 
 def _client(settings: QdrantSettings) -> AsyncQdrantClient:
-    if settings.url is None:
-        raise ConfigurationError("qdrant.url is not set: give the server's address in QDRANT_URL")
+    if urlsplit(settings.url or "").scheme not in {"http", "https"}:
+        raise ConfigurationError("qdrant.url (QDRANT_URL) must begin with http:// or https://")
     # check_compatibility asks for the server's version in the constructor, blocking (qdrant-client 1.20)
     return AsyncQdrantClient(
         url=settings.url,
