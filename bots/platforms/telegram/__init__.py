@@ -1,0 +1,5 @@
+"""Telegram as a platform."""
+
+from bots.platforms.telegram.platform import TelegramPlatform
+
+__all__ = ["TelegramPlatform"]

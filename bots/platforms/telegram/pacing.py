@@ -1,0 +1,84 @@
+"""How often a chat may be written to. Telegram allows about one message a second in a chat and twenty a minute in a group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from time import monotonic
+
+_CHATS = 10_000
+"""Chats whose pace is kept; the longest unused one is dropped first."""
+_STRAIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Every duration of the platform, in seconds; tests shorten them.
+
+    ``private`` and ``group`` lie between two writes to a chat; ``typing`` shows for 5 s at Telegram, so it is repeated
+    before; ``patience`` is the longest RetryAfter that is slept through; ``pause`` is the first back-off after an error;
+    ``lease`` is how long the right to poll outlives its holder.
+    """
+
+    private: float = 1.1
+    group: float = 3.1
+    typing: float = 4.5
+    typing_limit: float = 60.0
+    patience: float = 30.0
+    pause: float = 0.5
+    longest_pause: float = 30.0
+    lease: float = 8.0
+    long_poll: int = 25
+
+
+class Pace:
+    """The writes to one chat. A final text may run one write ahead, which the following ones make up for."""
+
+    __slots__ = ("_interval", "_next", "_strained_until")
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._next = 0.0
+        self._strained_until = 0.0
+
+    def free(self) -> bool:
+        """Whether an intermediate state may be written now."""
+        return monotonic() >= self._next
+
+    async def turn(self) -> None:
+        """Waits until a final text may be written: at once in the usual case, that nobody waits for a pace's sake."""
+        ahead = 0.0 if self._strained() else self._interval
+        wait = self._next - ahead - monotonic()
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    def written(self) -> None:
+        """Notes a write; after a RetryAfter the distance is twice the usual for a minute."""
+        step = self._interval * (2 if self._strained() else 1)
+        self._next = max(self._next, monotonic()) + step
+
+    def postpone(self, seconds: float) -> None:
+        """Telegram asked for ``seconds`` of silence in this chat."""
+        now = monotonic()
+        self._next = max(self._next, now + seconds)
+        self._strained_until = now + seconds + _STRAIN_SECONDS
+
+    def _strained(self) -> bool:
+        return monotonic() < self._strained_until
+
+
+class Pacing:
+    """The paces of all chats that this process writes to."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._paces: OrderedDict[int, Pace] = OrderedDict()
+
+    def of(self, chat: int) -> Pace:
+        """Private chats have positive ids, groups negative ones."""
+        pace = self._paces.pop(chat, None) or Pace(self._timing.private if chat > 0 else self._timing.group)
+        self._paces[chat] = pace
+        if len(self._paces) > _CHATS:
+            self._paces.popitem(last=False)
+        return pace

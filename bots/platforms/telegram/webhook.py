@@ -1,0 +1,70 @@
+"""The webhook: a 200 only for what is durable; everything else makes Telegram come again."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bots.errors import StoreUnavailable
+
+log = structlog.get_logger()
+PATH = "/telegram/webhook"
+_HEADER = "X-Telegram-Bot-Api-Secret-Token"
+
+Take = Callable[[object], Awaitable[None]]
+
+
+def webhook_route(secret: str, body_bytes: int, receiver: Callable[[], Take | None]) -> Route:
+    """``receiver`` gives None while the service does not receive (before it is ready, and while it stops)."""
+
+    async def receive(request: Request) -> Response:
+        given = request.headers.get(_HEADER, "")
+        if not hmac.compare_digest(given.encode(), secret.encode()):
+            return Response("the secret token is missing or wrong", 401)
+        body = await _body(request, body_bytes)
+        if body is None:
+            return Response("the body is too large", 413)
+        update = _parse(body)
+        if update is None:
+            return Response("the body is no update", 400)
+        take = receiver()
+        return Response("not ready", 503) if take is None else await _taken(take, update)
+
+    return Route(PATH, receive, methods=["POST"])
+
+
+async def _taken(take: Take, update: dict[str, object]) -> Response:
+    try:
+        await take(update)
+    except StoreUnavailable as error:
+        log.warning("telegram.not_accepted", error=str(error))
+        return Response("try again later", 503)
+    return Response(status_code=200)
+
+
+async def _body(request: Request, limit: int) -> bytes | None:
+    """None beyond ``limit`` bytes, which are not read."""
+    parts, size = [], 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                return None
+            parts.append(part)
+    except ClientDisconnect:
+        return b""
+    return b"".join(parts)
+
+
+def _parse(body: bytes) -> dict[str, object] | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
