@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -63,7 +64,7 @@ class Page:
         return [*self.code_spans(), *(line for block in blocks for line in block.splitlines())]
 
     def links(self) -> list[str]:
-        return [str(child.attrs["href"]) for child in self._children() if child.type == "link_open"]
+        return [unquote(str(child.attrs["href"])) for child in self._children() if child.type == "link_open"]
 
     def section(self, heading: str) -> str:
         """The Markdown below a heading of the second level, up to the next one."""
