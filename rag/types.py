@@ -44,9 +44,14 @@ class Passage:
 
     @property
     def digest(self) -> str:
-        """sha256 of what a reader sees (title, headings, link, text): the identity of a snapshot."""
-        shown = "\x1f".join((self.title, *self.headings, self.url, self.text))
-        return hashlib.sha256(shown.encode()).hexdigest()
+        """sha256 of what a reader sees: the identity of a snapshot."""
+        return snapshot_digest(self.title, self.headings, self.url, self.text)
+
+
+def snapshot_digest(title: str, headings: tuple[str, ...], url: str, text: str) -> str:
+    """sha256 of what a reader of a passage sees, in hex."""
+    shown = "\x1f".join((title, *headings, url, text))
+    return hashlib.sha256(shown.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,9 @@ class LoggedPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTurn:
-    """One question and its answer. ``passages`` stand in the order shown; ``cited`` are the numbers cited.
+    """One question and its answer. ``passages`` stand in the order shown.
 
+    ``cited`` are the ranks (from 0) of the cited passages, in the order of their numbers in the answer.
     ``seconds`` is the wall time of each stage by its name; ``reply_id`` is the platform's id of the reply.
     ``speaker`` may be the platform's id or already its pseudonym: the log stores the pseudonym.
     """

@@ -1,0 +1,175 @@
+"""Patterns and checks that find personal data in text.
+
+Every pattern starts only where a token starts and repeats only within bounds, so that hostile text costs linear time.
+A finder returns (start, end) spans in order, not overlapping.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+
+import phonenumbers
+from stdnum import iban, luhn
+
+Span = tuple[int, int]
+
+NEARBY = 48
+"""Characters before a number in which a word may say what it is."""
+CARD_GROUPS = 5
+"""In how many groups people write a card number, at most."""
+
+_SECRETS = re.compile(
+    r"""
+    -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----[\s\S]*?(?:-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----|\Z)
+    | \bhooks\.slack\.com/services/[\w/-]{20,200}
+    | (?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,4000}\.[\w-]{0,4000}        # JSON web token
+    | \b\d{8,10}:[A-Za-z0-9_-]{35}(?![\w-])                   # Telegram bot
+    | \bx(?:ox[a-z]|app)-[A-Za-z0-9-]{10,400}                 # Slack
+    | \bsk-[A-Za-z0-9_-]{20,400}                              # OpenAI, Anthropic
+    | \b[sr]k_(?:live|test)_[A-Za-z0-9]{16,200}               # Stripe
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                           # AWS
+    | \bAIza[\w-]{35}                                         # Google
+    | \bgh[oprsu]_[A-Za-z0-9]{30,255} | \bgithub_pat_\w{22,255} | \bglpat-[\w-]{20,255}
+    | \bhf_[A-Za-z0-9]{30,100} | \bnpm_[A-Za-z0-9]{36} | \bpypi-[\w-]{50,400}
+    """,
+    re.VERBOSE,
+)
+_NAMED_SECRETS = re.compile(
+    r"""
+    (?:\b(?:password|passwd|passphrase|pwd|contraseña|clave|api[ _-]?key|secret|token)["']?\s{0,3}[:=]\s{0,3}["']?
+       (?=[^\s"'\d]{0,128}\d)([^\s"'\[\]]{6,256})
+     | \bbearer\s{1,3}([A-Za-z0-9._~+/=-]{16,4000})
+     | ://([^\s/@:\[\]]{0,128}:[^\s/@\[\]]{1,256})@)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_EMAIL = re.compile(r"[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}")
+# A lookahead, so that what looks like an IBAN hides none that begins inside it.
+_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}))")
+_DIGIT_GROUPS = re.compile(r"(?<![\w.,+-])\d+(?:[ -]\d+)*")
+_CARD_PREFIX = re.compile(
+    r"""
+    4(?:\d{12}|\d{15}|\d{18})                                                                      # Visa
+    | (?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720|220[0-4])\d{12}                    # Mastercard, Mir
+    | 3[47]\d{13} | 3(?:0[0-5]|095|[689]\d)\d{11} | 3(?:0[0-5]|[689]\d)\d{13}                      # Amex, Diners
+    | 35(?:2[89]|[3-8]\d)\d{12,15} | (?:1800|2131)\d{11}                                           # JCB
+    | 6(?:011|4[4-9]\d|5\d\d|2\d\d|0\d\d|39\d|7\d\d)\d{12,15} | 8[12]\d{14} | 50\d{14}  # Discover, UnionPay, Maestro
+    """,
+    re.VERBOSE,
+)
+_FIRST_AFTER_CARD = re.compile(r"(?!\w|[.,]\d)")
+_SHORT_CARD = re.compile(r"(?:50|5[6-9]|6\d)\d{10,13}")
+_CARD_WORDS = re.compile(r"\b(?:card|credit|debit|maestro|tarjeta|crédito|débito)\b", re.IGNORECASE)
+_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:][0-9A-Fa-f:.]{2,44}(?![\w:])")
+_VERSION_WORDS = re.compile(
+    r"\b(?:v|ver|versi[oó]n|versions|release|build|firmware|driver)\b[\s.:=]{0,3}$", re.IGNORECASE
+)
+_ORDER_WORDS = re.compile(
+    r"""(?:\b(?:order|pedido|invoice|factura|ticket|case|caso|ref|reference|referencia|id|sku|isbn|ean|version|versión
+           |build|tracking|seguimiento|serial|serie|article|artículo|item|port|puerto|pid|error|code|código)\b
+        [\s.:#]{0,3}(?:(?:number|num|no|nr|id|número|núm|n[º°])[\s.:#]{0,3})?(?:is|es|:)?\s{0,2}
+        |\#\s?|n[º°]\s?)$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+REGIONS = {
+    "en": ("US", "GB", "AU", "IE", "IN"),
+    "es": ("ES", "MX", "AR", "CO", "CL", "PE"),
+    "pt": ("PT", "BR"),
+    "fr": ("FR", "BE", "CH"),
+    "de": ("DE", "AT", "CH"),
+    "it": ("IT", "CH"),
+    "nl": ("NL", "BE"),
+}
+"""Where a number without a country code is likely to belong; numbers with one are found in any language."""
+ELSEWHERE = ("US", "GB", "ES", "MX")
+
+
+def find_secrets(text: str, _language: str) -> list[Span]:
+    found = [match.span() for match in _SECRETS.finditer(text)]
+    return found or [match.span(match.lastindex or 0) for match in _NAMED_SECRETS.finditer(text)]
+
+
+def find_emails(text: str, _language: str) -> list[Span]:
+    return [match.span() for match in _EMAIL.finditer(text)]
+
+
+def find_ibans(text: str, _language: str) -> list[Span]:
+    """An IBAN has its country's length; what follows it may look like more of it, so ends are tried backwards."""
+    found = (_iban_span(text, *match.span(1)) for match in _IBAN.finditer(text))
+    return apart(span for span in found if span)
+
+
+def _iban_span(text: str, start: int, longest: int) -> Span | None:
+    for end in range(longest, start + 14, -1):
+        whole = text[end - 1].isalnum() and not text[end : end + 1].isalnum()
+        if whole and iban.is_valid(text[start:end], check_country=False):
+            return start, end
+    return None
+
+
+def find_cards(text: str, _language: str) -> list[Span]:
+    return apart(span for run in _DIGIT_GROUPS.finditer(text) for span in _card_spans(text, run))
+
+
+def _card_spans(text: str, run: re.Match[str]) -> Iterator[Span]:
+    """A card may stand between other numbers (its date, its code), so every few neighbouring groups are tried."""
+    groups = [(run.start() + part.start(), run.start() + part.end()) for part in re.finditer(r"\d+", run.group())]
+    for first, (start, _) in enumerate(groups):
+        for _, end in groups[first : first + CARD_GROUPS]:
+            if _FIRST_AFTER_CARD.match(text, end) and _is_card(text, start, end):
+                yield start, end
+
+
+def _is_card(text: str, start: int, end: int) -> bool:
+    if not 12 <= end - start <= 19 + CARD_GROUPS:
+        return False
+    digits = re.sub(r"[ -]", "", text[start:end])
+    if not luhn.is_valid(digits):
+        return False
+    if _CARD_PREFIX.fullmatch(digits):
+        return True
+    # Maestro's short numbers are as loose as any order number: one in ten has a right check digit.
+    return bool(_SHORT_CARD.fullmatch(digits)) and preceded_by(_CARD_WORDS, text, start)
+
+
+def find_addresses(text: str, _language: str) -> list[Span]:
+    """IP addresses that may lead to somebody: not loopback, not netmasks, not version numbers."""
+    found = [_address_span(match) for pattern in (_IPV4, _IPV6) for match in pattern.finditer(text)]
+    return apart(span for span in found if span and not preceded_by(_VERSION_WORDS, text, span[0]))
+
+
+def _address_span(match: re.Match[str]) -> Span | None:
+    written = match.group().rstrip(".")
+    if written.count(":") == 1 or (":" in written and not any(map(str.isdigit, written))):
+        return None  # a time, a port, or C++'s a::b
+    try:
+        address = ipaddress.ip_address(written)
+    except ValueError:
+        return None
+    named = address.is_loopback or address.is_unspecified or written.startswith("255.")
+    return None if named else (match.start(), match.start() + len(written))
+
+
+def find_phones(text: str, language: str) -> list[Span]:
+    """Numbers that are valid with their country code, or in a country where the language is spoken."""
+    regions = REGIONS.get(language[:2].lower(), ELSEWHERE)
+    matches = (match for region in regions for match in phonenumbers.PhoneNumberMatcher(text, region))
+    return apart((match.start, match.end) for match in matches if not preceded_by(_ORDER_WORDS, text, match.start))
+
+
+def apart(spans: Iterable[Span]) -> list[Span]:
+    """In order, the longer of those that begin together, without those that overlap an earlier one."""
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if not kept or span[0] >= kept[-1][1]:
+            kept.append(span)
+    return kept
+
+
+def preceded_by(words: re.Pattern[str], text: str, position: int) -> bool:
+    """True if one of the words stands shortly before the position."""
+    return words.search(text[max(0, position - NEARBY) : position]) is not None

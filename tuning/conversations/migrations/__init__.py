@@ -1,0 +1,35 @@
+"""The log's schema, brought up to date from Python at every start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from tuning.errors import DatabaseTooNew
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def upgrade(connection: Connection) -> None:
+    """Runs what is missing inside the caller's transaction, which must be the only one to do so at a time."""
+    config = Config()
+    # Alembic reads options as configparser does: a percent sign in the path must be doubled.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    _refuse_unknown(connection, ScriptDirectory.from_config(config))
+    command.upgrade(config, "head")
+
+
+def _refuse_unknown(connection: Connection, scripts: ScriptDirectory) -> None:
+    known = {script.revision for script in scripts.walk_revisions()}
+    if unknown := set(MigrationContext.configure(connection).get_current_heads()) - known:
+        raise DatabaseTooNew(
+            f"the conversation log was written by a newer version of Cotorra (its revision {min(unknown)} is unknown "
+            "here); install that version again, or name another database in DATABASE_URL"
+        )

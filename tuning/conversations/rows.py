@@ -1,0 +1,118 @@
+"""Records as rows, and rows as records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, select
+
+from rag.types import snapshot_digest
+from tuning.conversations import tables
+from tuning.conversations.records import LoggedFeedback, LoggedPassage, LoggedTurn, ReviewedTurn
+
+# PostgreSQL stores no NUL, and neither database half of a surrogate pair.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def storable(text: str) -> str:
+    """The text as both databases can give it back."""
+    return _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def storable_turn(turn: LoggedTurn) -> LoggedTurn:
+    return replace(
+        turn,
+        question=storable(turn.question),
+        answer=storable(turn.answer),
+        passages=tuple(_storable_passage(passage) for passage in turn.passages),
+    )
+
+
+def storable_feedback(feedback: LoggedFeedback) -> LoggedFeedback:
+    return replace(feedback, reason=storable(feedback.reason), better_answer=storable(feedback.better_answer))
+
+
+def _storable_passage(passage: LoggedPassage) -> LoggedPassage:
+    """Exact, unless it cannot be stored: then it is another text, and gets that text's digest."""
+    title, url, text = storable(passage.title), storable(passage.url), storable(passage.text)
+    headings = tuple(storable(heading) for heading in passage.headings)
+    if (title, headings, url, text) == (passage.title, passage.headings, passage.url, passage.text):
+        return passage
+    digest = snapshot_digest(title, headings, url, text)
+    return replace(passage, digest=digest, title=title, headings=headings, url=url, text=text)
+
+
+def turn_row(turn: LoggedTurn) -> dict[str, Any]:
+    row = {field.name: getattr(turn, field.name) for field in fields(turn) if field.name != "passages"}
+    return row | {"seconds": dict(turn.seconds), "cited": list(turn.cited)}
+
+
+def shown_rows(turn: LoggedTurn) -> list[dict[str, Any]]:
+    return [
+        {"turn_id": turn.turn_id, "rank": rank, "digest": shown.digest, "score": shown.score, "source": shown.source}
+        for rank, shown in enumerate(turn.passages)
+    ]
+
+
+def passage_rows(turns: Iterable[LoggedTurn]) -> list[dict[str, Any]]:
+    """One row a snapshot, in the order of digests: two writers that lock rows in one order cannot deadlock."""
+    shown = {passage.digest: passage for turn in turns for passage in turn.passages}
+    columns = [column.name for column in tables.passages.columns]
+    rows = [{name: getattr(shown[digest], name) for name in columns} for digest in sorted(shown)]
+    return [row | {"headings": list(row["headings"])} for row in rows]
+
+
+def feedback_row(feedback: LoggedFeedback) -> dict[str, Any]:
+    return asdict(feedback)
+
+
+def reviewed(connection: Connection, statement: Select[Any]) -> list[ReviewedTurn]:
+    """The turns that a select over ``turns`` yields, in its order, each with its passages and feedback."""
+    found = connection.execute(statement).mappings().all()
+    ids = [row["turn_id"] for row in found]
+    shown = _by_turn(connection.execute(_shown(ids)).mappings().all())
+    said = _by_turn(connection.execute(_said(ids)).mappings().all())
+    return [
+        ReviewedTurn(
+            turn=_turn(row, shown.get(row["turn_id"], [])),
+            feedback=tuple(LoggedFeedback(**given) for given in said.get(row["turn_id"], [])),
+        )
+        for row in found
+    ]
+
+
+def _shown(ids: Sequence[str]) -> Select[Any]:
+    columns = [tables.turn_passages.c[name] for name in ("turn_id", "score", "source")]
+    joined = tables.turn_passages.join(tables.passages)
+    return (
+        select(*columns, tables.passages)
+        .select_from(joined)
+        .where(tables.turn_passages.c.turn_id.in_(ids))
+        .order_by(tables.turn_passages.c.turn_id, tables.turn_passages.c.rank)
+    )
+
+
+def _said(ids: Sequence[str]) -> Select[Any]:
+    given = tables.feedback
+    return select(given).where(given.c.turn_id.in_(ids)).order_by(given.c.turn_id, given.c.given_at, given.c.speaker)
+
+
+def _by_turn(found: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
+    groups: dict[str, list[RowMapping]] = {}
+    for row in found:
+        groups.setdefault(row["turn_id"], []).append(row)
+    return groups
+
+
+def _turn(row: RowMapping, shown: Sequence[RowMapping]) -> LoggedTurn:
+    passages = tuple(_passage(passage) for passage in shown)
+    return LoggedTurn(**{**row, "cited": tuple(row["cited"]), "passages": passages})
+
+
+def _passage(row: RowMapping) -> LoggedPassage:
+    values = {name: value for name, value in row.items() if name != "turn_id"}
+    return LoggedPassage(**{**values, "headings": tuple(row["headings"])})

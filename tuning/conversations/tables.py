@@ -1,0 +1,126 @@
+"""The log's tables. A conversation is not stored: it is the turns that name it.
+
+Every change here needs a numbered migration beside it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC to the microsecond. SQLite stores no zone: text in one zone sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("turn_id", String, primary_key=True),
+    Column("conversation", String, nullable=False),
+    Column("platform", String, nullable=False),
+    Column("speaker", String, nullable=False),
+    Column("language", String, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("adapter", Text),
+    Column("seconds", JSON, nullable=False),
+    Column("reply_id", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("cited", JSON, nullable=False),
+    Index("turns_by_conversation", "conversation", "asked_at"),
+    Index("turns_by_time", "asked_at"),
+)
+
+passages = Table(
+    "passages",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("headings", JSON, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+"""Snapshots of what was shown, shared by every turn that showed the same; a row never changes."""
+
+turn_passages = Table(
+    "turn_passages",
+    metadata,
+    Column("turn_id", ForeignKey("turns.turn_id", ondelete="CASCADE"), primary_key=True),
+    Column("rank", Integer, primary_key=True),
+    Column("digest", ForeignKey("passages.digest"), nullable=False),
+    Column("score", Double, nullable=False),
+    # Not part of the digest: the same page may reach the index through two sources.
+    Column("source", Text, nullable=False),
+    Index("turn_passages_by_digest", "digest"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    # No foreign key: a thumb may be pressed before the outbox has brought the turn here.
+    Column("turn_id", String, primary_key=True),
+    Column("speaker", String, primary_key=True),
+    Column("rating", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("better_answer", Text, nullable=False),
+    Column("given_at", Instant, nullable=False),
+)
+
+renames = Table(
+    "renames",
+    metadata,
+    Column("old", String, primary_key=True),
+    Column("new", String, nullable=False),
+)
+"""Conversations that a platform gave another id, for turns that arrive under the old one."""
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("conversation", String, primary_key=True),
+    Column("speaker", String, primary_key=True),
+    Column("forgotten_at", Instant, nullable=False),
+)
+"""What was forgotten, by keyed hash: what was asked before, but is recorded after, must not come back.
+
+An empty speaker means everybody in the conversation.
+"""
+
+forgotten_turns = Table(
+    "forgotten_turns",
+    metadata,
+    Column("turn_id", String, primary_key=True),
+    Column("forgotten_at", Instant, nullable=False),
+)
+"""Turns that are gone, so that feedback on them is not kept either."""
