@@ -1,0 +1,158 @@
+"""Calls to Slack's Web API, with what a failed one leaves behind: nothing for certain, or nobody knows what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from bots.errors import DeliveryError, DeliveryRefused, DeliveryRetry
+from bots.platforms.base import PlatformMetrics
+from bots.platforms.slack.pacing import Pacing
+from bots.settings import SlackSettings
+
+CALL_SECONDS = 10
+_READS = frozenset({"users.info", "conversations.info", "conversations.replies", "usergroups.list"})
+_LIMITED = frozenset({"ratelimited", "rate_limited"})
+_UNKNOWN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+"""Codes after which, as Slack says, a part of the operation may have happened."""
+
+REFUSALS = frozenset(
+    {
+        "account_inactive", "cannot_reply_to_message", "channel_not_found", "ekm_access_denied", "invalid_auth",
+        "is_archived", "messages_tab_disabled", "missing_scope", "no_permission", "not_authed", "not_in_channel",
+        "org_login_required", "restricted_action", "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel", "restricted_action_thread_locked", "team_access_not_granted",
+        "thread_not_found", "token_expired", "token_revoked",
+    }
+)  # fmt: skip
+"""Codes that no later try will change."""
+
+
+class CallError(Exception):
+    """A call failed. ``certain`` says that Slack did nothing; ``after`` is its wish in seconds, if it limits us."""
+
+    def __init__(self, method: str, code: str, *, certain: bool, after: float | None = None) -> None:
+        super().__init__(f"{method}: {code}")
+        self.method = method
+        self.code = code
+        self.certain = certain
+        self.after = after
+
+    @property
+    def limited(self) -> bool:
+        return self.after is not None
+
+    def delivery(self) -> DeliveryError:
+        """The same in the words of the service."""
+        if self.code in REFUSALS:
+            return DeliveryRefused(f"Slack refuses {self.method}: {self.code}")
+        return DeliveryRetry(f"Slack did not take {self.method}: {self.code}", after=self.after)
+
+
+class SlackCalls:
+    """Every call of this process. The connection pool opens with the first one, inside the running loop."""
+
+    def __init__(self, settings: SlackSettings, metrics: PlatformMetrics, pacing: Pacing) -> None:
+        token = settings.bot_token.get_secret_value() if settings.bot_token else None
+        # No retries by the SDK (3.47 repeats a call whose connection broke): a message might be posted twice.
+        self.client = AsyncWebClient(token, base_url=settings.api_url, timeout=CALL_SECONDS, retry_handlers=[])
+        self._metrics = metrics
+        self._pacing = pacing
+
+    async def __call__(
+        self, method: str, *, channel: str = "", patience: float = 0.0, **arguments: Any
+    ) -> Mapping[str, Any]:
+        """Calls ``method``, waiting at most ``patience`` seconds in all for Slack's limits. Raises ``CallError``."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        if channel:
+            given["channel"] = channel
+        while True:
+            wait = self._pacing.wait(method, channel)
+            if wait > patience:
+                raise CallError(method, "ratelimited", certain=True, after=wait)
+            patience -= wait
+            await asyncio.sleep(wait)
+            try:
+                return await self._once(method, given)
+            except CallError as failed:
+                self._metrics.error("slack", method, failed.code)
+                if failed.after is None:
+                    raise
+                self._pacing.limited(method, channel, failed.after)
+                if failed.after > patience or patience <= 0:
+                    raise
+                patience -= 0.05  # a server that says 0 every time is not asked for ever
+
+    async def open_connection(self, token: str) -> str:
+        """The address of a Socket Mode connection; ``token`` is the app-level one. Raises ``CallError``."""
+        self._session()
+        try:
+            answer = await self.client.apps_connections_open(app_token=token)
+        except SlackApiError as error:
+            raise _failed("apps.connections.open", error) from error
+        except (ClientError, TimeoutError, OSError, SlackClientError, ValueError) as error:
+            raise self._lost("apps.connections.open", error) from error
+        return str(answer.get("url"))
+
+    async def respond(self, url: str, payload: Mapping[str, Any]) -> None:
+        """Posts to a ``response_url`` (valid for 30 minutes and five posts). Raises ``CallError``."""
+        hook = AsyncWebhookClient(url, session=self._session(), timeout=CALL_SECONDS, retry_handlers=[])
+        try:
+            answer = await hook.send_dict(dict(payload))
+        except (ClientError, TimeoutError, OSError, SlackClientError) as error:
+            raise self._lost("response_url", error) from error
+        if answer.status_code != 200:
+            code = f"http_{answer.status_code}"
+            self._metrics.error("slack", "response_url", code)
+            raise CallError("response_url", code, certain=answer.status_code < 500)
+
+    async def close(self) -> None:
+        if self.client.session is not None:
+            await self.client.session.close()
+            self.client.session = None
+
+    def _session(self) -> ClientSession:
+        if self.client.session is None:
+            self.client.session = ClientSession(timeout=ClientTimeout(total=CALL_SECONDS))
+        return self.client.session
+
+    async def _once(self, method: str, given: dict[str, Any]) -> Mapping[str, Any]:
+        self._session()
+        try:
+            if method in _READS:
+                answer = await self.client.api_call(method, http_verb="GET", params=given)
+            else:
+                answer = await self.client.api_call(method, json=given)
+        except SlackApiError as error:
+            raise _failed(method, error) from error
+        except (ClientError, TimeoutError, OSError, SlackClientError, ValueError) as error:
+            raise self._lost(method, error) from error
+        return answer.data if isinstance(answer.data, dict) else {}
+
+    def _lost(self, method: str, error: Exception) -> CallError:
+        return CallError(method, type(error).__name__, certain=isinstance(error, ClientConnectorError))
+
+
+def _failed(method: str, error: SlackApiError) -> CallError:
+    answer = error.response
+    status = getattr(answer, "status_code", getattr(answer, "status", 0))
+    data = getattr(answer, "data", None)
+    code = data.get("error", "") if isinstance(data, dict) else ""
+    if status == 429 or code in _LIMITED:
+        return CallError(method, "ratelimited", certain=True, after=_retry_after(answer))
+    certain = bool(code) and status == 200 and code not in _UNKNOWN
+    return CallError(method, code or f"http_{status}", certain=certain)
+
+
+def _retry_after(answer: Any) -> float:
+    headers = {str(name).lower(): value for name, value in dict(getattr(answer, "headers", {}) or {}).items()}
+    try:
+        return max(0.0, float(headers.get("retry-after", 1)))
+    except ValueError:
+        return 1.0

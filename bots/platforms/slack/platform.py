@@ -1,0 +1,194 @@
+"""Slack, as the service sees it: receives over HTTP or Socket Mode, resolves, replies, tells how it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
+
+import structlog
+from redis.asyncio import Redis
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from bots.errors import DeliveryRetry, SettingsError
+from bots.keys import Keys
+from bots.messages import IncomingMessage
+from bots.platforms.base import Accept, NoMetrics, PlatformMetrics, Reply
+from bots.platforms.slack.arrivals import Arrivals
+from bots.platforms.slack.calls import CallError, SlackCalls
+from bots.platforms.slack.directory import Directory
+from bots.platforms.slack.ephemeral import EphemeralReply
+from bots.platforms.slack.feedback import Store
+from bots.platforms.slack.identity import Identity
+from bots.platforms.slack.pacing import Pacing
+from bots.platforms.slack.posting import Place
+from bots.platforms.slack.receiver import Receiver
+from bots.platforms.slack.sharing import Sharing
+from bots.platforms.slack.streaming import SlackReply
+from bots.platforms.slack.threads import Threads
+from bots.replies import ReplyEntry, ReplyLedger
+from bots.settings import SlackSettings
+
+log = structlog.get_logger()
+REMEMBER_SECONDS = 30 * 24 * 3600.0
+PING_SECONDS = 10.0
+
+
+class SlackPlatform:
+    """One workspace. Building it makes no call, so a worker that never receives may build it too.
+
+    ``feedback`` stores a rating durably (raises ``StoreUnavailable``); ``busy`` says that messages wait, so that answers go
+    out in as few calls as possible; ``remember`` is the memory's time to live in seconds.
+    """
+
+    name = "slack"
+
+    def __init__(
+        self,
+        settings: SlackSettings,
+        *,
+        redis: Redis,
+        keys: Keys,
+        ledger: ReplyLedger,
+        feedback: Store,
+        metrics: PlatformMetrics | None = None,
+        busy: Callable[[], bool] = lambda: False,
+        remember: float = REMEMBER_SECONDS,
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._busy = busy
+        self._ping_seconds = ping_seconds
+        self._calls = SlackCalls(settings, metrics or NoMetrics(), Pacing())
+        self._identity = Identity(self._calls)
+        self._directory = Directory(self._calls, redis, keys)
+        threads = Threads(redis, keys, remember)
+        self._receiver = Receiver(
+            calls=self._calls,
+            identity=self._identity,
+            arrivals=Arrivals(settings, threads),
+            threads=threads,
+            directory=self._directory,
+            sharing=Sharing(self._calls, ledger, self._directory, threads, settings.public_channels),
+            feedback=feedback,
+            busy=busy,
+        )
+        self._socket: AsyncSocketModeHandler | None = None
+        self._connecting: asyncio.Future[None] | None = None
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """``POST /slack/events``, unless Socket Mode is on. Raises ``SettingsError`` without a signing secret."""
+        self._check_credentials()
+        if self._settings.app_token is not None or self._settings.signing_secret is None:
+            return []
+        app = self._receiver.app(self._settings.signing_secret.get_secret_value())
+        handler = AsyncSlackRequestHandler(app)
+
+        async def events(request: Request) -> Response:
+            return await _handle(handler, request)
+
+        return [Route("/slack/events", events, methods=["POST"])]
+
+    async def start(self, accept: Accept) -> None:
+        """Takes payloads in. Raises ``SettingsError`` for tokens that Slack refuses; without a network it goes on trying."""
+        self._check_credentials()
+        self._receiver.listen(accept)
+        try:
+            await self._identity.bot()
+            url = await self._open_connection()
+        except DeliveryRetry as error:
+            log.warning("slack_unreachable", reason=str(error))
+            url = None
+        if self._settings.app_token is not None:
+            await self._connect(self._settings.app_token.get_secret_value(), url)
+
+    async def stop(self) -> None:
+        """Receives nothing more."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait((self._connecting,))
+            self._connecting = None
+        if self._socket is not None:
+            await cast("Awaitable[None]", self._socket.client.close())
+            self._socket = None
+        await self._receiver.stop()
+
+    async def close(self) -> None:
+        await self.stop()
+        await self._calls.close()
+
+    async def resolve(self, message: IncomingMessage) -> IncomingMessage:
+        """Who asked, and who will read the answer."""
+        return await self._directory.resolve(message)
+
+    async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
+        """The reply in its thread, or to the asker alone after a slash command. Raises as ``Identity.bot`` does."""
+        if message.channel == "ephemeral":
+            return EphemeralReply(entry=entry, calls=self._calls, address=message.address)
+        bot = await self._identity.bot()
+        return SlackReply(
+            entry=entry,
+            place=Place.of(message),
+            calls=self._calls,
+            bot=bot.user,
+            busy=self._busy,
+            language=message.language or message.address.get("language"),
+        )
+
+    async def check(self) -> Mapping[str, str]:
+        """The bot and its workspace; opens (and leaves) a Socket Mode connection where that is configured."""
+        self._check_credentials()
+        bot = await self._identity.bot()
+        mode = "socket" if await self._open_connection() else "http"
+        return {"bot": bot.name, "workspace": bot.workspace, "team": bot.team, "receives": mode}
+
+    def seconds_since_last_event(self) -> float:
+        """Of this process: a figure for /metrics."""
+        return self._receiver.seconds_since_last_event()
+
+    def _check_credentials(self) -> None:
+        if self._settings.app_token is None and self._settings.signing_secret is None:
+            raise SettingsError(
+                "SLACK_BOT_TOKEN is set, but neither SLACK_APP_TOKEN (Socket Mode) nor SLACK_SIGNING_SECRET (HTTP): "
+                "set one of them, or unset SLACK_BOT_TOKEN"
+            )
+
+    async def _connect(self, token: str, url: str | None) -> None:
+        """Opens the WebSocket; bolt's client opens the next one itself, whenever Slack or the network ends this one."""
+        # No signing secret: bolt verifies no signatures in Socket Mode, where there are none.
+        app = self._receiver.app(signing_secret="")
+        self._socket = AsyncSocketModeHandler(
+            app, token, web_client=self._calls.client, ping_interval=self._ping_seconds
+        )
+        self._socket.client.wss_uri = url
+        self._connecting = asyncio.ensure_future(cast("Awaitable[None]", self._socket.client.connect()))
+        if url is not None:
+            await self._connecting
+
+    async def _open_connection(self) -> str | None:
+        """The address of a connection, or None where Socket Mode is off."""
+        if self._settings.app_token is None:
+            return None
+        try:
+            return await self._calls.open_connection(self._settings.app_token.get_secret_value())
+        except CallError as failed:
+            if failed.certain and not failed.limited and failed.code != "ClientConnectorError":
+                raise SettingsError(
+                    f"SLACK_APP_TOKEN is refused by Slack ({failed.code}); create an app-level token (xapp-…) "
+                    "with the scope connections:write and turn Socket Mode on"
+                ) from failed
+            raise DeliveryRetry(f"Slack cannot be reached (apps.connections.open: {failed.code})") from failed
+
+
+async def _handle(handler: AsyncSlackRequestHandler, request: Request) -> Response:
+    """What bolt (1.30) cannot even read is a client's error, not ours."""
+    if not request.headers.get("x-slack-request-timestamp", "0").isdigit():
+        return PlainTextResponse("the timestamp is no number\n", status_code=401)
+    try:
+        return await handler.handle(request)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return PlainTextResponse("the payload cannot be read\n", status_code=400)

@@ -1,0 +1,227 @@
+"""Bolt, and what each kind of payload sets in motion.
+
+A listener returns after the message (or the press) is stored, and only then does bolt acknowledge
+(``process_before_response``; without it bolt 1.30 acknowledges first). Furniture follows in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from slack_bolt import BoltResponse
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+
+from bots.errors import DeliveryRetry, StoreUnavailable
+from bots.platforms.base import Accept
+from bots.platforms.slack import words
+from bots.platforms.slack.arrivals import Arrivals
+from bots.platforms.slack.blocks import FEEDBACK, SHARE
+from bots.platforms.slack.calls import CallError, SlackCalls
+from bots.platforms.slack.directory import Directory
+from bots.platforms.slack.events import Heard, heard, team_of, well_formed
+from bots.platforms.slack.feedback import REASONS, Store, modal, pressed, store_press, store_reason, user_of
+from bots.platforms.slack.identity import Identity
+from bots.platforms.slack.sharing import Sharing
+from bots.platforms.slack.threads import Threads
+
+Body = Mapping[str, Any]
+log = structlog.get_logger()
+_ANY = re.compile(".*")
+_TITLE_CHARACTERS = 60
+
+
+class Receiver:
+    """Takes payloads from HTTP or Socket Mode, through one bolt app."""
+
+    def __init__(
+        self,
+        *,
+        calls: SlackCalls,
+        identity: Identity,
+        arrivals: Arrivals,
+        threads: Threads,
+        directory: Directory,
+        sharing: Sharing,
+        feedback: Store,
+        busy: Callable[[], bool],
+    ) -> None:
+        self._calls = calls
+        self._identity = identity
+        self._arrivals = arrivals
+        self._threads = threads
+        self._directory = directory
+        self._sharing = sharing
+        self._feedback = feedback
+        self._busy = busy
+        self._accept: Accept | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._titles = True
+        self._heard_at = time.monotonic()
+
+    def listen(self, accept: Accept) -> None:
+        """From now on payloads are taken in; before, they are answered with 503 and come again."""
+        self._accept = accept
+
+    def app(self, signing_secret: str) -> AsyncApp:
+        """The bolt app. It makes no call of its own before it acknowledges."""
+        app = AsyncApp(
+            name="cotorra",
+            client=self._calls.client,
+            authorize=self._authorize,
+            signing_secret=signing_secret,
+            process_before_response=True,
+            ignoring_self_events_enabled=False,
+            attaching_function_token_enabled=False,
+            attaching_conversation_kwargs_enabled=False,
+        )
+        app.error(_on_error)
+        app.use(self._first)
+        for event in ("message", "app_mention"):
+            app.event(event)(self._on_words)
+        app.event("assistant_thread_started")(self._on_pane)
+        app.event("app_home_opened")(self._on_home)
+        app.event(_ANY)(_shrug)
+        app.command(_ANY)(self._on_command)
+        app.action(re.compile(f"^{FEEDBACK}"))(self._on_press)
+        app.action(SHARE)(self._on_share)
+        app.action(_ANY)(_shrug)
+        app.view(REASONS)(self._on_reason)
+        app.view(_ANY)(_shrug)
+        return app
+
+    def seconds_since_last_event(self) -> float:
+        """How long ago anything came from Slack, or this receiver was built."""
+        return time.monotonic() - self._heard_at
+
+    async def stop(self) -> None:
+        """Takes nothing more in and lets go of what runs in the background."""
+        self._accept = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _authorize(self, enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+        bot = await self._identity.bot()
+        return AuthorizeResult(
+            enterprise_id=enterprise_id,
+            team_id=team_id,
+            bot_user_id=bot.user,
+            bot_id=bot.bot_id,
+            bot_token=self._calls.client.token,
+        )
+
+    async def _first(self, body: Body, next: Callable[[], Coroutine[Any, Any, None]]) -> BoltResponse | None:
+        """Verified by now. Payloads of an unknown shape end here, before bolt trips over them."""
+        self._heard_at = time.monotonic()
+        if not well_formed(body):
+            return BoltResponse(status=200, body="")
+        if self._accept is None:
+            return BoltResponse(status=503, body="")
+        await next()
+        return None
+
+    async def _on_words(self, body: Body) -> None:
+        bot = await self._identity.bot()
+        words_heard = heard(body, bot.user)
+        message = await self._arrivals.message(words_heard) if words_heard is not None else None
+        if words_heard is None or message is None:
+            return
+        new = await self._accepting()(message)
+        await self._arrivals.left(message)
+        if new and words_heard.direct and message.kind == "question" and self._titles and not self._busy():
+            self._later(self._title(words_heard))
+
+    async def _on_command(self, ack: AsyncAck, body: Body) -> None:
+        message = await self._arrivals.slash(body)
+        if message is not None:
+            await self._accepting()(message)
+            await self._arrivals.left(message)
+        await ack()
+
+    async def _on_press(self, ack: AsyncAck, body: Body) -> None:
+        press = await store_press(body, self._feedback)
+        trigger = body.get("trigger_id")
+        if press is not None and press.rating == "down" and trigger:
+            self._later(self._call("views.open", trigger_id=trigger, view=modal(press)))
+        await ack()
+
+    async def _on_reason(self, ack: AsyncAck, body: Body) -> None:
+        await store_reason(body, self._feedback)
+        await ack()
+
+    async def _on_share(self, ack: AsyncAck, body: Body) -> None:
+        press = pressed(body)
+        if press is not None:
+            self._later(self._sharing.share(body, press, team_of(body), user_of(body)))
+        await ack()
+
+    async def _on_pane(self, body: Body) -> None:
+        thread = body["event"].get("assistant_thread")
+        if isinstance(thread, dict) and thread.get("channel_id"):
+            user, channel = str(thread.get("user_id") or ""), str(thread["channel_id"])
+            self._later(self._suggest(team_of(body), user, channel, thread.get("thread_ts")))
+
+    async def _on_home(self, body: Body) -> None:
+        event = body["event"]
+        if event.get("tab") == "messages" and event.get("channel"):
+            self._later(self._suggest(team_of(body), str(event.get("user") or ""), str(event["channel"]), None))
+
+    def _accepting(self) -> Accept:
+        if self._accept is None:
+            raise StoreUnavailable("the service is stopping; nothing was accepted")
+        return self._accept
+
+    async def _suggest(self, team: str, user: str, channel: str, thread: str | None) -> None:
+        language = await self._directory.language(team, user)
+        await self._call(
+            "assistant.threads.setSuggestedPrompts",
+            channel_id=channel,
+            thread_ts=thread,
+            title=words.word("prompts", language),
+            prompts=words.prompts(language),
+        )
+
+    async def _title(self, question: Heard) -> None:
+        """Names a thread after its first question; a workspace without the pane is not asked again."""
+        title = " ".join(question.text.split())[:_TITLE_CHARACTERS]
+        if not title or not await self._threads.once("title", question.channel, question.root):
+            return
+        try:
+            await self._calls(
+                "assistant.threads.setTitle", channel_id=question.channel, thread_ts=question.root, title=title
+            )
+        except CallError as failed:
+            self._titles = failed.limited or not failed.certain
+
+    async def _call(self, method: str, **arguments: Any) -> None:
+        await self._calls(method, patience=1.0, **arguments)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    """Furniture that fails is missing, nothing else; the failed call is counted where it was made."""
+    with suppress(CallError, StoreUnavailable):
+        await work
+
+
+async def _shrug(ack: AsyncAck) -> None:
+    await ack()
+
+
+async def _on_error(error: Exception) -> BoltResponse:
+    """Slack sends again what was answered with a 5xx; in Socket Mode, what was not acknowledged."""
+    if isinstance(error, StoreUnavailable | DeliveryRetry):
+        return BoltResponse(status=503, body="")
+    log.error("slack_payload_failed", error=type(error).__name__, exc_info=error)
+    return BoltResponse(status=500, body="")

@@ -1,0 +1,80 @@
+"""What must be remembered about threads: which ones the bot joined, and which conversation a direct message continues."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TypeVar, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bots.errors import StoreUnavailable
+from bots.keys import Keys
+
+T = TypeVar("T")
+
+# A direct message that was placed before stays where it was (a redelivery); an answer in a known thread belongs to that
+# thread's conversation; an unthreaded one continues the latest conversation, or begins one.
+_PLACE = """
+local root = redis.call('HGET', KEYS[1], ARGV[1])
+if not root and ARGV[2] ~= '' then root = redis.call('HGET', KEYS[1], ARGV[2]) or ARGV[2] end
+if not root then root = redis.call('HGET', KEYS[1], 'latest') or ARGV[1] end
+redis.call('HSET', KEYS[1], ARGV[1], root, 'latest', root)
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return root
+"""
+
+
+class Threads:
+    """Joined threads and direct messages of one deployment. ``ttl`` is the memory's own, in seconds."""
+
+    def __init__(self, redis: Redis, keys: Keys, ttl: float) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ttl = max(60, int(ttl))
+        self._place = redis.register_script(_PLACE)
+
+    async def join(self, team: str, channel: str, thread: str) -> None:
+        """The bot was mentioned here. Raises ``StoreUnavailable``."""
+        await self._safely(self._redis.set(self._joined(team, channel, thread), 1, ex=self._ttl))
+
+    async def joined(self, team: str, channel: str, thread: str) -> bool:
+        """Raises ``StoreUnavailable``."""
+        return bool(await self._safely(self._redis.exists(self._joined(team, channel, thread))))
+
+    async def accepted(self, message: str) -> bool:
+        """Whether the message with this id was taken in before. Raises ``StoreUnavailable``."""
+        return bool(await self._safely(self._redis.exists(self._keys.seen(message))))
+
+    async def place(self, team: str, channel: str, ts: str, thread: str) -> str:
+        """The root of the conversation to which a direct message belongs. Raises ``StoreUnavailable``."""
+        args: list[str | int] = [ts, thread, self._ttl]
+        return str((await self._safely(self._place(keys=[self._direct(team, channel)], args=args))).decode())
+
+    async def latest(self, team: str, channel: str) -> str:
+        """The root of the latest conversation in a direct channel, or nothing. Raises ``StoreUnavailable``."""
+        found = await self._safely(
+            cast("Awaitable[bytes | None]", self._redis.hget(self._direct(team, channel), "latest"))
+        )
+        return found.decode() if found else ""
+
+    async def leave(self, team: str, channel: str) -> None:
+        """The next unthreaded direct message begins a new conversation. Raises ``StoreUnavailable``."""
+        await self._safely(self._redis.hdel(self._direct(team, channel), "latest"))
+
+    async def once(self, *what: str, seconds: int = 24 * 3600) -> bool:
+        """True for the first caller within ``seconds``. Raises ``StoreUnavailable``."""
+        return bool(await self._safely(self._redis.set(self._keys.of("slack", "once", *what), 1, nx=True, ex=seconds)))
+
+    def _joined(self, team: str, channel: str, thread: str) -> str:
+        return self._keys.of("slack", "joined", team, channel, thread)
+
+    def _direct(self, team: str, channel: str) -> str:
+        return self._keys.of("slack", "direct", team, channel)
+
+    @staticmethod
+    async def _safely(call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable("Redis does not answer; the message was not accepted") from error
