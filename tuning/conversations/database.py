@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
 from tuning.errors import DatabaseUrlWrong, LogRefused, LogUnavailable
@@ -82,7 +85,7 @@ def database_url(url: str) -> URL:
 
 def upsert(connection: Connection, table: Any) -> Any:
     """The dialect's INSERT that knows ON CONFLICT; the two dialects spell it alike but share no type."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite_dialect).insert(table)
 
 
 def _postgresql(url: URL) -> Engine:
@@ -102,7 +105,9 @@ def _create_private_file(path: Path) -> None:
     """People's questions are nobody else's; SQLite gives its side files the mode of the main one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Only a new file: closing any descriptor of a database drops the locks that this process has on it.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
         raise LogUnavailable(f"the conversation log cannot be opened at {path}: {error.strerror}") from error
 
@@ -111,13 +116,27 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # Python's sqlite3 would begin transactions by itself, too late for a lock; _begin_sqlite does it.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _enter_wal(connection)
     # The outbox forgets a turn once it is committed here, so a commit must outlive a power cut:
     # in WAL mode only FULL syncs at each commit. One sync a batch costs milliseconds.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     # What is deleted is overwritten, not only unlinked.
     connection.execute("PRAGMA secure_delete = ON")
+
+
+def _enter_wal(connection: Any) -> None:
+    """A change of journal mode does not heed busy_timeout: processes that start at once refuse each other."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
