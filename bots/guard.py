@@ -1,0 +1,74 @@
+"""Limits: how much one person and one conversation may ask in a minute, and how long a message may be."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from redis.asyncio import Redis
+
+from bots.keys import Keys
+from bots.messages import IncomingMessage
+from bots.settings import LimitSettings
+from bots.store import store
+from bots.texts import say
+
+WINDOW_MILLISECONDS = 60_000
+
+_CHECK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local turn, window = ARGV[1], tonumber(ARGV[2])
+for i = 1, 2 do redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - window) end
+if redis.call('ZSCORE', KEYS[1], turn) then return 'allowed' end
+for i = 1, 2 do
+    if redis.call('ZCARD', KEYS[i]) >= tonumber(ARGV[i + 2]) then
+        redis.call('SET', KEYS[i + 2], turn, 'NX', 'PX', window)
+        return redis.call('GET', KEYS[i + 2]) == turn and 'first' or 'again'
+    end
+end
+for i = 1, 2 do
+    redis.call('ZADD', KEYS[i], now, turn)
+    redis.call('PEXPIRE', KEYS[i], window)
+end
+return 'allowed'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a message is handled; ``sentence`` is what its sender is told, None when they were told a moment ago."""
+
+    kind: Literal["allowed", "limited", "too_long"]
+    sentence: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        return self.kind != "allowed"
+
+
+class Guard:
+    """A sliding minute for each person and each conversation, in Redis; a message refused does not count."""
+
+    def __init__(self, redis: Redis, keys: Keys, limits: LimitSettings) -> None:
+        self._keys = keys
+        self._limits = limits
+        self._check = redis.register_script(_CHECK)
+
+    async def check(self, message: IncomingMessage) -> Verdict:
+        """The verdict on a message; the same message is counted (and told off) once. Raises ``StoreUnavailable``."""
+        length, limit = len(message.text), self._limits.message_characters
+        if length > limit:
+            return Verdict(kind="too_long", sentence=say(message.language, "too_long", length=length, limit=limit))
+        whose = [f"{message.platform}:{message.sender.id}", message.conversation]
+        places = [self._place(part, each) for part in ("asked", "told") for each in whose]
+        limits = [self._limits.user_per_minute, self._limits.conversation_per_minute]
+        with store("the message is handled when it does"):
+            found = await self._check(keys=places, args=[message.turn_id, WINDOW_MILLISECONDS, *limits])
+        if found == b"allowed":
+            return Verdict(kind="allowed")
+        return Verdict(kind="limited", sentence=say(message.language, "limited") if found == b"first" else None)
+
+    def _place(self, part: str, whose: str) -> str:
+        return self._keys.of("limit", part, hashlib.sha256(whose.encode()).hexdigest()[:32])
