@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -11,6 +11,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, SkipValidation
 
 from rag.language import detect
+from rag.retrieval.calibration import Evidence, calibrate, coverage
 from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.index import Found, IndexQuery, PassageIndex
 from rag.retrieval.sparse import SparseEncoder
@@ -50,19 +51,21 @@ class HybridRetriever(BaseRetriever):
             limit=max(POOL, 2 * wanted),
             candidates=max(self.settings.candidates, POOL, 2 * wanted),
         )
-        asked = frozenset(terms.indices)
-        hits = [self._hit(found, asked, spoken) for found in await self.index.search(query)]
+        hits = self._scored(await self.index.search(query), frozenset(terms.indices), spoken)
         return sorted(hits, key=lambda hit: hit.score, reverse=True)[:wanted]
 
-    def _hit(self, found: Found, asked: frozenset[int], language: str) -> Hit:
-        present = self.sparse.encode_passage(_shown(found.passage), language).indices
-        covered = len(asked.intersection(present)) / len(asked) if asked else 0.0
-        same = found.passage.language == language
-        score = calibrate(cosine=found.dense, covered=covered, fused=found.fused, same_language=same)
-        return Hit(passage=found.passage, score=score, fused=found.fused)
+    def _scored(self, found: Sequence[Found], asked: frozenset[int], language: str) -> list[Hit]:
+        """Passages are read as if in the question's language, whose stemmer made the question's terms."""
+        present = [frozenset(self.sparse.encode_passage(_shown(each.passage), language).indices) for each in found]
+        shares = coverage(asked, present)
+        return [_hit(each, covered, language) for each, covered in zip(found, shares, strict=True)]
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, audiences: frozenset[str] = PUBLIC
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain's signature
+        audiences: frozenset[str] = PUBLIC,
     ) -> list[Document]:
         return [_document(hit) for hit in await self.find(query, audiences=audiences)]
 
@@ -70,16 +73,10 @@ class HybridRetriever(BaseRetriever):
         raise NotImplementedError("the index is asynchronous: use ainvoke")
 
 
-def calibrate(*, cosine: float, covered: float, fused: float, same_language: bool) -> float:
-    """How likely a passage is to answer, in [0, 1]: a logistic of what is known of each hit.
-
-    ``cosine`` of question and passage; ``covered``, the share of the question's content terms that the passage, its
-    title or its headings hold; ``fused``, the reciprocal ranks of both legs (1.0: first in both); and whether the passage
-    is in the question's language. Weights set by hand on questions about the handbook: half the terms at a cosine of 0.4
-    is the border.
-    """
-    evidence = 5.0 * cosine + 4.0 * covered + 0.5 * fused + (0.4 if same_language else 0.0) - 4.4
-    return 1 / (1 + math.exp(-evidence))
+def _hit(found: Found, covered: float, language: str) -> Hit:
+    same = found.passage.language == language
+    evidence = Evidence(cosine=found.dense, covered=covered, fused=found.fused, same_language=same)
+    return Hit(passage=found.passage, score=calibrate(evidence, language), fused=found.fused)
 
 
 def _shown(passage: Passage) -> str:
