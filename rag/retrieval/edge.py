@@ -119,6 +119,12 @@ class EdgeIndex:
         return IndexUnavailable(f"the passage index in {self._folder} failed: {reason}")
 
 
+def version_points(marker: Marker, passages: Sequence[IndexedPassage]) -> list[qdrant.Point]:
+    """All points of one version of a document: what a replacement's first step writes."""
+    points = [_point(records.marker_point(marker), {})]
+    return points + [_point(records.passage_point(marker, indexed), _vectors(indexed)) for indexed in passages]
+
+
 def _load_or_create(folder: Path, dimension: int) -> qdrant.EdgeShard:
     config = qdrant.EdgeConfig(
         vectors={DENSE: qdrant.EdgeVectorParams(size=dimension, distance=qdrant.Distance.Cosine)},
@@ -139,9 +145,7 @@ def _replace(
 ) -> None:
     version = records.next_version(_markers(shard, _matching(kind=[records.MARKER], document=[document])))
     marker = Marker(document=document, source=source, digest=digest, version=version)
-    points = [_point(records.marker_point(marker), {})]
-    points += [_point(records.passage_point(marker, indexed), _vectors(indexed)) for indexed in passages]
-    shard.update(qdrant.UpdateOperation.upsert_points(points))
+    shard.update(qdrant.UpdateOperation.upsert_points(version_points(marker, passages)))
     older = qdrant.FieldCondition("version", range=qdrant.RangeFloat(lt=version))
     _delete(shard, _matching(older, document=[document]))
 

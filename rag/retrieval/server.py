@@ -50,10 +50,8 @@ class ServerIndex:
         existing = await self._markers(_matching(kind=[records.MARKER], document=[document]))
         version = records.next_version(existing)
         marker = Marker(document=document, source=source, digest=digest, version=version)
-        points = [_point(records.marker_point(marker), {})]
-        points += [_point(records.passage_point(marker, indexed), _vectors(indexed)) for indexed in passages]
         with self._answering():
-            await self._client.upsert(self._collection, points, wait=True)
+            await self._client.upsert(self._collection, version_points(marker, passages), wait=True)
         older = models.FieldCondition(key="version", range=models.Range(lt=version))
         await self._delete(_matching(older, document=[document]))
 
@@ -166,6 +164,12 @@ class ServerIndex:
         parts = urlsplit(self._settings.url or "")
         server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         return f"Qdrant at {server} {what}; check QDRANT_URL and QDRANT_API_KEY (collection {self._collection!r})"
+
+
+def version_points(marker: Marker, passages: Sequence[IndexedPassage]) -> list[models.PointStruct]:
+    """All points of one version of a document: what a replacement's first step writes."""
+    points = [_point(records.marker_point(marker), {})]
+    return points + [_point(records.passage_point(marker, indexed), _vectors(indexed)) for indexed in passages]
 
 
 def _client(settings: QdrantSettings) -> AsyncQdrantClient:
