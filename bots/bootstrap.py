@@ -8,13 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from rag.answering.extractive import ExtractiveAnswerer
-from rag.chain import ConversationalChain
-from rag.knowledge.sync import Synchronizer
-from rag.retrieval.retriever import HybridRetriever
-from rag.retrieval.server import ServerIndex
+import structlog
 from redis.asyncio import Redis
-from tuning.conversations.log import ConversationLog
 
 from bots.audience import audiences
 from bots.commands import Commands, Forgetting
@@ -28,17 +23,26 @@ from bots.metrics import Metrics
 from bots.outbox import Outbox
 from bots.platforms.base import Platform
 from bots.platforms.terminal import TerminalDesk
-from bots.recorder import Recorder
+from bots.recorder import NoLog, Recorder
 from bots.redis_server import PrivateRedis
 from bots.replies import ReplyLedger
 from bots.settings import Settings
 from bots.store import connect, store
 from bots.worker import Worker
+from rag.answering.extractive import ExtractiveAnswerer
+from rag.chain import ConversationalChain
+from rag.knowledge.sync import Synchronizer
 from rag.memory import ConversationMemory
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
 from rag.retrieval.index import PassageIndex
+from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.server import ServerIndex
 from rag.retrieval.sparse import SparseEncoder
+from tuning.conversations.log import ConversationLog
+from tuning.errors import LogUnavailable
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +99,8 @@ async def _stores(settings: Settings, redis: Redis) -> Stores:
     ledger = ReplyLedger(redis, keys)
     memory = ConversationMemory(redis, settings.memory, keys.memory)
     inbox = Inbox(redis, keys, settings.worker)
-    log = ConversationLog(database_url(settings), await _pseudonym_secret(redis, keys))
-    await asyncio.to_thread(log.upgrade)
+    conversation_log = await _log(settings, redis, keys)
+    await asyncio.to_thread(conversation_log.upgrade)
     return Stores(
         keys=keys,
         redis=redis,
@@ -104,9 +108,23 @@ async def _stores(settings: Settings, redis: Redis) -> Stores:
         ledger=ledger,
         memory=memory,
         outbox=Outbox(redis, keys),
-        log=log,
+        log=conversation_log,
         forgetting=Forgetting(memory=memory, inbox=inbox, ledger=ledger),
     )
+
+
+async def open_log(settings: Settings, redis_url: str) -> ConversationLog:
+    """The log alone, not migrated yet; Redis is asked for the secret that pseudonyms are made with."""
+    redis = connect(redis_url)
+    try:
+        return await _log(settings, redis, Keys(settings.redis.prefix))
+    finally:
+        await redis.aclose()
+
+
+async def _log(settings: Settings, redis: Redis, keys: Keys) -> ConversationLog:
+    secret = await _pseudonym_secret(redis, keys)
+    return ConversationLog(database_url(settings), secret, redact=settings.log.redact)
 
 
 def database_url(settings: Settings) -> str:
@@ -130,7 +148,7 @@ async def open_answering(settings: Settings) -> AsyncIterator[Answering]:
     await index.open()
     sparse = SparseEncoder()
     retriever = HybridRetriever(embeddings=embeddings, sparse=sparse, index=index, settings=settings.retrieval)
-    answerer = ExtractiveAnswerer(embeddings, settings.model)
+    answerer = ExtractiveAnswerer(embeddings, sparse, settings.model)
     try:
         yield Answering(
             embeddings=embeddings,
@@ -173,6 +191,7 @@ def open_platforms(
             feedback=stores.outbox.post,
             metrics=metrics,
             busy=busy,
+            remember=settings.memory.ttl_days * 86400,
         )
     if settings.telegram.bot_token is not None:
         from bots.platforms.telegram import TelegramPlatform
@@ -183,11 +202,21 @@ def open_platforms(
             keys=stores.keys,
             ledger=stores.ledger,
             feedback=stores.outbox.post,
-            migrate=stores.memory.move,
+            migrate=lambda old, new: _migrate(stores, old, new),
             metrics=metrics,
             busy=busy,
+            body_bytes=settings.limits.body_bytes,
         )
     return platforms
+
+
+async def _migrate(stores: Stores, old: str, new: str) -> None:
+    """A chat got another id: what was said in it goes along. Raises ``MemoryUnavailable``."""
+    await stores.memory.move(old, new)
+    try:
+        await asyncio.to_thread(stores.log.rename, old, new)
+    except LogUnavailable:
+        log.warning("log_keeps_the_old_name", why="the log does not answer")
 
 
 def build_worker(
@@ -214,12 +243,19 @@ def build_worker(
         metrics=metrics,
         audiences=lambda message: audiences(message, settings),
     )
-    return Worker(stores.inbox, conversations.handle, conversations.apologise, settings.worker, metrics)
+    return Worker(
+        stores.inbox,
+        conversations.handle,
+        conversations.apologise,
+        settings.worker,
+        metrics,
+        alone=settings.needs_home(),
+    )
 
 
-def build_recorder(stores: Stores, metrics: Metrics) -> Recorder:
-    """What moves turns and feedback into the log."""
-    return Recorder(stores.redis, stores.keys, stores.log, metrics)
+def build_recorder(settings: Settings, stores: Stores, metrics: Metrics) -> Recorder:
+    """What moves turns and feedback into the log, or away where ``log.enabled`` is off."""
+    return Recorder(stores.redis, stores.keys, stores.log if settings.log.enabled else NoLog(), metrics)
 
 
 class Receiver:
@@ -244,4 +280,4 @@ async def _pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
     with store("check REDIS_URL, or the log in COTORRA_HOME/redis"):
         await redis.set(key, secrets.token_hex(32), nx=True)
         value = await redis.get(key)
-    return bytes(value)
+    return as_bytes(value)

@@ -90,7 +90,7 @@ class Forgetting:
     ) -> dict[str, int]:
         """Counts by store: memory, inbox (queued and set aside, with their seen keys), replies. ``keep`` is being handled."""
         remembered = await self._memory.forget(conversation, speaker)
-        waiting = await self._inbox.forget(conversation, speaker)
+        waiting = await self._inbox.forget(conversation, speaker, command=keep)
         replies = await self._ledger.forget(conversation, speaker, keep=keep.turn_id if keep else "")
         return {"memory": remembered, "inbox": waiting, "replies": replies}
 

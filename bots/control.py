@@ -127,7 +127,10 @@ class RemoteDesk:
         counts: dict[str, int] = json.loads(await self._call("forget", conversation=conversation, speaker=speaker))
         return counts
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> RemoteDesk:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
     async def _call(self, name: str, **values: object) -> bytes:

@@ -63,9 +63,7 @@ class Conversations:
             return ()
         if message.kind == "edit":
             return await self._answer_again(message, lease)
-        entry, verdict = await asyncio.gather(
-            self._ledger.open(message.turn_id, lease), self._guard.check(message)
-        )
+        entry, verdict = await asyncio.gather(self._ledger.open(message.turn_id, lease), self._guard.check(message))
         if verdict.refused:
             return await self._refuse(message, entry, verdict)
         if message.kind == "command":
@@ -79,9 +77,7 @@ class Conversations:
             return
         await self._notify(message, entry, say(message.language, "failed", reference=message.turn_id), outcome="failed")
 
-    async def _refuse(
-        self, message: IncomingMessage, entry: ReplyEntry, verdict: Verdict
-    ) -> Sequence[OutboxEntry]:
+    async def _refuse(self, message: IncomingMessage, entry: ReplyEntry, verdict: Verdict) -> Sequence[OutboxEntry]:
         self._metrics.limited()
         if verdict.sentence is not None:
             await self._notify(message, entry, verdict.sentence, outcome="limited")
@@ -94,9 +90,7 @@ class Conversations:
         return outcome.entries
 
     async def _notify(self, message: IncomingMessage, entry: ReplyEntry, text: str, *, outcome: str) -> None:
-        notice = OutgoingReply(
-            turn_id=message.turn_id, kind="notice", text=text, language=message.language or "en"
-        )
+        notice = OutgoingReply(turn_id=message.turn_id, kind="notice", text=text, language=message.language or "en")
         reply = await self._platforms[message.platform].reply(message, entry)
         await reply.finish(notice)
         self._metrics.answered(message.platform, outcome, _since(message.received_at))
@@ -120,17 +114,17 @@ class Conversations:
         self, message: IncomingMessage, entry: ReplyEntry, turn: str, history: Sequence[Exchange] | None = None
     ) -> Sequence[OutboxEntry]:
         platform = self._platforms[message.platform]
-        if entry.record.final is None:
+        final = entry.record.final
+        if final is None:
             resolved = await platform.resolve(message)
             past = await self._memory.load(message.conversation) if history is None else history
             reply = await platform.reply(resolved, entry)
             question = self._question(resolved, turn)
             answer = await self._compute(question, past, reply)
             final = _outgoing(answer, turn, message)
-            logged = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
-            await entry.save(replace(entry.record, final=final, logged=logged))
+            turned = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
+            await entry.save(replace(entry.record, final=final, logged=turned))
         else:
-            final = entry.record.final
             reply = await platform.reply(message, entry)
         await reply.finish(final)
         await self._remember(message, turn, final)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,12 +172,11 @@ async def _opened(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def _checked(name: str, check: Callable[[], Awaitable[object]]) -> Finding:
+async def _checked(name: str, check: Callable[[], Awaitable[Mapping[str, str]]]) -> Finding:
     try:
         facts = await check()
     except BotsError as error:
         return _failed(name, error)
-    assert isinstance(facts, dict)
     return Finding(name=name, ok=True, fact=", ".join(f"{key} {value}" for key, value in facts.items()))
 
 

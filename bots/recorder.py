@@ -60,6 +60,16 @@ class Log(Protocol):
     def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> object: ...
 
 
+class NoLog:
+    """The log that is switched off: takes everything and keeps nothing."""
+
+    def record(self, turns: Sequence[LoggedTurn]) -> None: ...
+
+    def give_feedback(self, feedback: Sequence[LoggedFeedback]) -> None: ...
+
+    def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> None: ...
+
+
 class Observer(Protocol):
     """Where the recorder's figures go."""
 

@@ -104,28 +104,14 @@ class HttpServer:
         self._host = host
         self._port = port
         self._socket = socket
-        self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Returns once it listens. Raises ``BotsError`` when the address is taken."""
-        import uvicorn
-
-        config = uvicorn.Config(
-            self._app,
-            host=self._host or "127.0.0.1",
-            port=self._port,
-            uds=str(self._socket) if self._socket else None,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=10,
-            http="httptools",
-        )
-        self._server = _without_signals(config)
         if self._socket:
             self._socket.unlink(missing_ok=True)
-        self._task = asyncio.create_task(self._serve(), name=f"http:{self._socket or self._port}")
+        self._server = self._configured()
+        self._task = asyncio.create_task(self._serve(self._server), name=f"http:{self._socket or self._port}")
         while not self._server.started:
             if self._task.done():
                 await self._task
@@ -134,10 +120,26 @@ class HttpServer:
         if self._socket:
             self._socket.chmod(0o600)
 
-    async def _serve(self) -> None:
-        assert self._server is not None
+    def _configured(self) -> uvicorn.Server:
+        import uvicorn
+
+        return _without_signals(
+            uvicorn.Config(
+                self._app,
+                host=self._host or "127.0.0.1",
+                port=self._port,
+                uds=str(self._socket) if self._socket else None,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=10,
+                http="httptools",
+            )
+        )
+
+    async def _serve(self, server: uvicorn.Server) -> None:
         try:
-            await self._server.serve()
+            await server.serve()
         except SystemExit as error:  # uvicorn leaves this way when it cannot bind
             raise BotsError(self._taken()) from error
 
@@ -148,13 +150,12 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port that was bound."""
-        assert self._server is not None
+        """The port that was bound; only after ``start``."""
         return int(self._server.servers[0].sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Finishes the requests in hand, then closes."""
-        if self._server is None or self._task is None:
+        """Finishes the requests in hand, then closes; does nothing before ``start``."""
+        if self._task is None:
             return
         self._server.should_exit = True
         await self._task

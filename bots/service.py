@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 
 import structlog
+from redis.exceptions import RedisError
 
 from bots.bootstrap import (
     Answering,
@@ -24,6 +26,8 @@ from bots.bootstrap import (
     terminal_desk,
 )
 from bots.control import control_app
+from bots.errors import StoreUnavailable
+from bots.inbox import Backlog
 from bots.metrics import Metrics
 from bots.ownership import control_socket
 from bots.platforms.base import Platform
@@ -31,10 +35,12 @@ from bots.server import HttpServer, service_app
 from bots.settings import Settings
 from bots.worker import Worker
 from rag.errors import IndexLocked, IndexUnavailable
+from tuning.errors import TuningError
 
 log = structlog.get_logger()
 FIGURES_SECONDS = 5.0
 RETRY_SECONDS = 2.0
+PRUNE_SECONDS = 6 * 3600.0
 
 
 class Service:
@@ -48,7 +54,7 @@ class Service:
         self._metrics = Metrics()
         self._waiting: dict[str, str] = {"knowledge": "the model and the index are being opened"} if work else {}
         self._worker: Worker | None = None
-        self._queue: dict[str, float] = {"queue_length": 0.0, "outbox_length": 0.0}
+        self._backlog = Backlog(queued=0, oldest_seconds=0.0, aside=0, outbox=0)
         self.port = port
         self.listening = asyncio.Event()
 
@@ -102,18 +108,32 @@ class Service:
         self, stores: Stores, answering: Answering, platforms: dict[str, Platform], drain: asyncio.Event
     ) -> None:
         self._worker = build_worker(self._settings, stores, answering, platforms, self._metrics)
-        recorder = build_recorder(stores, self._metrics)
+        recorder = build_recorder(self._settings, stores, self._metrics)
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(recorder.run(), name="recorder")
             working = tasks.create_task(self._worker.run(), name="worker")
-            catching_up = tasks.create_task(answering.library.sync(), name="sync")
+            beside = (
+                tasks.create_task(answering.library.sync(), name="sync"),
+                tasks.create_task(self._prune(stores), name="retention"),
+            )
             log.info("ready", port=self.port, platforms=sorted(platforms))
             await drain.wait()
-            catching_up.cancel()
+            for task in beside:
+                task.cancel()
             await self._worker.stop()
             await working
             await recorder.stop()
             await recording
+
+    async def _prune(self, stores: Stores) -> None:
+        """Deletes what is older than ``log.retention_days``; several processes doing so harm nobody."""
+        while True:
+            before = datetime.now(UTC) - timedelta(days=self._settings.log.retention_days)
+            try:
+                await asyncio.to_thread(stores.log.prune, before)
+            except TuningError as error:
+                log.warning("not_pruned", error=type(error).__name__)
+            await asyncio.sleep(PRUNE_SECONDS)
 
     async def _answering(self, stack: AsyncExitStack, drain: asyncio.Event) -> Answering | None:
         """Opens models and index; waits for a Qdrant server that is not there yet. None when told to stop meanwhile."""
@@ -154,23 +174,24 @@ class Service:
             await server.stop()
 
     def _observe(self, platforms: Mapping[str, Platform]) -> None:
-        for name, text in (("queue_length", "Messages waiting"), ("outbox_length", "Log entries waiting")):
-            self._metrics.gauge(name, text, lambda name=name: self._queue[name])
+        self._metrics.gauge("queue_length", "Messages waiting or in work", lambda: self._backlog.queued)
+        self._metrics.gauge("queue_oldest_seconds", "Age of the oldest of them", lambda: self._backlog.oldest_seconds)
+        self._metrics.gauge("set_aside_length", "Messages set aside", lambda: self._backlog.aside)
+        self._metrics.gauge("outbox_length", "Turns on their way into the log", lambda: self._backlog.outbox)
         for platform in platforms.values():
             platform.observe(self._metrics.gauge)
 
     async def _figures(self, stores: Stores) -> None:
         while True:
-            with suppress(Exception):  # Redis is away: the last figures stand, and /readyz says why
-                self._queue["queue_length"] = float(await stores.inbox.queue_length())
-                self._queue["outbox_length"] = float(await stores.redis.xlen(stores.keys.outbox))
+            with suppress(StoreUnavailable):  # the last figures stand, and /readyz says why
+                self._backlog = await stores.inbox.backlog()
             await asyncio.sleep(FIGURES_SECONDS)
 
 
 async def _redis_trouble(stores: Stores) -> dict[str, str]:
     try:
         await asyncio.wait_for(stores.redis.ping(), 2)
-    except Exception as error:  # whatever it is, the answer to "ready?" is no
+    except (RedisError, OSError, TimeoutError) as error:
         return {"redis": f"does not answer ({type(error).__name__})"}
     return {}
 
