@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import cast
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from redis.asyncio import Redis
@@ -59,11 +59,13 @@ class SlackPlatform:
         busy: Callable[[], bool] = lambda: False,
         remember: float = REMEMBER_SECONDS,
         ping_seconds: float = PING_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._busy = busy
+        self._clock = clock
         self._ping_seconds = ping_seconds
-        self._calls = SlackCalls(settings, metrics or NoMetrics(), Pacing())
+        self._calls = SlackCalls(settings, metrics or NoMetrics(), Pacing(clock))
         self._identity = Identity(self._calls)
         self._directory = Directory(self._calls, redis, keys)
         threads = Threads(redis, keys, remember)
@@ -113,7 +115,7 @@ class SlackPlatform:
             await asyncio.wait((self._connecting,))
             self._connecting = None
         if self._socket is not None:
-            await cast("Awaitable[None]", self._socket.client.close())
+            await self._socket.client.close()  # type: ignore[no-untyped-call]
             self._socket = None
         await self._receiver.stop()
 
@@ -137,6 +139,7 @@ class SlackPlatform:
             bot=bot.user,
             busy=self._busy,
             language=message.language or message.address.get("language"),
+            clock=self._clock,
         )
 
     async def check(self) -> Mapping[str, str]:
@@ -165,7 +168,7 @@ class SlackPlatform:
             app, token, web_client=self._calls.client, ping_interval=self._ping_seconds
         )
         self._socket.client.wss_uri = url
-        self._connecting = asyncio.ensure_future(cast("Awaitable[None]", self._socket.client.connect()))
+        self._connecting = asyncio.ensure_future(self._socket.client.connect())  # type: ignore[no-untyped-call]
         if url is not None:
             await self._connecting
 

@@ -7,8 +7,10 @@ A listener returns after the message (or the press) is stored, and only then doe
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
+import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
@@ -33,6 +35,8 @@ from bots.platforms.slack.threads import Threads
 
 Body = Mapping[str, Any]
 log = structlog.get_logger()
+_bolt_log = logging.getLogger("cotorra.slack.bolt")
+_bolt_log.setLevel(logging.ERROR)  # below that, bolt (1.30) writes payloads into its warnings
 _ANY = re.compile(".*")
 _TITLE_CHARACTERS = 60
 
@@ -71,10 +75,16 @@ class Receiver:
 
     def app(self, signing_secret: str) -> AsyncApp:
         """The bolt app. It makes no call of its own before it acknowledges."""
+
+        # Bolt (1.30) takes no bound method here.
+        async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+            return await self._authorize(enterprise_id, team_id)
+
         app = AsyncApp(
             name="cotorra",
+            logger=_bolt_log,
             client=self._calls.client,
-            authorize=self._authorize,
+            authorize=authorize,
             signing_secret=signing_secret,
             process_before_response=True,
             ignoring_self_events_enabled=False,
@@ -223,5 +233,6 @@ async def _on_error(error: Exception) -> BoltResponse:
     """Slack sends again what was answered with a 5xx; in Socket Mode, what was not acknowledged."""
     if isinstance(error, StoreUnavailable | DeliveryRetry):
         return BoltResponse(status=503, body="")
-    log.error("slack_payload_failed", error=type(error).__name__, exc_info=error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    log.error("slack_payload_failed", error=type(error).__name__, at=f"{place.filename}:{place.lineno}")
     return BoltResponse(status=500, body="")

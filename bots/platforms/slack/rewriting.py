@@ -6,7 +6,6 @@ for in the thread before it is sent a second time.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 from bots.messages import OutgoingReply
@@ -15,7 +14,7 @@ from bots.platforms.slack.formatting import pieces, standalone
 from bots.platforms.slack.posting import PATIENCE, Poster
 from bots.replies import Post, ReplyEntry
 
-_STILL_STREAMING = "streaming_state_conflict"
+_STOPS = 2
 
 
 class Rewriting:
@@ -63,18 +62,28 @@ class Rewriting:
     ) -> tuple[Post, ...]:
         """Writes ``span`` over ``post``; what a message that cannot be changed does not hold goes into a new one."""
         if post.kind == "stream" and not post.done:
-            with suppress(CallError):
-                await self._poster.stop(post.id)
+            await self._stop(post)
         try:
             await self._poster.update(post.id, standalone(text, *span), below, patience=PATIENCE)
         except CallError as failed:
-            if not failed.certain or failed.limited or failed.code in {*REFUSALS, _STILL_STREAMING}:
+            if not failed.certain or failed.limited or failed.code in REFUSALS:
                 raise
             gone = failed.code == "message_not_found" or not text.startswith(self._entry.record.text[: post.shown])
             begin = span[0] if gone else max(span[0], min(post.shown, span[1]))
             rest = await self._send(text, (begin, span[1]), below)
             return (rest,) if gone else (replace(post, done=True), rest)
         return (Post(id=post.id, kind=post.kind, start=span[0], shown=span[1], done=True),)
+
+    async def _stop(self, post: Post) -> None:
+        """A message cannot be updated while it streams. Where it cannot be stopped either, the rest is posted."""
+        for _ in range(_STOPS):
+            try:
+                await self._poster.stop(post.id)
+            except CallError as failed:
+                if failed.certain:
+                    return
+            else:
+                return
 
     async def _send(self, text: str, span: tuple[int, int], below: OutgoingReply | None) -> Post:
         if self._posts:
