@@ -69,7 +69,13 @@ class HybridRetriever(BaseRetriever):
     ) -> list[Document]:
         return [_document(hit) for hit in await self.find(query, audiences=audiences)]
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        audiences: frozenset[str] = PUBLIC,  # langchain-core 1.7 hands extra arguments on only if this one takes them
+    ) -> list[Document]:
         raise NotImplementedError("the index is asynchronous: use ainvoke")
 
 
