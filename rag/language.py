@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from functools import lru_cache
 from threading import Lock
@@ -66,6 +67,13 @@ def load() -> None:
 def detect(text: str, default: str = "en") -> str:
     """The text's language; ``default`` where the text does not decide (no words, another script, a product's name)."""
     return _detect(text[:LONGEST], default)
+
+
+async def adetect(text: str, default: str = "en") -> str:
+    """As :func:`detect`; a language model that is still to be loaded is loaded in a thread."""
+    if not _loaded and _LATIN.search(text[:LONGEST]) and hint(text) is None:
+        await asyncio.to_thread(load)
+    return detect(text, default)
 
 
 @lru_cache(maxsize=2048)

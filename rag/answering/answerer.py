@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from rag.types import Exchange, Hit, Question
@@ -17,7 +17,7 @@ class Answerer(Protocol):
 
     def astream(
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         """The answer's Markdown in pieces; ``[n]`` cites ``hits[n - 1]``. Nothing at all means that it does not know.
 
         ``history`` is oldest first, ``language`` an ISO 639-1 code. Raises ``ModelError``.

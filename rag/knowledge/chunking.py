@@ -42,7 +42,12 @@ def split(document: LoadedDocument, *, window: int, count_tokens: Callable[[str]
 
 def embedding_text(passage: Passage) -> str:
     """What is embedded and matched: a passage in the light of its page and headings."""
-    return _context(passage.title, passage.headings) + passage.text
+    return context(passage) + passage.text
+
+
+def context(passage: Passage) -> str:
+    """Title and headings as they stand above an embedded text."""
+    return _context(passage.title, passage.headings)
 
 
 def _context(title: str, headings: tuple[str, ...]) -> str:

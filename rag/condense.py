@@ -1,0 +1,76 @@
+"""What a follow-up asks for, read with the questions before it. No language model is needed: the words are joined."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rag.types import Exchange
+
+FOLLOW_UP_WORDS = 12
+"""Words up to which a pronoun makes a question depend on the one before."""
+REACH = 3
+"""Questions at most that a chain of follow-ups reaches back."""
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONNECTIVE = re.compile(
+    r"\W*(?:and|but|or|so|also|then|what about|how about|what if|why(?: not)?\W*$|how so|y|e|o|u|pero|entonces|también"
+    r"|tambien|qué tal|que tal|y si|por qu[ée](?: no)?\W*$|qué pasa con|que pasa con)(?!\w)",
+    re.IGNORECASE,
+)
+_PRONOUNS = frozenset(
+    {"it", "its", "this", "that", "these", "those", "they", "them", "there", "one", "ones", "same", "he", "she"}
+    | {
+        "eso",
+        "esto",
+        "ello",
+        "esa",
+        "ese",
+        "esos",
+        "esas",
+        "lo",
+        "ahí",
+        "allí",
+        "mismo",
+        "misma",
+        "él",
+        "ella",
+        "ellos",
+    }
+)
+
+
+def cleaned(text: str) -> str:
+    """The text without what no store and no tokenizer takes: control characters and halves of surrogate pairs."""
+    return _CONTROL.sub(" ", text.encode(errors="ignore").decode()).strip()
+
+
+def is_empty(text: str) -> bool:
+    """Whether there is not one letter or digit to go by."""
+    return _WORD.search(text) is None
+
+
+def follows_up(text: str) -> bool:
+    """Whether a question leans on what was said before: "and for contractors?", "¿y en España?", "how do I undo it?"."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    if not words or len(words) > FOLLOW_UP_WORDS:
+        return False
+    return bool(_CONNECTIVE.match(text)) or any(word in _PRONOUNS for word in words)
+
+
+def names_its_subject(text: str) -> bool:
+    """Whether a follow-up says by itself what it is about: "and for contractors?", but not "and then?" or "is it safe?"."""
+    connective = _CONNECTIVE.match(text)
+    words = [word.lower() for word in _WORD.findall(text[connective.end() if connective else 0 :])]
+    return any(len(word) > 3 for word in words) and not any(word in _PRONOUNS for word in words)
+
+
+def standalone(text: str, history: Sequence[Exchange]) -> str:
+    """The question with those before it that it leans on, oldest first; the question alone when it stands alone."""
+    asked = [text]
+    for exchange in reversed(history[-REACH:]):
+        if not follows_up(asked[0]):
+            break
+        asked.insert(0, exchange.question)
+    return "\n".join(asked)

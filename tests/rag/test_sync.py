@@ -1,0 +1,143 @@
+"""Bringing a real Qdrant Edge index up to date with a folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rag.errors import KnowledgeError, ModelError, SourceShrank
+from rag.knowledge.sync import Synchronizer
+from rag.retrieval.edge import EdgeIndex
+from rag.retrieval.sparse import SparseEncoder
+from rag.settings import SourceSettings
+from tests.rag.fakes import WordEmbeddings
+
+
+@pytest.fixture
+async def index(tmp_path: Path) -> AsyncIterator[EdgeIndex]:
+    opened = EdgeIndex(tmp_path / "index", WordEmbeddings.dimension)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def embeddings() -> WordEmbeddings:
+    return WordEmbeddings()
+
+
+@pytest.fixture
+def synchronizer(index: EdgeIndex, embeddings: WordEmbeddings) -> Synchronizer:
+    return Synchronizer(index, embeddings, SparseEncoder())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SourceSettings:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(12):
+        write(folder, number)
+    return SourceSettings(name="kb", path=folder)
+
+
+def write(folder: Path, number: int, text: str = "") -> None:
+    (folder / f"page{number:02}.md").write_text(f"# Page {number}\n\nThis page is about subject{number}. {text}\n")
+
+
+async def test_only_what_changed_is_embedded_and_written(
+    synchronizer: Synchronizer, source: SourceSettings, embeddings: WordEmbeddings, index: EdgeIndex
+) -> None:
+    first = await synchronizer.sync(source)
+    assert (first.added, first.passages, await index.count()) == (12, 12, 12)
+    embeddings.embedded.clear()
+    write(source.path, 3, "It changed.")
+    write(source.path, 99)
+    (source.path / "page05.md").unlink()
+    second = await synchronizer.sync(source)
+    assert (second.added, second.changed, second.removed, second.unchanged) == (1, 1, 1, 10)
+    assert sorted(text.split("\n")[0] for text in embeddings.embedded) == ["Page 3", "Page 99"]
+    assert [each.text for each in await index.passages("kb/page03.md")] == ["This page is about subject3. It changed."]
+    assert await index.passages("kb/page05.md") == []
+
+
+async def test_a_touched_file_costs_nothing_and_a_new_setting_everything(
+    synchronizer: Synchronizer, source: SourceSettings
+) -> None:
+    await synchronizer.sync(source)
+    (source.path / "page01.md").touch()
+    assert (await synchronizer.sync(source)).unchanged == 12
+    restricted = source.model_copy(update={"audience": "employees"})
+    assert (await synchronizer.sync(restricted)).changed == 12
+
+
+async def test_a_source_that_lost_most_of_its_pages_loses_none_in_the_index(
+    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+) -> None:
+    await synchronizer.sync(source)
+    for number in range(7):
+        (source.path / f"page{number:02}.md").unlink()
+    with pytest.raises(SourceShrank, match="'kb' lost 7 of its 12 documents"):
+        await synchronizer.sync(source)
+    assert await index.count() == 12
+    assert (await synchronizer.sync(source, allow_shrink=True)).removed == 7
+    assert await index.count() == 5
+
+
+async def test_a_source_that_is_gone_loses_nothing(
+    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+) -> None:
+    await synchronizer.sync(source)
+    with pytest.raises(KnowledgeError, match="does not exist"):
+        await synchronizer.sync(source.model_copy(update={"path": source.path / "gone"}))
+    assert await index.count() == 12
+
+
+async def test_a_page_that_became_unreadable_is_reported_and_keeps_its_indexed_version(
+    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+) -> None:
+    await synchronizer.sync(source)
+    (source.path / "page04.md").write_bytes(b"\xff\xfe\x00")
+    report = await synchronizer.sync(source)
+    assert (report.unchanged, report.removed) == (11, 0)
+    assert [each.document for each in report.skipped] == ["kb/page04.md"]
+    assert len(await index.passages("kb/page04.md")) == 1
+
+
+async def test_a_page_that_breaks_a_parser_takes_no_other_down(index: EdgeIndex, source: SourceSettings) -> None:
+    class Stumbling(WordEmbeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            if any("subject6." in text for text in texts):
+                raise ValueError("a stumble")
+            return super().embed_documents(texts)
+
+    report = await Synchronizer(index, Stumbling(), SparseEncoder()).sync(source)
+    assert report.added == 11
+    assert [(each.document, each.reason) for each in report.skipped] == [("kb/page06.md", "ValueError: a stumble")]
+
+
+async def test_a_model_that_does_not_work_is_raised_not_reported_page_by_page(
+    index: EdgeIndex, source: SourceSettings
+) -> None:
+    class Broken(WordEmbeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            raise ModelError("no weights")
+
+    with pytest.raises(ModelError):
+        await Synchronizer(index, Broken(), SparseEncoder()).sync(source)
+
+
+async def test_progress_hears_of_every_document(synchronizer: Synchronizer, source: SourceSettings) -> None:
+    heard: list[str] = []
+    await synchronizer.sync(source, progress=heard.append)
+    assert heard == [f"kb/page{number:02}.md" for number in range(12)]
+
+
+async def test_sources_do_not_remove_each_others_pages(
+    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex, tmp_path: Path
+) -> None:
+    await synchronizer.sync(source)
+    (tmp_path / "other").mkdir()
+    await synchronizer.sync(SourceSettings(name="other", path=tmp_path / "other"))
+    assert await index.count() == 12
