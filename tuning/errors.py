@@ -5,6 +5,7 @@ TuningError
 ├── LogRefused               the database answers, and refuses: trying again changes nothing
 ├── DatabaseTooNew           a newer version of Cotorra wrote the database
 ├── DatabaseUrlWrong         a URL that names no database we can use
+├── ExportFailed             an export file cannot be written
 └── ImportRefused            a line of an export file is not what an export writes
 """
 
@@ -29,6 +30,10 @@ class DatabaseTooNew(TuningError):
 
 class DatabaseUrlWrong(TuningError):
     """DATABASE_URL is malformed, or names a database that is neither SQLite nor PostgreSQL."""
+
+
+class ExportFailed(TuningError):
+    """A file cannot be written."""
 
 
 class ImportRefused(TuningError):

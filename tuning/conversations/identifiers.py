@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import phonenumbers
 from stdnum import iban, luhn
@@ -25,7 +26,7 @@ _SECRETS = re.compile(
     -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----[\s\S]*?(?:-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----|\Z)
     | \bhooks\.slack\.com/services/[\w/-]{20,200}
     | (?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,4000}\.[\w-]{0,4000}        # JSON web token
-    | \b\d{8,10}:[A-Za-z0-9_-]{35}(?![\w-])                   # Telegram bot
+    | \b\d{8,10}:[A-Za-z0-9_-]{35,45}(?![\w-])                # Telegram bot
     | \bx(?:ox[a-z]|app)-[A-Za-z0-9-]{10,400}                 # Slack
     | \bsk-[A-Za-z0-9_-]{20,400}                              # OpenAI, Anthropic
     | \b[sr]k_(?:live|test)_[A-Za-z0-9]{16,200}               # Stripe
@@ -63,6 +64,8 @@ _FIRST_AFTER_CARD = re.compile(r"(?!\w|[.,]\d)")
 _SHORT_CARD = re.compile(r"(?:50|5[6-9]|6\d)\d{10,13}")
 _CARD_WORDS = re.compile(r"\b(?:card|credit|debit|maestro|tarjeta|crédito|débito)\b", re.IGNORECASE)
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
+# Never a phone, and slow to find out one by one: addresses, fractions and lists of single digits.
+_NO_PHONE = re.compile(rf"{_IPV4.pattern}|(?<!\w)\d(?:[^\w\n]{{1,2}}\d){{5,}}(?!\w)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:][0-9A-Fa-f:.]{2,44}(?![\w:])")
 _VERSION_WORDS = re.compile(
     r"\b(?:v|ver|versi[oó]n|versions|release|build|firmware|driver)\b[\s.:=]{0,3}$", re.IGNORECASE
@@ -76,7 +79,7 @@ _ORDER_WORDS = re.compile(
 )
 
 REGIONS = {
-    "en": ("US", "GB", "AU", "IE", "IN"),
+    "en": ("US", "GB", "AU", "IE"),
     "es": ("ES", "MX", "AR", "CO", "CL", "PE"),
     "pt": ("PT", "BR"),
     "fr": ("FR", "BE", "CH"),
@@ -156,9 +159,28 @@ def _address_span(match: re.Match[str]) -> Span | None:
 
 def find_phones(text: str, language: str) -> list[Span]:
     """Numbers that are valid with their country code, or in a country where the language is spoken."""
-    regions = REGIONS.get(language[:2].lower(), ELSEWHERE)
-    matches = (match for region in regions for match in phonenumbers.PhoneNumberMatcher(text, region))
-    return apart((match.start, match.end) for match in matches if not preceded_by(_ORDER_WORDS, text, match.start))
+    rest = _blanked(text, (match.span() for match in _NO_PHONE.finditer(text)))
+    found: list[Span] = []
+    for matcher in _phone_matchers(language):
+        spans = [(match.start, match.end) for match in matcher(rest)]
+        rest = _blanked(rest, spans)
+        found += [span for span in spans if not preceded_by(_ORDER_WORDS, text, span[0])]
+    return apart(found)
+
+
+def _phone_matchers(language: str) -> Iterator[Callable[[str], phonenumbers.PhoneNumberMatcher]]:
+    # With its country code a number is meant as one, even where the numbering plan has no such line (or not yet).
+    yield partial(phonenumbers.PhoneNumberMatcher, region=None, leniency=phonenumbers.Leniency.POSSIBLE)
+    for region in REGIONS.get(language[:2].lower(), ELSEWHERE):
+        yield partial(phonenumbers.PhoneNumberMatcher, region=region)
+
+
+def _blanked(text: str, spans: Iterable[Span]) -> str:
+    """The text with line ends instead of the spans: nothing is found across them, and offsets stay."""
+    characters = list(text)
+    for start, end in spans:
+        characters[start:end] = "\n" * (end - start)
+    return "".join(characters)
 
 
 def apart(spans: Iterable[Span]) -> list[Span]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import and_, func, select
 
-from tuning.conversations import migrations, recording, rows
+from tuning.conversations import migrations, recording, rows, tables
 from tuning.conversations.database import Database
 from tuning.conversations.forgetting import (
     EVERYBODY,
@@ -25,7 +25,6 @@ from tuning.conversations.forgetting import (
 )
 from tuning.conversations.privacy import keyed_hash, pseudonym, redact_feedback, redact_turn
 from tuning.conversations.records import ConversationSummary, LogCounts, LoggedFeedback, LoggedTurn, ReviewedTurn
-from tuning.conversations.tables import feedback, passages, turns
 
 PAGE = 200
 """Turns that are read at once where all of them are wanted."""
@@ -50,42 +49,42 @@ class ConversationLog:
         with self._database.write(alone=True) as connection:
             migrations.upgrade(connection)
 
-    def record(self, logged: Sequence[LoggedTurn]) -> int:
+    def record(self, turns: Sequence[LoggedTurn]) -> int:
         """Writes turns, some hundred at once; one that was written before is replaced. Returns how many are kept.
 
         What was forgotten after it was asked is not written.
         """
-        if not logged:
+        if not turns:
             return 0
-        prepared = {turn.turn_id: self._prepared(turn) for turn in logged}
+        prepared = {turn.turn_id: self._prepared(turn) for turn in turns}
         with self._database.write() as connection:
             return recording.record(connection, list(prepared.values()), self._key, datetime.now(UTC))
 
-    def give_feedback(self, given: Sequence[LoggedFeedback]) -> None:
+    def give_feedback(self, feedback: Sequence[LoggedFeedback]) -> None:
         """Writes feedback, also on a turn that is not here yet. A person has one opinion of a turn: the latest rating.
 
         An empty reason or better answer erases none. Feedback on what was forgotten is not kept.
         """
-        if not given:
+        if not feedback:
             return
-        prepared = [self._prepared_feedback(one) for one in given]
+        prepared = [self._prepared_feedback(one) for one in feedback]
         prepared.sort(key=lambda one: (one.turn_id, one.speaker, one.given_at))
         with self._database.write() as connection:
             recording.give_feedback(connection, prepared, self._key)
 
     def conversations(self, limit: int = 50, before: datetime | None = None) -> list[ConversationSummary]:
         """The latest conversations first; ``before`` continues a list after its last one's ``last_at``."""
-        last = func.max(turns.c.asked_at)
+        last = func.max(tables.turns.c.asked_at)
         statement = (
             select(
-                turns.c.conversation,
-                func.max(turns.c.platform).label("platform"),
+                tables.turns.c.conversation,
+                func.max(tables.turns.c.platform).label("platform"),
                 func.count().label("turns"),
-                func.min(turns.c.asked_at).label("first_at"),
+                func.min(tables.turns.c.asked_at).label("first_at"),
                 last.label("last_at"),
             )
-            .group_by(turns.c.conversation)
-            .order_by(last.desc(), turns.c.conversation)
+            .group_by(tables.turns.c.conversation)
+            .order_by(last.desc(), tables.turns.c.conversation)
             .limit(limit)
         )
         if before is not None:
@@ -95,20 +94,20 @@ class ConversationLog:
 
     def show(self, conversation: str) -> list[ReviewedTurn]:
         """Every turn of a conversation with its passages and feedback, oldest first."""
-        statement = select(turns).order_by(turns.c.asked_at, turns.c.turn_id)
+        statement = select(tables.turns).order_by(tables.turns.c.asked_at, tables.turns.c.turn_id)
         with self._database.read() as connection:
             name = present_names(connection, [conversation])[conversation]
-            return rows.reviewed(connection, statement.where(turns.c.conversation == name))
+            return rows.reviewed(connection, statement.where(tables.turns.c.conversation == name))
 
     def turns(self, conversation: str | None = None) -> Iterator[ReviewedTurn]:
         """Every turn, by its id, page by page: the log may be larger than memory."""
-        statement = select(turns).order_by(turns.c.turn_id).limit(PAGE)
+        statement = select(tables.turns).order_by(tables.turns.c.turn_id).limit(PAGE)
         if conversation is not None:
-            statement = statement.where(turns.c.conversation == conversation)
+            statement = statement.where(tables.turns.c.conversation == conversation)
         last = ""
         while True:
             with self._database.read() as connection:
-                page = rows.reviewed(connection, statement.where(turns.c.turn_id > last))
+                page = rows.reviewed(connection, statement.where(tables.turns.c.turn_id > last))
             yield from page
             if len(page) < PAGE:
                 return
@@ -117,10 +116,10 @@ class ConversationLog:
     def counts(self) -> LogCounts:
         """How much the log holds."""
         sizes = select(
-            select(func.count(turns.c.conversation.distinct())).scalar_subquery().label("conversations"),
+            select(func.count(tables.turns.c.conversation.distinct())).scalar_subquery().label("conversations"),
             *(
                 select(func.count()).select_from(table).scalar_subquery().label(table.name)
-                for table in (turns, passages, feedback)
+                for table in (tables.turns, tables.passages, tables.feedback)
             ),
         )
         with self._database.read() as connection:
@@ -136,10 +135,10 @@ class ConversationLog:
         with self._database.write(alone=True) as connection:
             name = present_names(connection, [conversation])[conversation]
             bury(connection, self._key(name), who, until)
-            there = and_(turns.c.conversation == name, turns.c.asked_at <= until)
+            there = and_(tables.turns.c.conversation == name, tables.turns.c.asked_at <= until)
             if speaker is not None:
                 remove_feedback_of(connection, name, who, until)
-                there = and_(there, turns.c.speaker == who)
+                there = and_(there, tables.turns.c.speaker == who)
             removed = remove_turns(connection, there, datetime.now(UTC))
         self._database.scrub()
         return removed
@@ -153,7 +152,7 @@ class ConversationLog:
     def prune(self, before: datetime) -> int:
         """Removes every turn asked before, and feedback whose turn never came. Returns the number of turns."""
         with self._database.write(alone=True) as connection:
-            removed = remove_turns(connection, turns.c.asked_at < before, datetime.now(UTC))
+            removed = remove_turns(connection, tables.turns.c.asked_at < before, datetime.now(UTC))
             remove_unclaimed(connection, before)
         self._database.scrub()
         return removed
