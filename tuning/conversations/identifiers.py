@@ -66,6 +66,16 @@ _CARD_WORDS = re.compile(r"\b(?:card|credit|debit|maestro|tarjeta|crédito|débi
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
 # Never a phone, and slow to find out one by one: addresses, fractions and lists of single digits.
 _NO_PHONE = re.compile(rf"{_IPV4.pattern}|(?<!\w)\d(?:[^\w\n]{{1,2}}\d){{5,}}(?!\w)")
+_NAMED_PHONE = re.compile(
+    r"""
+    \b(?:phone|tel|telephone|mobile|cell|cellphone|call|fax|whatsapp|teléfono|telefono|móvil|movil|celular|llám\w{2,8}
+       |llamar|llama)\b
+    [^\d\n+(]{0,24}
+    (?!\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4})                                              # not a date
+    ([+(]?\d(?:[ ().-]{0,2}\d){6,14}(?:\s?(?:x|ext\.?)\s?\d{1,5})?)(?!\w|[.,-]\d)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:][0-9A-Fa-f:.]{2,44}(?![\w:])")
 _VERSION_WORDS = re.compile(
     r"\b(?:v|ver|versi[oó]n|versions|release|build|firmware|driver)\b[\s.:=]{0,3}$", re.IGNORECASE
@@ -158,14 +168,15 @@ def _address_span(match: re.Match[str]) -> Span | None:
 
 
 def find_phones(text: str, language: str) -> list[Span]:
-    """Numbers that are valid with their country code, or in a country where the language is spoken."""
+    """Numbers that are valid with their country code or where the language is spoken, or that are called a phone."""
     rest = _blanked(text, (match.span() for match in _NO_PHONE.finditer(text)))
     found: list[Span] = []
     for matcher in _phone_matchers(language):
         spans = [(match.start, match.end) for match in matcher(rest)]
         rest = _blanked(rest, spans)
-        found += [span for span in spans if not preceded_by(_ORDER_WORDS, text, span[0])]
-    return apart(found)
+        found += spans
+    found += [match.span(1) for match in _NAMED_PHONE.finditer(rest)]
+    return apart(span for span in found if not preceded_by(_ORDER_WORDS, text, span[0]))
 
 
 def _phone_matchers(language: str) -> Iterator[Callable[[str], phonenumbers.PhoneNumberMatcher]]:
