@@ -27,6 +27,8 @@ from rag.types import Answer, ChainEvent, Delta, Done, Exchange, Hit, Outcome, P
 QUERY_CHARACTERS = 1000
 """Of a question that are embedded and searched for: more than any embedder reads of a question."""
 
+NEARBY = 0.5
+"""Share of the threshold from which on a page is worth naming when the bot does not know."""
 WIDER = 2
 """Times ``limit`` passages are looked through for the rest of the section that answers best."""
 
@@ -56,8 +58,10 @@ class _Work:
     def say(self, text: str, outcome: Outcome) -> None:
         self.said, self.outcome = text, outcome
 
-    def abstain(self) -> None:
-        self.say(abstention(self.language, self.hits[0].passage if self.hits else None), "abstained")
+    def abstain(self, nearby: float) -> None:
+        """Says that the documents do not tell; names the closest page if its score is at least ``nearby``."""
+        closest = self.hits[0].passage if _best(self.hits) >= nearby else None
+        self.say(abstention(self.language, closest), "abstained")
 
     @contextmanager
     def clocked(self, stage: Stage) -> Iterator[None]:
@@ -78,6 +82,7 @@ class ConversationalChain:
         self._retriever = retriever
         self._answerer = answerer
         self._settings = settings
+        self._nearby = NEARBY * settings.threshold
         stages = (self._condense, self._retrieve, self._answer, self._ground)
         names = ("condense", "retrieve", "answer", "ground")
         steps = [RunnableGenerator(stage, name=name) for stage, name in zip(stages, names, strict=True)]
@@ -116,7 +121,7 @@ class ConversationalChain:
                 with item.clocked("retrieve"):
                     item.hits = await self._find(item)
                 if _best(item.hits) < self._settings.threshold:
-                    item.abstain()
+                    item.abstain(self._nearby)
             yield item
 
     async def _find(self, work: _Work) -> Sequence[Hit]:
@@ -171,7 +176,7 @@ class ConversationalChain:
         with work.clocked("ground"):
             rest = citations.finish()
         if not (text + rest).strip() and not work.said:
-            work.abstain()
+            work.abstain(self._nearby)
         if rest := rest + work.said:
             text += rest
             yield Delta(text=rest)

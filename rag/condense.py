@@ -61,8 +61,9 @@ def follows_up(text: str) -> bool:
 
 def names_its_subject(text: str) -> bool:
     """Whether a follow-up says by itself what it is about: "and for contractors?", but not "and then?" or "is it safe?"."""
-    connective = _CONNECTIVE.match(text)
-    words = [word.lower() for word in _WORD.findall(text[connective.end() if connective else 0 :])]
+    while connective := _CONNECTIVE.match(text):
+        text = text[connective.end() :]
+    words = [word.lower() for word in _WORD.findall(text)]
     return any(len(word) > 3 for word in words) and not any(word in _PRONOUNS for word in words)
 
 

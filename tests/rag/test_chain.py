@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from tests.rag.fakes import FakeAnswerer, FakeFinder, passage, question
 
 SLACK = Hit(passage=passage("Slack text.", number=1, title="Slack"), score=0.9)
 HTTP = Hit(passage=passage("HTTP text.", number=2, title="HTTP"), score=0.7)
-WEAK = Hit(passage=passage("Weak.", number=3, title="Other"), score=0.2)
+WEAK = Hit(passage=passage("Weak.", number=3, title="Other"), score=0.3)
 
 
 def exchange(text: str) -> Exchange:
@@ -72,6 +73,11 @@ async def test_weak_hits_are_no_answer(text: str, language: str) -> None:
     assert answer.shown == (WEAK,)
     assert answerer.asked == []
     assert events == ["condense", "retrieve", "text"]
+
+
+async def test_a_page_that_has_nothing_to_do_with_the_question_is_not_named() -> None:
+    built, _ = chain(FakeFinder({"slack": [replace(WEAK, score=0.2)]}))
+    assert (await ask(built, "Slack?"))[0].text == say("en", "unknown")
 
 
 async def test_nothing_found_and_nothing_said_are_abstentions_too() -> None:
