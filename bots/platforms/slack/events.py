@@ -162,21 +162,27 @@ def _text(value: Any) -> str:
 
 
 def well_formed(body: Any) -> bool:
-    """Whether a payload has the outline that bolt (1.30) relies on when it looks for a listener."""
-    if not isinstance(body, dict):
-        return False
-    match body.get("type"):
+    """Whether a payload is of a kind that we listen to, with the outline that bolt (1.30) relies on."""
+    payload, event, view = _table(body), _table(_table(body).get("event")), _table(_table(body).get("view"))
+    match payload.get("type"):
         case "event_callback":
-            event = _table(body.get("event"))
-            return isinstance(event.get("type"), str) and isinstance(event.get("subtype", ""), str)
+            needed = (event.get("type"), event.get("subtype", ""))
         case "block_actions":
-            actions = body.get("actions")
-            return isinstance(actions, list) and bool(actions) and all(_is_action(action) for action in actions)
-        case "view_submission" | "view_closed":
-            return isinstance(_table(body.get("view")).get("callback_id"), str)
+            return _are_actions(payload.get("actions"))
+        case "view_submission":
+            needed = (view.get("callback_id"), "")
+        case "url_verification":
+            needed = (payload.get("challenge"), "")
         case kind:
-            return (kind is None or isinstance(kind, str)) and isinstance(body.get("command", ""), str)
+            needed = (payload.get("command"), "" if kind is None else None)
+    return all(isinstance(value, str) for value in needed)
+
+
+def _are_actions(actions: Any) -> bool:
+    return isinstance(actions, list) and bool(actions) and all(_is_action(action) for action in actions)
 
 
 def _is_action(action: Any) -> bool:
-    return isinstance(action, dict) and all(isinstance(action.get(key, ""), str) for key in ("action_id", "block_id"))
+    return isinstance(action, dict) and all(
+        isinstance(action.get(key), str) for key in ("action_id", "block_id", "type")
+    )

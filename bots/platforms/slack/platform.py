@@ -153,6 +153,10 @@ class SlackPlatform:
         """Of this process: a figure for /metrics."""
         return self._receiver.seconds_since_last_event()
 
+    def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None:
+        """Liveness: in Socket Mode a silent connection and a quiet workspace look alike, so the figure is for alerts."""
+        gauge("slack_seconds_since_event", "Seconds since Slack delivered anything", self.seconds_since_last_event)
+
     def _check_credentials(self) -> None:
         if self._settings.app_token is None and self._settings.signing_secret is None:
             raise SettingsError(
