@@ -97,6 +97,7 @@ class Recorder:
         self._token = secrets.token_hex(8)
         self._lead = redis.register_script(_LEAD)
         self._resign = redis.register_script(_RESIGN)
+        self._renew_at = 0.0
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -133,10 +134,17 @@ class Recorder:
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _leading(self) -> bool:
+        """Renewed well before it runs out, but not with every round: each renewal is a write to Redis's disk."""
+        now = asyncio.get_running_loop().time()
+        if now < self._renew_at:
+            return True
         with store("nothing was recorded"):
-            return bool(await self._lead(keys=[self._lease], args=[self._token, int(LEASE_SECONDS * 1000)]))
+            leads = bool(await self._lead(keys=[self._lease], args=[self._token, int(LEASE_SECONDS * 1000)]))
+        self._renew_at = now + LEASE_SECONDS / 3 if leads else 0.0
+        return leads
 
     async def _step_down(self) -> None:
+        self._renew_at = 0.0
         with suppress(StoreUnavailable), store("the lease runs out by itself"):
             await self._resign(keys=[self._lease], args=[self._token])
 

@@ -34,6 +34,9 @@ GiveUp = Callable[[IncomingMessage, Lease], Awaitable[None]]
 CLAIM_SECONDS = 1.0
 """How often the work of dead workers is looked for."""
 
+STORE_SECONDS = 0.1
+"""The first wait for a Redis that failed."""
+
 LONGEST_PAUSE_SECONDS = 300.0
 """A platform may ask for more patience than this; a conversation does not get it."""
 
@@ -45,12 +48,20 @@ class Observer(Protocol):
         """A message failed for good."""
 
 
+BENEFIT_OF_DOUBT = 3
+"""How many times more deaths a message may see in company than alone: of all that were in work, one was guilty at most."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """The conversation waits ``seconds``, keeping its lease; ``counted`` when the next start is a try of its own."""
+    """The conversation waits ``seconds``, keeping its lease.
 
-    seconds: float
-    counted: bool
+    ``counted`` when the next start is a try of its own; ``failures`` of the first message in this process so far.
+    """
+
+    seconds: float = 0.0
+    counted: bool = True
+    failures: int = 0
 
 
 def backoff(tries: int) -> float:
@@ -128,6 +139,7 @@ class Worker:
             return await read(count)
         except StoreUnavailable as error:
             log.warning("redis_unavailable", error=str(error))
+            await self._unless_stopped(asyncio.sleep(STORE_SECONDS))
             await self._insist(self._consumer.join)
             return []
 
@@ -162,40 +174,39 @@ class Worker:
 
     async def _work_off(self, ready: Ready) -> None:
         """Until the queue is empty, the lease is lost, or the worker stops."""
-        counted = True
-        while True:
-            async with self._slots:
-                pause = await self._work(ready, counted=counted)
-            if pause is None:
-                return
-            await self._unless_stopped(asyncio.sleep(pause.seconds))
+        pause: Pause | None = Pause()
+        while pause is not None:
+            if pause.seconds:
+                await self._unless_stopped(asyncio.sleep(pause.seconds))
             if self._stopping.is_set():
                 await self._let_go(ready, uncount=not pause.counted)
                 return
-            counted = pause.counted
+            async with self._slots:
+                pause = await self._work(ready, pause)
 
-    async def _work(self, ready: Ready, *, counted: bool) -> Pause | None:
+    async def _work(self, ready: Ready, before: Pause) -> Pause | None:
+        failures = before.failures
         try:
-            head = await self._consumer.take(ready, counted=counted)
+            head = await self._consumer.take(ready, counted=before.counted)
             while head is not None:
-                following = await self._attempt(head)
+                following = await self._attempt(head, failures)
                 if isinstance(following, Pause):
                     return following
-                head = following
+                head, failures = following, 0
         except LeaseLost:
             log.warning("lease_lost", entry=ready.entry)
         except StoreUnavailable as error:
             log.warning("redis_unavailable", error=str(error))
-            return Pause(seconds=self._backoff(1), counted=False)
+            return Pause(seconds=self._backoff(1), counted=False, failures=failures)
         except asyncio.CancelledError:
             if self._stopping.is_set():
                 await self._let_go(ready, uncount=True)
             raise
         return None
 
-    async def _attempt(self, head: Head) -> Head | Pause | None:
+    async def _attempt(self, head: Head, failures: int) -> Head | Pause | None:
         """One try. Returns the next message, a pause before the same one, or None when the conversation was let go."""
-        if head.tries > self._settings.tries:
+        if not failures and head.tries > self._patience():
             return await self._surrender(head, "the process ended while it was handled")
         try:
             entries = await self._handle(head.message, head.ready.lease)
@@ -205,24 +216,29 @@ class Worker:
             log.info("delivery_refused", reference=head.message.turn_id, **_where(error))
             entries = ()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's failure and nobody else's
-            return await self._failed(head, error)
+            return await self._failed(head, error, failures + 1)
         return await self._consumer.done(head, entries, stop=self._stopping.is_set())
 
-    async def _failed(self, head: Head, error: Exception) -> Head | Pause | None:
+    def _patience(self) -> int:
+        """How many tries may end with the process before the message is held responsible."""
+        alone = len(self._tasks) <= 1
+        return self._settings.tries * (1 if alone else BENEFIT_OF_DOUBT)
+
+    async def _failed(self, head: Head, error: Exception, failures: int) -> Head | Pause | None:
         name = type(error).__name__
-        log.warning("try_failed", reference=head.message.turn_id, tries=head.tries, error=name, **_where(error))
-        if head.tries >= self._settings.tries:
+        log.warning("try_failed", reference=head.message.turn_id, failures=failures, error=name, **_where(error))
+        if failures >= self._settings.tries:
             return await self._surrender(head, name)
         wanted = error.after if isinstance(error, DeliveryRetry) else None
-        seconds = self._backoff(head.tries) if wanted is None else wanted
-        return Pause(seconds=min(seconds, LONGEST_PAUSE_SECONDS), counted=True)
+        seconds = self._backoff(failures) if wanted is None else wanted
+        return Pause(seconds=min(seconds, LONGEST_PAUSE_SECONDS), failures=failures)
 
     async def _surrender(self, head: Head, error: str) -> Head | None:
         """Tells the user and sets the message aside, in this order: a crash between the two tells again, never not.
 
         A message that ends the process even while the user is told is set aside without a word after as many tries again.
         """
-        if head.tries <= 2 * self._settings.tries:
+        if head.tries <= self._patience() + self._settings.tries:
             try:
                 await self._give_up(head.message, head.ready.lease)
             except (LeaseLost, StoreUnavailable):
@@ -260,7 +276,7 @@ class Worker:
                 await act()
             except StoreUnavailable:
                 tries += 1
-                await self._unless_stopped(asyncio.sleep(min(2.0, 0.05 * 2**tries)))
+                await self._unless_stopped(asyncio.sleep(min(2.0, STORE_SECONDS * 2**tries)))
             else:
                 return
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +19,9 @@ from bots.inbox import Inbox
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.outbox import ForgetEntry, OutboxEntry, load_entry
+from bots.redis_server import PrivateRedis
 from bots.settings import WorkerSettings
+from bots.store import connect
 from bots.worker import Worker
 from tests.bots.engine import QUICK, Desk, emptied, message, until, working
 
@@ -361,6 +366,24 @@ async def test_a_crash_counts_as_a_try_so_that_poison_ends_aside(inbox: Inbox) -
     assert [aside.turn_id for aside in await inbox.list_aside()] == [sent.turn_id]
 
 
+async def test_a_message_that_died_in_company_gets_the_benefit_of_the_doubt(inbox: Inbox) -> None:
+    """A process that is killed for another reason takes all that is in work with it, again and again."""
+    sent = [message(1, conversation) for conversation in ("one", "other")]
+    for each in sent:
+        await inbox.accept(each)
+    for _ in range(QUICK.tries):
+        dead = inbox.consumer()
+        await dead.join()
+        for ready in await dead.read(2):
+            assert await dead.take(ready)
+        await dead.take_over()
+    desk = Desk()
+    async with working(inbox, desk):
+        await until(lambda: emptied(inbox))
+    assert sent[0].id in desk.handled
+    assert desk.given_up in ([], [sent[1].turn_id])  # the last one may find itself alone
+
+
 async def test_poison_that_kills_even_the_apology_is_set_aside_without_it(inbox: Inbox) -> None:
     await inbox.accept(message(1))
     for _ in range(2 * QUICK.tries):
@@ -414,3 +437,27 @@ async def test_work_goes_on_after_redis_was_emptied(inbox: Inbox, redis: Redis) 
         await redis.flushdb()
         await inbox.accept(message(2))
         await until(lambda: len(desk.handled) == 2)
+
+
+async def test_work_goes_on_after_redis_itself_was_killed(tmp_path: Path, keys: Keys) -> None:
+    server, desk = PrivateRedis(tmp_path), Desk()
+    try:
+        async with connect(server.start()) as client:
+            inbox = Inbox(client, keys, QUICK)
+            for number in range(100):
+                await inbox.accept(message(number))
+
+            async def act(handled: IncomingMessage) -> Sequence[OutboxEntry]:
+                if len(desk.handled) == 50:
+                    os.kill(int((tmp_path / "redis" / "redis.pid").read_text()), signal.SIGKILL)
+                    await asyncio.to_thread(server.start)
+                return ()
+
+            desk.act = act
+            async with working(inbox, desk):
+                await until(partial(handled_more_than, desk, 99))
+                await until(lambda: emptied(inbox))
+    finally:
+        server.stop()
+    assert list(dict.fromkeys(desk.handled)) == [message(number).id for number in range(100)]
+    assert not desk.given_up
