@@ -27,7 +27,7 @@ from bots.recorder import NoLog, Recorder
 from bots.redis_server import PrivateRedis
 from bots.replies import ReplyLedger
 from bots.settings import Settings
-from bots.store import connect, store
+from bots.store import connect, store, text
 from bots.worker import Worker
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
@@ -37,7 +37,6 @@ from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
 from rag.retrieval.index import PassageIndex
 from rag.retrieval.retriever import HybridRetriever
-from rag.retrieval.server import ServerIndex
 from rag.retrieval.sparse import SparseEncoder
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
@@ -135,6 +134,10 @@ def database_url(settings: Settings) -> str:
 def open_index(settings: Settings, dimension: int) -> PassageIndex:
     """The embedded index, or a Qdrant server's where QDRANT_URL is set; not opened yet."""
     if settings.qdrant.url:
+        from rag.retrieval.server import (
+            ServerIndex,  # imports qdrant-client: 1.6 s that the embedded default does not need
+        )
+
         return ServerIndex(settings.qdrant, dimension)
     return EdgeIndex(settings.home / "index", dimension)
 
@@ -170,7 +173,7 @@ def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> T
         inbox=stores.inbox,
         outbox=stores.outbox,
         forgetting=stores.forgetting,
-        sync=answering.library.sync,
+        library=answering.library,
         audiences=frozenset(settings.audience.terminal) | {"public"},
     )
 
@@ -280,4 +283,4 @@ async def _pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
     with store("check REDIS_URL, or the log in COTORRA_HOME/redis"):
         await redis.set(key, secrets.token_hex(32), nx=True)
         value = await redis.get(key)
-    return as_bytes(value)
+    return text(value).encode()

@@ -45,7 +45,8 @@ def control_app(desk: Desk) -> Starlette:
         return _json(_FOUND, tuple(found))
 
     async def sync(request: Request) -> Response:
-        return _json(_SYNCED, tuple(await desk.sync((await request.json())["source"])))
+        body = await request.json()
+        return _json(_SYNCED, tuple(await desk.sync(body["source"], allow_shrink=body["allow_shrink"])))
 
     async def set_aside(_: Request) -> Response:
         return _json(_ASIDE, tuple(await desk.set_aside()))
@@ -114,8 +115,8 @@ class RemoteDesk:
     async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
         return _FOUND.validate_json(await self._call("search", query=query, limit=limit, audiences=sorted(audiences)))
 
-    async def sync(self, source: str | None) -> Sequence[SyncedSource]:
-        return _SYNCED.validate_json(await self._call("sync", source=source))
+    async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
+        return _SYNCED.validate_json(await self._call("sync", source=source, allow_shrink=allow_shrink))
 
     async def set_aside(self) -> Sequence[SetAside]:
         return _ASIDE.validate_json(await self._call("set_aside"))

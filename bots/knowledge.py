@@ -33,9 +33,10 @@ class Library:
         self._sources = sources(settings)
         self._turn = asyncio.Lock()
 
-    async def sync(self, name: str | None = None) -> Sequence[SyncedSource]:
+    async def sync(self, name: str | None = None, *, allow_shrink: bool = False) -> Sequence[SyncedSource]:
         """Syncs one source or all; a source that fails as a whole is reported and leaves the others alone.
 
+        A sync of all also removes what sources left behind that are no longer configured.
         Raises ``BotsError`` for a name that no source has.
         """
         chosen = [source for source in self._sources if name in (None, source.name)]
@@ -43,11 +44,16 @@ class Library:
             known = ", ".join(source.name for source in self._sources) or "none is configured"
             raise BotsError(f"no knowledge source is called {name}; sources: {known}" if name else _NOTHING)
         async with self._turn:
-            return [await self._sync(source) for source in chosen]
+            synced = [await self._sync(source, allow_shrink) for source in chosen]
+            return synced if name else [*synced, *await self._drop_others()]
 
-    async def _sync(self, source: SourceSettings) -> SyncedSource:
+    async def _drop_others(self) -> list[SyncedSource]:
+        dropped = await self._synchronizer.drop_others([source.name for source in self._sources])
+        return [SyncedSource(source=source, removed=count) for source, count in dropped.items()]
+
+    async def _sync(self, source: SourceSettings, allow_shrink: bool) -> SyncedSource:
         try:
-            report = await self._synchronizer.sync(source)
+            report = await self._synchronizer.sync(source, allow_shrink=allow_shrink)
         except RagError as error:
             log.warning("sync_failed", source=source.name, reason=type(error).__name__)
             return SyncedSource(source=source.name, error=str(error))

@@ -103,10 +103,10 @@ async def search(query: str, *, limit: int, audiences: frozenset[str], as_json: 
         rendering.print_found(await desk.search(query, limit=limit, audiences=audiences), as_json=as_json)
 
 
-async def sync(source: str | None, *, as_json: bool) -> bool:
+async def sync(source: str | None, *, allow_shrink: bool, as_json: bool) -> bool:
     """Whether everything could be read."""
     async with open_desk() as desk:
-        synced = await desk.sync(source)
+        synced = await desk.sync(source, allow_shrink=allow_shrink)
     rendering.print_synced(synced, as_json=as_json)
     return not any(one.error or one.skipped for one in synced)
 

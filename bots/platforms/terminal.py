@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bots.commands import Forgetting
 from bots.desk import Asked, AskEvent, Complete, FoundPassage, SetAside, SyncedSource, Text
 from bots.errors import BotsError
 from bots.inbox import Inbox
+from bots.knowledge import Library
 from bots.outbox import Outbox, TurnEntry
 from bots.turns import logged_turn
 from rag.chain import ConversationalChain
@@ -17,7 +18,6 @@ from rag.memory import ConversationMemory
 from rag.retrieval.retriever import HybridRetriever
 from rag.types import Answer, Delta, Done, Exchange, Question
 
-Syncer = Callable[[str | None], Awaitable[Sequence[SyncedSource]]]
 SPEAKER = "terminal"
 
 
@@ -33,7 +33,7 @@ class TerminalDesk:
         inbox: Inbox,
         outbox: Outbox,
         forgetting: Forgetting,
-        sync: Syncer,
+        library: Library,
         audiences: frozenset[str],
     ) -> None:
         self._chain = chain
@@ -42,7 +42,7 @@ class TerminalDesk:
         self._inbox = inbox
         self._outbox = outbox
         self._forgetting = forgetting
-        self._sync = sync
+        self._library = library
         self._audiences = audiences
 
     async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
@@ -90,8 +90,8 @@ class TerminalDesk:
             for hit in hits
         ]
 
-    async def sync(self, source: str | None) -> Sequence[SyncedSource]:
-        return await self._sync(source)
+    async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
+        return await self._library.sync(source, allow_shrink=allow_shrink)
 
     async def set_aside(self) -> Sequence[SetAside]:
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -108,6 +108,15 @@ class Synchronizer:
             skipped=tuple(tally.skipped),
             seconds=perf_counter() - started,
         )
+
+    async def drop_others(self, known: Collection[str]) -> Mapping[str, int]:
+        """Removes the documents of every source that is not in ``known``; how many, by source. Raises ``IndexUnavailable``."""
+        dropped: dict[str, int] = {}
+        for source in sorted(await self._index.sources() - set(known)):
+            documents = await self._index.documents(source)
+            await self._index.remove(list(documents))
+            dropped[source] = len(documents)
+        return dropped
 
     async def _take(self, found: LoadedDocument | Unreadable, tally: _Tally) -> None:
         if isinstance(found, Unreadable):

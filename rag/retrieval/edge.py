@@ -59,6 +59,11 @@ class EdgeIndex:
         markers = await self._run(_newest_markers, _matching(kind=[records.MARKER], source=[source]))
         return {document: marker.digest for document, marker in markers.items()}
 
+    async def sources(self) -> frozenset[str]:
+        """From the documents' markers."""
+        markers = await self._run(_markers, _matching(kind=[records.MARKER]))
+        return frozenset(marker.source for marker in markers)
+
     async def search(self, query: IndexQuery) -> list[Found]:
         """Both legs, filtered, fused; the cosine from the stored vectors (0.5 ms for 20 hits)."""
         return await self._run(_search, query) if query.audiences else []

@@ -62,6 +62,9 @@ class PassageIndex(Protocol):
     async def documents(self, source: str) -> Mapping[str, str]:
         """Content digest by document id, for the documents of a source."""
 
+    async def sources(self) -> frozenset[str]:
+        """The names of all sources that have documents here."""
+
     async def search(self, query: IndexQuery) -> list[Found]:
         """Hybrid search, best first."""
 

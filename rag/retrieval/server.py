@@ -65,6 +65,10 @@ class ServerIndex:
         markers = await self._newest_markers(_matching(kind=[records.MARKER], source=[source]))
         return {document: marker.digest for document, marker in markers.items()}
 
+    async def sources(self) -> frozenset[str]:
+        """From the documents' markers."""
+        return frozenset(marker.source for marker in await self._markers(_matching(kind=[records.MARKER])))
+
     async def search(self, query: IndexQuery) -> list[Found]:
         """Both legs, filtered, fused; the cosine from the stored vectors."""
         if not query.audiences:
