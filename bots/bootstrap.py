@@ -70,9 +70,12 @@ class Answering:
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
-    """Redis (a private one unless REDIS_URL is set) and the log, migrated. Raises ``BotsError`` or ``TuningError``."""
-    async with _redis_url(settings) as url:
+async def open_stores(settings: Settings, *, adopt: bool = False) -> AsyncIterator[Stores]:
+    """Redis (a private one unless REDIS_URL is set) and the log, migrated. Raises ``BotsError`` or ``TuningError``.
+
+    ``adopt``: another process owns the private Redis, and goes on with it afterwards.
+    """
+    async with _redis_url(settings, adopt=adopt) as url:
         redis = connect(url)
         try:
             yield await _stores(settings, redis)
@@ -81,7 +84,7 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
 
 
 @asynccontextmanager
-async def _redis_url(settings: Settings) -> AsyncIterator[str]:
+async def _redis_url(settings: Settings, *, adopt: bool) -> AsyncIterator[str]:
     if settings.redis.url:
         yield settings.redis.url
         return
@@ -90,7 +93,8 @@ async def _redis_url(settings: Settings) -> AsyncIterator[str]:
     try:
         yield url
     finally:
-        await asyncio.to_thread(private.stop)
+        if not adopt:
+            await asyncio.to_thread(private.stop)
 
 
 async def _stores(settings: Settings, redis: Redis) -> Stores:
@@ -245,6 +249,7 @@ def build_worker(
         commands=commands,
         metrics=metrics,
         audiences=lambda message: audiences(message, settings),
+        contact=settings.telegram.contact,
     )
     return Worker(
         stores.inbox,

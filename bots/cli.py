@@ -108,11 +108,17 @@ def search(
 
 
 @app.command()
-def sync(source: Annotated[str | None, typer.Option(help="Only this source.")] = None, as_json: Json = False) -> None:
+def sync(
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="Remove documents even if most of a source vanished.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Bring the index up to date with the documents."""
     from bots import terminal
 
-    if not _run(terminal.sync(source, as_json=as_json)):
+    if not _run(terminal.sync(source, allow_shrink=allow_shrink, as_json=as_json)):
         raise typer.Exit(1)
 
 

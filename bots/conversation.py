@@ -29,7 +29,7 @@ log = structlog.get_logger()
 class Conversations:
     """Handles one message at a time of a conversation; the worker sees to the order and to trying again.
 
-    ``audiences`` maps a resolved message to what its readers may read.
+    ``audiences`` maps a resolved message to what its readers may read; ``contact`` tells customers how to reach a person.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Conversations:
         commands: Commands,
         metrics: Metrics,
         audiences: Callable[[IncomingMessage], frozenset[str]],
+        contact: str = "",
     ) -> None:
         self._platforms = platforms
         self._ledger = ledger
@@ -52,6 +53,7 @@ class Conversations:
         self._commands = commands
         self._metrics = metrics
         self._audiences = audiences
+        self._contact = contact
 
     async def handle(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
         """Replies, and returns what goes into the log together with the message's removal from the inbox.
@@ -121,7 +123,7 @@ class Conversations:
             reply = await platform.reply(resolved, entry)
             question = self._question(resolved, turn)
             answer = await self._compute(question, past, reply)
-            final = _outgoing(answer, turn, message)
+            final = self._outgoing(answer, turn, message)
             turned = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
             await entry.save(replace(entry.record, final=final, logged=turned))
         else:
@@ -158,6 +160,16 @@ class Conversations:
             language=message.language,
         )
 
+    def _outgoing(self, answer: Answer, turn: str, message: IncomingMessage) -> OutgoingReply:
+        """The answer with what the chain cannot know: unread attachments, and whom to turn to when it does not know."""
+        parts = [answer.text]
+        if message.attachments:
+            parts.append(say(answer.language, "attachments", names=", ".join(message.attachments)))
+        if answer.outcome == "abstained" and message.platform == "telegram" and self._contact:
+            parts.append(self._contact)
+        text = "\n\n".join(parts)
+        return OutgoingReply(turn_id=turn, kind="answer", text=text, language=answer.language, sources=answer.sources)
+
     async def _remember(self, message: IncomingMessage, turn: str, final: OutgoingReply) -> None:
         exchange = Exchange(
             turn_id=turn,
@@ -169,14 +181,6 @@ class Conversations:
         )
         keep = self._memory.replace if message.kind == "edit" else self._memory.append
         await keep(message.conversation, exchange)
-
-
-def _outgoing(answer: Answer, turn: str, message: IncomingMessage) -> OutgoingReply:
-    text = answer.text
-    if message.attachments:
-        names = ", ".join(message.attachments)
-        text = f"{text}\n\n{say(answer.language, 'attachments', names=names)}"
-    return OutgoingReply(turn_id=turn, kind="answer", text=text, language=answer.language, sources=answer.sources)
 
 
 def _with_reply_id(turn: LoggedTurn, record: ReplyRecord) -> LoggedTurn:

@@ -42,9 +42,11 @@ async def examine(settings: Settings) -> Sequence[Finding]:
         ownership.take()
     except AlreadyRunning:
         findings.append(await _running(control_socket(settings.home)))
+        findings.extend(await _stores(settings, adopt=True))
         return findings
     try:
-        findings.extend(await _opened(settings))
+        findings.extend(await _stores(settings, adopt=False))
+        findings.append(await _answering(settings))
     finally:
         ownership.release()
     return findings
@@ -154,13 +156,14 @@ async def _running(socket: Path) -> Finding:
             fact="a Cotorra process owns the home but is not ready",
             advice="wait until /readyz answers 200, which says what it waits for",
         )
-    return Finding(name="service", ok=True, fact="running; its /readyz covers stores, index and model")
+    return Finding(name="service", ok=True, fact="running; its /readyz covers index and model")
 
 
-async def _opened(settings: Settings) -> list[Finding]:
+async def _stores(settings: Settings, *, adopt: bool) -> list[Finding]:
+    """The stores, and every platform that has credentials."""
     findings: list[Finding] = []
     try:
-        async with open_stores(settings) as stores:
+        async with open_stores(settings, adopt=adopt) as stores:
             findings.append(Finding(name="stores", ok=True, fact=without_password(database_url(settings))))
             platforms = open_platforms(settings, stores, Metrics(), lambda: False)
             for name, platform in platforms.items():
@@ -168,7 +171,6 @@ async def _opened(settings: Settings) -> list[Finding]:
                 await platform.close()
     except (BotsError, TuningError) as error:
         findings.append(_failed("stores", error))
-    findings.append(await _answering(settings))
     return findings
 
 
