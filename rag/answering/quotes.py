@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from rag.knowledge.blocks import Block, parse
 from rag.knowledge.sentences import sentences
 
+# Possessive quantifiers and "no run inside a run": a page full of backticks or brackets must not stall an answer.
 _REWRITTEN = re.compile(
-    r"(?P<code>(?P<run>`+|~{3,}).*?(?<!`)(?P=run)(?!`))"
-    r"|(?P<image>!)?\[(?P<label>[^\]\n]*)\]\(<?(?P<target>[^)>\s]*)>?[^)\n]*\)"
+    r"(?P<code>(?<![`~])(?P<run>`++|~{3,}+).*?(?<![`~])(?P=run)(?![`~]))"
+    r"|(?P<image>!)?\[(?P<label>[^\[\]\n]*+)\]\(<?(?P<target>[^()<>\s]*+)>?(?:\s[^()\n]*+)?\)"
     r"|(?P<marker>\[\d{1,3}\])(?!:)",
     re.DOTALL,
 )

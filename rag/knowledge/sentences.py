@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 _END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s+\S)")
-_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+_CODE = re.compile(r"(?<!`)(`++).+?(?<!`)\1(?!`)", re.DOTALL)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Za-z]|e\.g|i\.e|etc|vs|cf|approx|ca|incl|max|min|no|nos|nr|fig|sec|ch|vol|ed|dr|dra|mr|mrs|ms|prof|sr|sra"
     r"|srta|sres|st|inc|ltd|corp|co|dept|ud|uds|ej|p\.\s?ej|pág|págs|núm|art|aprox|máx|mín|ee\.\s?uu|av|tel|s\.a)\.)$",
@@ -20,11 +21,15 @@ def sentences(text: str) -> list[str]:
     code = [match.span() for match in _CODE.finditer(text)]
     found, start = [], 0
     for end in (match.end() for match in _END.finditer(text)):
-        if any(opened < end < closed for opened, closed in code) or not _is_border(text, start, end):
-            continue
-        found.append(text[start:end])
-        start = end + 1
+        if not _is_inside(code, end) and _is_border(text, start, end):
+            found.append(text[start:end])
+            start = end + 1
     return [*found, text[start:]] if text[start:] else found
+
+
+def _is_inside(spans: list[tuple[int, int]], place: int) -> bool:
+    before = bisect_left(spans, (place, 0)) - 1
+    return before >= 0 and place < spans[before][1]
 
 
 def _is_border(text: str, start: int, end: int) -> bool:

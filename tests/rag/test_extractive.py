@@ -158,3 +158,11 @@ def test_links_that_lead_nowhere_from_a_message_become_words() -> None:
 
 def test_a_number_in_brackets_that_a_page_wrote_is_no_citation() -> None:
     assert readable("As in [3], `a[0]` and ```x[1]```.") == r"As in \[3], `a[0]` and ```x[1]```."
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "text", ["`" * 4000, "[" * 4000, "[a](b" * 800, "`a``b" * 800, "~~~" * 1300, "**" * 2000, "](" * 2000]
+)
+def test_a_page_of_nothing_but_marks_is_read_in_no_time(text: str) -> None:
+    assert "".join(unit.words for unit in quotables(f"{text} end"))
