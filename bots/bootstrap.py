@@ -32,6 +32,7 @@ from bots.worker import Worker
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
 from rag.knowledge.sync import Synchronizer
+from rag.language import load as load_languages
 from rag.memory import ConversationMemory
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
@@ -151,6 +152,7 @@ async def open_answering(settings: Settings) -> AsyncIterator[Answering]:
     """Embeddings loaded, index open, chain composed. Raises the errors of ``rag``."""
     embeddings = load_embeddings(settings.embedding)
     await asyncio.to_thread(embeddings.load)
+    await asyncio.to_thread(load_languages)
     index = open_index(settings, embeddings.dimension)
     await index.open()
     sparse = SparseEncoder()
@@ -257,7 +259,7 @@ def build_worker(
         conversations.apologise,
         settings.worker,
         metrics,
-        alone=settings.needs_home(),
+        alone=settings.redis.url is None,
     )
 
 

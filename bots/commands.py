@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from bots.inbox import Inbox
 from bots.messages import IncomingMessage
@@ -60,7 +60,7 @@ class Commands:
             return Obeyed(text=say(message.language, "forget_all_refused"))
         speaker = None if alone or everybody else message.sender.id
         await self._forgetting.from_stores(message.conversation, speaker, keep=message)
-        entry = self._forgetting.from_log(message.conversation, speaker)
+        entry = self._forgetting.from_log(message.conversation, speaker, message.received_at)
         return Obeyed(text=say(message.language, "forgotten_own" if speaker else "forgotten"), entries=(entry,))
 
     async def _sources(self, message: IncomingMessage) -> str:
@@ -94,6 +94,6 @@ class Forgetting:
         replies = await self._ledger.forget(conversation, speaker, keep=keep.turn_id if keep else "")
         return {"memory": remembered, "inbox": waiting, "replies": replies}
 
-    def from_log(self, conversation: str, speaker: str | None) -> ForgetEntry:
-        """What the log has to do; it happens in the order of the outbox, after the turns that went before."""
-        return ForgetEntry(conversation=conversation, speaker=speaker, at=datetime.now(UTC))
+    def from_log(self, conversation: str, speaker: str | None, at: datetime) -> ForgetEntry:
+        """What the log has to do: forget what was asked up to ``at``, also what it learns of only later."""
+        return ForgetEntry(conversation=conversation, speaker=speaker, at=at)

@@ -16,6 +16,7 @@ from bots.knowledge import sources
 from bots.metrics import Metrics
 from bots.ownership import Ownership, control_socket
 from bots.settings import Settings, without_password
+from bots.store import connect, text
 from rag.errors import RagError
 from tuning.errors import TuningError
 
@@ -95,7 +96,7 @@ def _source(name: str, path: Path) -> Finding:
 
 async def _redis(url: str) -> Finding:
     """Refuses a Redis that is too old, evicts keys or keeps nothing on disk: each would lose accepted messages."""
-    redis = Redis.from_url(url, socket_connect_timeout=5, decode_responses=True)
+    redis = connect(url)
     where = without_password(url)
     try:
         info = await redis.info()
@@ -128,7 +129,7 @@ async def _saves(redis: Redis) -> bool:
         configured = await redis.config_get("save")
     except RedisError:  # CONFIG is often forbidden on hosted servers; a snapshot that was made proves the same
         return int(persistence.get("rdb_last_save_time", 0)) > 0
-    return bool(configured.get("save"))
+    return any(text(value) for value in configured.values())
 
 
 def redis_fault(info: dict[str, object], policy: str, saves: bool) -> str:

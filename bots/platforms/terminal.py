@@ -96,8 +96,8 @@ class TerminalDesk:
     async def set_aside(self) -> Sequence[SetAside]:
         return [
             SetAside(
-                turn_id=aside.message.turn_id,
-                conversation=aside.message.conversation,
+                turn_id=aside.turn_id,
+                conversation=aside.conversation,
                 error=aside.error,
                 tries=aside.tries,
                 at=aside.at,
@@ -106,15 +106,12 @@ class TerminalDesk:
         ]
 
     async def retry(self, turn_id: str | None) -> int:
-        waiting = [aside.message.turn_id for aside in await self._inbox.list_aside()]
-        if turn_id is not None and turn_id not in waiting:
+        count = await self._inbox.retry(turn_id)
+        if turn_id is not None and not count:
             raise BotsError(f"no message {turn_id} is set aside; `cotorra inbox list` shows those that are")
-        chosen = waiting if turn_id is None else [turn_id]
-        for identity in chosen:
-            await self._inbox.retry(identity)
-        return len(chosen)
+        return count
 
     async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
         counts = await self._forgetting.from_stores(conversation, speaker)
-        await self._outbox.post(self._forgetting.from_log(conversation, speaker))
+        await self._outbox.post(self._forgetting.from_log(conversation, speaker, datetime.now(UTC)))
         return counts
