@@ -120,7 +120,7 @@ class Scene:
 
 def said(text: str, *, channel: str = "D1", user: str = "U1", ts: str = "", kind: str = "message", **more: Any) -> Json:
     """A ``message`` (or ``app_mention``) event."""
-    stamp = ts or f"17{secrets.randbelow(10**8):08d}.{secrets.randbelow(10**6):06d}"
+    stamp = ts or f"16{secrets.randbelow(10**8):08d}.{secrets.randbelow(10**6):06d}"
     event = {"type": kind, "channel": channel, "user": user, "text": text, "ts": stamp, "team": TEAM, "event_ts": stamp}
     if kind == "message":
         event["channel_type"] = "im" if channel.startswith("D") else "channel"

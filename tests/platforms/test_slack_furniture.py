@@ -15,6 +15,7 @@ from bots.errors import DeliveryRetry
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.platforms.slack.blocks import Press, to_value
+from bots.platforms.slack.identity import NEEDED_SCOPES
 from tests.loopback.slack_delivery import callback
 from tests.loopback.slack_faults import Fault
 from tests.loopback.slack_state import Json
@@ -335,10 +336,7 @@ def test_the_manifest_asks_for_every_scope_and_event_that_the_code_uses() -> Non
     file = Path(__file__).parents[2] / "deploy" / "slack-manifest.yaml"
     manifest = yaml.safe_load(file.read_text(encoding="utf-8"))
     scopes = set(manifest["oauth_config"]["scopes"]["bot"])
-    assert scopes >= {
-        "app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "commands",
-        "groups:history", "groups:read", "im:history", "im:read", "mpim:history", "mpim:read", "usergroups:read", "users:read",
-    }  # fmt: skip
+    assert scopes >= NEEDED_SCOPES
     events = set(manifest["settings"]["event_subscriptions"]["bot_events"])
     assert events >= {
         "app_mention", "app_home_opened", "message.channels", "message.groups", "message.im", "message.mpim",

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from bots.errors import SettingsError
 from bots.keys import Keys
 from bots.platforms.slack import SlackPlatform
+from bots.platforms.slack.identity import NEEDED_SCOPES
 from bots.replies import ReplyLedger
 from bots.settings import SlackSettings
 from tests.loopback.slack_delivery import callback, signed
@@ -293,13 +294,12 @@ async def test_a_refused_bot_token_is_named(stage: Scene) -> None:
         await stage.build().check()
 
 
-async def test_check_tells_who_the_bot_is(stage: Scene) -> None:
-    assert await stage.platform.check() == {
-        "bot": "cotorra",
-        "workspace": "Loopback",
-        "team": "T1",
-        "receives": "http",
-    }
+async def test_check_tells_who_the_bot_is_and_what_it_lacks(stage: Scene) -> None:
+    stage.slack.scopes = set(NEEDED_SCOPES)
+    facts = {"bot": "cotorra", "workspace": "Loopback", "team": "T1", "receives": "http"}
+    assert await stage.platform.check() == facts
+    stage.slack.scopes -= {"usergroups:read"}
+    assert await stage.platform.check() == {**facts, "missing scopes": "usergroups:read"}
 
 
 async def test_when_slack_is_away_at_the_start_events_are_refused_until_the_bot_knows_itself(stage: Scene) -> None:

@@ -291,6 +291,40 @@ async def test_an_edited_question_is_answered_again_in_the_place_of_the_old_answ
     complete(stage, message, "Contractors: none.")
 
 
+async def test_an_edit_that_needs_fewer_messages_removes_the_others(stage: Scene) -> None:
+    message = await stage.say("Everything")
+    long = "A sentence of some length. " * 900
+    await stage.deliver(message, answer(message, long, [source()]))
+    assert len(stage.screen(message)) == 3
+    before = await stage.ledger.find(message.conversation, message.turn_id)
+    assert before is not None
+    _, entry = await stage.open(replace(message, id="slack:edit:2", kind="edit", original=message.id))
+    await entry.save(replace(entry.record, posts=before.posts, text=before.text))
+    await (await stage.platform.reply(message, entry)).finish(answer(message, "Short.", [source()]))
+    complete(stage, message, "Short.")
+    assert len(stage.screen(message)) == 1
+
+
+async def test_a_message_that_can_no_longer_be_changed_is_followed_by_the_rest(stage: Scene) -> None:
+    message = await stage.say("How many days?")
+    reply, _ = await stage.open(message)
+    await reply.show(QUOTES[0])
+    stage.platform = stage.build()
+    stage.slack.faults.waiting.append(Fault(method="chat.update", code="edit_window_closed", times=9))
+    await stage.deliver(message, answer(message, TEXT, [source()]))
+    complete(stage, message)
+    await stage.platform.close()
+
+
+async def test_a_message_that_somebody_deleted_is_written_again(stage: Scene) -> None:
+    message = await stage.say("How many days?")
+    reply, _ = await stage.open(message)
+    await reply.show(QUOTES[0])
+    stage.slack.workspace.messages.clear()
+    await reply.finish(answer(message, TEXT, [source()]))
+    complete(stage, message)
+
+
 async def test_a_status_shows_while_work_goes_on_and_never_after_the_answer(stage: Scene) -> None:
     message = await stage.say("How many days?")
     await stage.quiet()

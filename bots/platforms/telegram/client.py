@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import httpx
 from telegram import Bot
 from telegram.error import BadRequest, Conflict, Forbidden, NetworkError, RetryAfter, TelegramError, TimedOut
 from telegram.request import HTTPXRequest
+from telegram.warnings import PTBDeprecationWarning
 
 from bots.errors import SettingsError
 from bots.settings import TelegramSettings, without_password
@@ -22,6 +24,9 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # httpx logs every URL, and Telegram's hold the token; python-telegram-bot logs texts when a response is no JSON (seen in 22.8).
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("telegram").setLevel(logging.CRITICAL)
+
+# python-telegram-bot reads its own deprecated property whenever Telegram limits a call (seen in 22.8).
+warnings.filterwarnings("ignore", message=".*`retry_after`.*", category=PTBDeprecationWarning)
 
 
 class TelegramClient(Bot):

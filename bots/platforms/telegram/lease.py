@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import structlog
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from bots.errors import StoreUnavailable
 from bots.keys import Keys
+from bots.platforms.telegram.background import end
 from bots.store import store
 
 log = structlog.get_logger()
@@ -48,9 +49,7 @@ class PollingLease:
         try:
             yield
         finally:
-            renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewal
+            await end(renewal)
             self._until = 0.0
             await self._asked(self._give_up())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.outbox import FeedbackEntry
 from bots.platforms.base import Accept, NoMetrics, PlatformMetrics
-from bots.platforms.telegram.background import Background
+from bots.platforms.telegram.background import Background, end
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import UPDATES, code_of, open_client, refused_token
 from bots.platforms.telegram.feedback import Feedback
@@ -160,9 +159,7 @@ class TelegramPlatform:
     async def stop(self) -> None:
         self._intake = None
         if self._receiving is not None:
-            self._receiving.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._receiving
+            await end(self._receiving)
             self._receiving = None
         await self._background.drain(_DRAIN_SECONDS)
 

@@ -91,23 +91,23 @@ class Poller:
             number = raw.get("update_id") if isinstance(raw, dict) else None
             if not isinstance(number, int):
                 continue
-            if await self._taken(number, raw):
-                self._offset = number + 1
+            await self._accept(number, raw)
+            self._offset = number + 1
         if not updates:
             # Everything is confirmed. After a week without updates Telegram numbers from a random start (Bot API,
             # Update.update_id), and a kept offset could confirm, unseen, what comes then.
             self._offset = None
 
-    async def _taken(self, number: int, raw: object) -> bool:
-        """True also for an update that is given up. Raises ``StoreUnavailable``."""
+    async def _accept(self, number: int, raw: object) -> None:
+        """Returns also for an update that was given up. Raises ``StoreUnavailable``."""
+        failed, tries = self._failed
+        if (failed, tries) == (number, _TRIES):
+            return
         try:
             await self._take(raw)
         except StoreUnavailable:
             raise
         except Exception as error:
-            tries = self._failed[1] + 1 if self._failed[0] == number else 1
-            self._failed = (number, tries)
-            log.exception("telegram.update_failed", tries=tries)
-            if tries < _TRIES:
-                raise StoreUnavailable("an update was not accepted; it is fetched again") from error
-        return True
+            self._failed = (number, tries + 1 if failed == number else 1)
+            log.error("telegram.update_failed", error=type(error).__name__, tries=self._failed[1])  # noqa: TRY400
+            raise StoreUnavailable("an update was not accepted; it is fetched again") from error

@@ -73,15 +73,15 @@ class Screen:
 
     async def send(self, piece: Piece, keyboard: InlineKeyboardMarkup | None = None, *, patient: bool) -> int:
         """The new message's id. Raises ``Uncertain``, ``DeliveryRetry``, ``DeliveryRefused``."""
-        try:
-            return await self._send(piece, keyboard, patient=patient)
-        except _Rejected:
-            # A button, or the message to reply to, can be at fault; the text must arrive without them.
-            self.target = replace(self.target, question=0)
+        rejection = ""
+        # The message to reply to, or a button, can be at fault; the text must arrive without them.
+        for buttons in (keyboard, keyboard, None):
             try:
-                return await self._send(piece, None, patient=patient)
+                return await self._send(piece, buttons, patient=patient)
             except _Rejected as error:
-                raise DeliveryRefused(str(error)) from error
+                rejection = str(error)
+                self.target = replace(self.target, question=0)
+        raise DeliveryRefused(rejection)
 
     async def _send(self, piece: Piece, keyboard: InlineKeyboardMarkup | None, *, patient: bool) -> int:
         async def request(text: str, mode: ParseMode | None) -> int:
@@ -147,12 +147,13 @@ class Screen:
 
         try:
             await self._call("sendMessageDraft", lambda: _html_or_plain(piece, request), patient=False)
-        except (_Rejected, _Unmodified, DeliveryRefused):
+        except (_Rejected, DeliveryRefused):
             return False
         return True
 
     async def typing(self) -> None:
-        """Shows for five seconds that the bot is writing. Raises ``TelegramError``."""
+        """Shows for five seconds that the bot is writing. Raises ``TelegramError`` or ``DeliveryRefused``."""
+        self._open()
         await self._api.client.send_chat_action(
             self.target.chat, ChatAction.TYPING, message_thread_id=self.target.topic or None
         )
@@ -173,12 +174,15 @@ class Screen:
         raise AssertionError("every attempt returns or raises")
 
     async def _admit(self, patient: bool) -> None:
-        if self._blocked:
-            raise DeliveryRefused("the user blocked the bot, or the group removed it")
+        self._open()
         pace = self._api.pacing.of(self.target.chat)
         if patient:
             await pace.turn()
         pace.written()
+
+    def _open(self) -> None:
+        if self._blocked:
+            raise DeliveryRefused("the user blocked the bot, or the group removed it")
 
     async def _judge(self, error: TelegramError, method: str, pause: float, *, once: bool) -> float:
         """The seconds to wait before the same call, or the exception that the error stands for."""
@@ -231,7 +235,7 @@ class _Rejected(Exception):
     """A 400 that repeating will not cure."""
 
 
-class _Unmodified(Exception):
+class _Unmodified(_Rejected):
     """The message already looks like that."""
 
 

@@ -7,6 +7,7 @@ from time import monotonic
 
 from telegram.error import TelegramError
 
+from bots.errors import DeliveryRefused
 from bots.platforms.telegram.pacing import Timing
 from bots.platforms.telegram.screen import Screen
 
@@ -34,6 +35,6 @@ class TypingMark:
         while monotonic() < self._until:
             try:
                 await self._screen.typing()
-            except TelegramError:  # limited, blocked or offline: the mark is not worth another call
+            except (TelegramError, DeliveryRefused):  # limited, blocked or offline: the mark is not worth another call
                 return
             await asyncio.sleep(self._timing.typing)

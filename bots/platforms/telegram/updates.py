@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from telegram import Chat, Message, MessageEntity, Update, User
 from telegram.constants import ChatMemberStatus, ChatType
 
 from bots.messages import ChannelKind, IncomingMessage, Kind, Sender
 from bots.platforms.telegram.texts import COMMANDS, REASONS, Reason, say
+from bots.replies import LEDGER_SECONDS
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]{1,32})(?:@(?P<bot>\w+))?(?:\s+(?P<argument>.*))?\s*", re.DOTALL)
 _TAP = re.compile(r"f:(?:(?P<vote>[ud])|r:(?P<reason>[wionx])):(?P<turn>[0-9a-f]{16})")
@@ -39,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tapped:
-    """Somebody tapped a button under an answer. ``fresh`` is false for messages that Telegram no longer shows to bots."""
+    """Somebody tapped a button under an answer. ``fresh`` is false for an answer that the ledger may no longer know."""
 
     query: str
     place: Place
@@ -78,7 +79,7 @@ def read(update: Update, me: Me, now: datetime) -> Event | None:
     if update.edited_message is not None:
         return _edit(update.update_id, update.edited_message, me, now)
     if update.callback_query is not None:
-        return _tap(update)
+        return _tap(update, now)
     if update.my_chat_member is not None:
         status = update.my_chat_member.new_chat_member.status
         gone = status in (ChatMemberStatus.BANNED, ChatMemberStatus.LEFT)
@@ -259,7 +260,7 @@ def _attachments(message: Message, language: str | None) -> tuple[str, ...]:
     return next(((say(language, kind),) for kind, there in found if there), ())
 
 
-def _tap(update: Update) -> Tapped | None:
+def _tap(update: Update, now: datetime) -> Tapped | None:
     query = update.callback_query
     if query is None or query.message is None:
         return None
@@ -273,7 +274,7 @@ def _tap(update: Update) -> Tapped | None:
         query=query.id,
         place=place_of(whole) if whole else Place(chat=message.chat.id, topic=0, private=private),
         message=message.message_id,
-        fresh=whole is not None,
+        fresh=message.date > now - timedelta(seconds=LEDGER_SECONDS),
         user=query.from_user.id,
         language=_language(query.from_user),
         turn_id=found["turn"],
