@@ -35,6 +35,7 @@ class LoopbackSlack:
         self.socket = SocketDelivery()
         self.methods = Methods(self.workspace, lambda: f"ws://127.0.0.1:{self.port}/socket")
         self.port = port
+        self.scopes: set[str] = set()
         self.tokens = {BOT_TOKEN, APP_TOKEN}
         self._runner: web.AppRunner | None = None
 
@@ -80,7 +81,8 @@ class LoopbackSlack:
         answer = self._answer(method, given, token)
         if fault is not None:
             return _strike(request, fault)
-        return web.json_response(answer)
+        headers = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))} if method == "auth.test" else None
+        return web.json_response(answer, headers=headers)
 
     def _answer(self, method: str, given: Json, token: str) -> Json:
         if token not in self.tokens:

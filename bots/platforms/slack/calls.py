@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout
@@ -28,7 +29,7 @@ REFUSALS = frozenset(
         "is_archived", "messages_tab_disabled", "missing_scope", "no_permission", "not_authed", "not_in_channel",
         "org_login_required", "restricted_action", "restricted_action_non_threadable_channel",
         "restricted_action_read_only_channel", "restricted_action_thread_locked", "team_access_not_granted",
-        "thread_not_found", "token_expired", "token_revoked",
+        "thread_not_found", "token_expired", "token_revoked", "user_not_found", "user_not_in_channel",
     }
 )  # fmt: skip
 """Codes that no later try will change."""
@@ -92,25 +93,25 @@ class SlackCalls:
     async def open_connection(self, token: str) -> str:
         """The address of a Socket Mode connection; ``token`` is the app-level one. Raises ``CallError``."""
         self._session()
-        try:
-            answer = await self.client.apps_connections_open(app_token=token)
-        except SlackApiError as error:
-            raise _failed("apps.connections.open", error) from error
-        except (ClientError, TimeoutError, OSError, SlackClientError, ValueError) as error:
-            raise self._lost("apps.connections.open", error) from error
-        return str(answer.get("url"))
+        with _mapped("apps.connections.open"):
+            return str((await self.client.apps_connections_open(app_token=token)).get("url"))
+
+    async def granted(self) -> frozenset[str]:
+        """The scopes of the bot token, which Slack tells in a header only. Raises ``CallError``."""
+        self._session()
+        with _mapped("auth.test"):
+            answer = await self.client.auth_test()
+        headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
+        return frozenset(scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip())
 
     async def respond(self, url: str, payload: Mapping[str, Any]) -> None:
         """Posts to a ``response_url`` (valid for 30 minutes and five posts). Raises ``CallError``."""
         hook = AsyncWebhookClient(url, session=self._session(), timeout=CALL_SECONDS, retry_handlers=[])
         try:
-            answer = await hook.send_dict(dict(payload))
-        except (ClientError, TimeoutError, OSError, SlackClientError) as error:
-            raise self._lost("response_url", error) from error
-        if answer.status_code != 200:
-            code = f"http_{answer.status_code}"
-            self._metrics.error("slack", "response_url", code)
-            raise CallError("response_url", code, certain=answer.status_code < 500)
+            await _respond(hook, payload)
+        except CallError as failed:
+            self._metrics.error("slack", failed.method, failed.code)
+            raise
 
     async def close(self) -> None:
         if self.client.session is not None:
@@ -124,19 +125,31 @@ class SlackCalls:
 
     async def _once(self, method: str, given: dict[str, Any]) -> Mapping[str, Any]:
         self._session()
-        try:
+        with _mapped(method):
             if method in _READS:
                 answer = await self.client.api_call(method, http_verb="GET", params=given)
             else:
                 answer = await self.client.api_call(method, json=given)
-        except SlackApiError as error:
-            raise _failed(method, error) from error
-        except (ClientError, TimeoutError, OSError, SlackClientError, ValueError) as error:
-            raise self._lost(method, error) from error
         return answer.data if isinstance(answer.data, dict) else {}
 
-    def _lost(self, method: str, error: Exception) -> CallError:
-        return CallError(method, type(error).__name__, certain=isinstance(error, ClientConnectorError))
+
+async def _respond(hook: AsyncWebhookClient, payload: Mapping[str, Any]) -> None:
+    with _mapped("response_url"):
+        status = (await hook.send_dict(dict(payload))).status_code
+    if status != 200:
+        raise CallError("response_url", f"http_{status}", certain=status < 500)
+
+
+@contextmanager
+def _mapped(method: str) -> Iterator[None]:
+    """Whatever the SDK and its HTTP client raise becomes a ``CallError``."""
+    try:
+        yield
+    except SlackApiError as error:
+        raise _failed(method, error) from error
+    except (ClientError, TimeoutError, OSError, SlackClientError, ValueError) as error:
+        unsent = isinstance(error, ClientConnectorError)
+        raise CallError(method, type(error).__name__, certain=unsent) from error
 
 
 def _failed(method: str, error: SlackApiError) -> CallError:

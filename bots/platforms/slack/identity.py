@@ -11,6 +11,16 @@ from bots.platforms.slack.calls import CallError, SlackCalls
 _WRONG_TOKEN = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"})
 
 
+NEEDED_SCOPES = frozenset(
+    {
+        "app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "commands",
+        "groups:history", "groups:read", "im:history", "im:read", "mpim:history", "mpim:read", "usergroups:read",
+        "users:read",
+    }
+)  # fmt: skip
+"""What deploy/slack-manifest.yaml asks for and the code uses."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bot:
     """The bot's own user, and where it is installed."""
@@ -38,6 +48,14 @@ class Identity:
             if self._bot is None:
                 self._bot = await self._ask()
             return self._bot
+
+    async def missing_scopes(self) -> tuple[str, ...]:
+        """The scopes that the token lacks. Raises ``DeliveryRetry`` when Slack cannot be reached."""
+        try:
+            granted = await self._calls.granted()
+        except CallError as failed:
+            raise DeliveryRetry(f"Slack cannot be reached (auth.test: {failed.code})", after=failed.after) from failed
+        return tuple(sorted(NEEDED_SCOPES - granted))
 
     async def _ask(self) -> Bot:
         try:

@@ -143,11 +143,13 @@ class SlackPlatform:
         )
 
     async def check(self) -> Mapping[str, str]:
-        """The bot and its workspace; opens (and leaves) a Socket Mode connection where that is configured."""
+        """The bot, its workspace, scopes that it lacks; opens (and leaves) a Socket Mode connection where that is on."""
         self._check_credentials()
         bot = await self._identity.bot()
         mode = "socket" if await self._open_connection() else "http"
-        return {"bot": bot.name, "workspace": bot.workspace, "team": bot.team, "receives": mode}
+        facts = {"bot": bot.name, "workspace": bot.workspace, "team": bot.team, "receives": mode}
+        missing = await self._identity.missing_scopes()
+        return {**facts, "missing scopes": ", ".join(missing)} if missing else facts
 
     def seconds_since_last_event(self) -> float:
         """Of this process: a figure for /metrics."""

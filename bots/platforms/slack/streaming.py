@@ -96,7 +96,8 @@ class SlackReply:
         except CallError as failed:
             self._certain = False
             raise failed.delivery() from failed
-        await self._entry.save(replace(self._record, text=text, finished=True))
+        if not self._record.finished:
+            await self._entry.save(replace(self._record, text=text, finished=True))
 
     @property
     def _record(self) -> ReplyRecord:
@@ -208,7 +209,7 @@ class SlackReply:
             await self._poster.stop(post.id, text[post.shown :], self._poster.below(reply))
         else:
             await self._poster.update(post.id, standalone(text, post.start, len(text)), reply, patience=PATIENCE)
-        await self._save(replace(post, shown=len(text), done=True), text)
+        await self._save(replace(post, shown=len(text), done=True), text, finished=True)
 
     async def _post_rest(self, text: str, reply: OutgoingReply) -> None:
         """What is not on the screen yet, as complete messages: all of it when nothing was streamed."""
@@ -218,10 +219,11 @@ class SlackReply:
                 await self._save(Post(id="", kind="message", start=start, shown=start), text[:start])
             below = reply if end == len(text) else None
             ts = await self._poster.post(standalone(text, start, end), below, patience=PATIENCE)
-            await self._save(Post(id=ts, kind="message", start=start, shown=end, done=True), text[:end])
+            post = Post(id=ts, kind="message", start=start, shown=end, done=True)
+            await self._save(post, text[:end], finished=below is not None)
 
-    async def _save(self, post: Post, text: str) -> None:
-        await self._entry.save(replace(self._record.with_post(post), text=text))
+    async def _save(self, post: Post, text: str, *, finished: bool = False) -> None:
+        await self._entry.save(replace(self._record.with_post(post), text=text, finished=finished))
 
     async def _set_status(self, text: str) -> None:
         with suppress(CallError):

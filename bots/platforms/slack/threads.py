@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -16,11 +16,12 @@ T = TypeVar("T")
 # A direct message that was placed before stays where it was (a redelivery); an answer in a known thread belongs to that
 # thread's conversation; an unthreaded one continues the latest conversation, or begins one.
 _PLACE = """
-local root = redis.call('HGET', KEYS[1], ARGV[1])
-if not root and ARGV[2] ~= '' then root = redis.call('HGET', KEYS[1], ARGV[2]) or ARGV[2] end
-if not root then root = redis.call('HGET', KEYS[1], 'latest') or ARGV[1] end
-redis.call('HSET', KEYS[1], ARGV[1], root, 'latest', root)
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+local own, thread, latest = KEYS[1], KEYS[2], KEYS[3]
+local root = redis.call('GET', own)
+if not root and ARGV[2] ~= '' then root = redis.call('GET', thread) or ARGV[2] end
+if not root then root = redis.call('GET', latest) or ARGV[1] end
+redis.call('SET', own, root, 'EX', ARGV[3])
+redis.call('SET', latest, root, 'EX', ARGV[3])
 return root
 """
 
@@ -48,19 +49,18 @@ class Threads:
 
     async def place(self, team: str, channel: str, ts: str, thread: str) -> str:
         """The root of the conversation to which a direct message belongs. Raises ``StoreUnavailable``."""
+        names = [self._direct(team, channel, part) for part in (ts, thread, "latest")]
         args: list[str | int] = [ts, thread, self._ttl]
-        return str((await self._safely(self._place(keys=[self._direct(team, channel)], args=args))).decode())
+        return str((await self._safely(self._place(keys=names, args=args))).decode())
 
     async def latest(self, team: str, channel: str) -> str:
         """The root of the latest conversation in a direct channel, or nothing. Raises ``StoreUnavailable``."""
-        found = await self._safely(
-            cast("Awaitable[bytes | None]", self._redis.hget(self._direct(team, channel), "latest"))
-        )
-        return found.decode() if found else ""
+        found = await self._safely(self._redis.get(self._direct(team, channel, "latest")))
+        return found.decode() if isinstance(found, bytes) else found or ""
 
     async def leave(self, team: str, channel: str) -> None:
         """The next unthreaded direct message begins a new conversation. Raises ``StoreUnavailable``."""
-        await self._safely(self._redis.hdel(self._direct(team, channel), "latest"))
+        await self._safely(self._redis.delete(self._direct(team, channel, "latest")))
 
     async def once(self, *what: str, seconds: int = 24 * 3600) -> bool:
         """True for the first caller within ``seconds``. Raises ``StoreUnavailable``."""
@@ -69,8 +69,8 @@ class Threads:
     def _joined(self, team: str, channel: str, thread: str) -> str:
         return self._keys.of("slack", "joined", team, channel, thread)
 
-    def _direct(self, team: str, channel: str) -> str:
-        return self._keys.of("slack", "direct", team, channel)
+    def _direct(self, team: str, channel: str, part: str) -> str:
+        return self._keys.of("slack", "direct", team, channel, part)
 
     @staticmethod
     async def _safely(call: Awaitable[T]) -> T:
