@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -150,6 +151,7 @@ def open_index(settings: Settings, dimension: int) -> PassageIndex:
 @asynccontextmanager
 async def open_answering(settings: Settings) -> AsyncIterator[Answering]:
     """Embeddings loaded, index open, chain composed. Raises the errors of ``rag``."""
+    _keep_traces_home()
     embeddings = load_embeddings(settings.embedding)
     await asyncio.to_thread(embeddings.load)
     await asyncio.to_thread(load_languages)
@@ -168,6 +170,12 @@ async def open_answering(settings: Settings) -> AsyncIterator[Answering]:
         )
     finally:
         await index.close()
+
+
+def _keep_traces_home() -> None:
+    """LangChain sends every prompt to a tracing service when one of these lies about in the environment."""
+    for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
+        os.environ[name] = "false"
 
 
 def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
