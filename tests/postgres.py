@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ import pytest
 from sqlalchemy import make_url
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """The folder of initdb and pg_ctl. Debian keeps them out of the path."""
     known = [Path(found).resolve().parent] if (found := shutil.which("initdb")) else []
     known += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -48,7 +49,13 @@ def postgres_server() -> Iterator[str]:
     if given := os.environ.get("COTORRA_TEST_DATABASE_URL"):
         yield given
         return
-    programs = _programs() or _missing()
+    with serving(programs() or _missing()) as url:
+        yield url
+
+
+@contextmanager
+def serving(folder_of_programs: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL server that lives as long as the context."""
     folder = Path(tempfile.mkdtemp(prefix="cotorra-postgres-"))
     owner = _owner()
     if owner:
@@ -56,12 +63,24 @@ def postgres_server() -> Iterator[str]:
     data = str(folder / "data")
     # Sockets only; nothing is synced, for nothing here outlives the session.
     options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=50"
-    _as(owner, programs / "initdb", "-D", data, "-U", "cotorra", "--auth=trust", "--encoding=UTF8", "--no-sync")
-    _as(owner, programs / "pg_ctl", "-D", data, "-w", "-l", str(folder / "server.log"), "-o", options, "start")
+    _as(
+        owner,
+        folder_of_programs / "initdb",
+        "-D",
+        data,
+        "-U",
+        "cotorra",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--no-sync",
+    )
+    _as(
+        owner, folder_of_programs / "pg_ctl", "-D", data, "-w", "-l", str(folder / "server.log"), "-o", options, "start"
+    )
     try:
         yield f"postgresql://cotorra@/postgres?host={folder}"
     finally:
-        _as(owner, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        _as(owner, folder_of_programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
 
 

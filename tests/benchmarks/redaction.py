@@ -69,7 +69,7 @@ def _figure(outcomes: list[Outcome], kinds: list[str]) -> dict[str, Any]:
     def total(name: str, sample: list[Outcome]) -> int:
         return sum(getattr(outcome, name)[kind] for outcome in sample for kind in kinds)
 
-    dice = random.Random(7)  # noqa: S311
+    dice = random.Random(7)
     samples = [dice.choices(outcomes, k=len(outcomes)) for _ in range(RESAMPLES)] if len(kinds) > 1 else []
     recalls = sorted(total("covered", sample) / max(1, total("labelled", sample)) for sample in samples)
     interval = [round(recalls[round(at * (RESAMPLES - 1))], 3) for at in (0.025, 0.975)] if recalls else None
