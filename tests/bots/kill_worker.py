@@ -38,7 +38,7 @@ class Nobody:
 
 
 async def main(url: str, prefix: str, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     keys = Keys(prefix)
     async with connect(url) as redis:
         write = redis.register_script(_WRITE)
