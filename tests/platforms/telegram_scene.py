@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
+from bots.errors import DeliveryRetry
 from bots.inbox import Inbox
 from bots.keys import Keys
 from bots.messages import ChannelKind, IncomingMessage, OutgoingReply, Sender
@@ -32,6 +33,8 @@ from tests.loopback.telegram_values import TOKEN
 QUICK = Timing(
     private=0.02, group=0.02, typing=0.03, patience=0.5, pause=0.01, longest_pause=0.05, lease=0.4, long_poll=5
 )
+WHOLE = "The whole answer [1].\n\nSources\n1. Page"
+"""What :func:`answer` looks like on the screen."""
 SECRET = "a-secret_of-the-webhook"
 
 
@@ -203,3 +206,17 @@ def source(number: int = 1, title: str = "Page", url: str = "https://help.exampl
         audience="public",
     )
     return Source(number=number, passage=passage, score=0.9)
+
+
+async def deliver(scene: Scene, message: IncomingMessage, final: OutgoingReply, *states: str) -> int:
+    """What a worker does: shows states and finishes, and starts again after what can be tried again. Counts the tries."""
+    for attempt in range(1, 6):
+        reply = await scene.reply(message)
+        for state in states:
+            await reply.show(state)
+        try:
+            await reply.finish(final)
+        except DeliveryRetry:
+            continue
+        return attempt
+    raise AssertionError("never delivered")
