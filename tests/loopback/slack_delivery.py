@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -137,8 +138,7 @@ class SocketDelivery:
         async with self.changed:
             self.changed.notify_all()
 
-    async def _until(self, true: object, timeout: float) -> bool:
-        assert callable(true)
+    async def _until(self, true: Callable[[], bool], timeout: float) -> bool:
         try:
             async with asyncio.timeout(timeout), self.changed:
                 await self.changed.wait_for(true)

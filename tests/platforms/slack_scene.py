@@ -53,6 +53,7 @@ class Scene:
     stores_down: bool = False
     busy: bool = False
     passed: float = 0.0
+    built: list[SlackPlatform] = field(default_factory=list)
 
     async def accept(self, message: IncomingMessage) -> bool:
         if self.stores_down:
@@ -72,7 +73,7 @@ class Scene:
 
     def build(self) -> SlackPlatform:
         """Another process' platform on the same stores."""
-        return SlackPlatform(
+        platform = SlackPlatform(
             self.settings,
             redis=self.redis,
             keys=self.keys,
@@ -83,6 +84,8 @@ class Scene:
             ping_seconds=0.2,
             clock=lambda: time.monotonic() + self.passed,
         )
+        self.built.append(platform)
+        return platform
 
     async def say(self, text: str, *, channel: str = "D1", user: str = "U1", **more: Any) -> IncomingMessage:
         """A message event, delivered over HTTP and accepted."""
@@ -174,6 +177,7 @@ async def scene(redis: Redis, keys: Keys, *, socket_mode: bool = False, **settin
             await made.platform.start(made.accept)
             yield made
         finally:
-            await made.platform.close()
+            for platform in made.built:
+                await platform.close()
             server.should_exit = True
             await serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.platforms.slack_scene import Scene, answer, scene, source
 
 @pytest.fixture
 async def stage(redis: Redis, keys: Keys) -> AsyncIterator[Scene]:
-    async with scene(redis, keys) as made:
+    async with scene(redis, keys, group_audiences={"S1": "board"}) as made:
         yield made
 
 
@@ -88,13 +89,25 @@ async def test_what_cannot_be_looked_up_opens_nothing(stage: Scene, method: str,
     assert closed[method]
 
 
+async def test_many_at_once_cost_one_look_up(stage: Scene) -> None:
+    message = await stage.say("how?")
+    await asyncio.gather(*(stage.platform.resolve(message) for _ in range(9)))
+    methods = stage.slack.workspace.methods()
+    assert (methods.count("users.info"), methods.count("usergroups.list")) == (1, 1)
+
+
+async def test_without_audiences_of_groups_nobody_asks_for_groups(redis: Redis, keys: Keys) -> None:
+    async with scene(redis, keys) as stage:
+        await resolved(stage)
+        assert "usergroups.list" not in stage.slack.workspace.methods()
+
+
 async def test_look_ups_are_kept_and_shared_between_processes(stage: Scene) -> None:
     await resolved(stage, "C1")
     other = stage.build()
     await other.resolve(stage.accepted[0])
     assert stage.slack.workspace.methods().count("users.info") == 1
     assert stage.slack.workspace.methods().count("conversations.info") == 1
-    await other.close()
 
 
 async def test_an_opened_pane_suggests_what_to_ask_in_the_readers_language(stage: Scene) -> None:

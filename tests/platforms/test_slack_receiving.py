@@ -307,7 +307,6 @@ async def test_when_slack_is_away_at_the_start_events_are_refused_until_the_bot_
     stage.slack.faults.waiting.append(Fault(method="auth.test", kind="server_error", times=1))
     await other.start(stage.accept)
     assert (await other.check())["bot"] == "cotorra"
-    await other.close()
 
 
 ODD = st.recursive(

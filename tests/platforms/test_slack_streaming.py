@@ -235,7 +235,6 @@ async def test_after_a_crash_at_any_call_the_reply_is_completed_and_shown_once(
         stage.platform = stage.build()
         await stage.deliver(message, outgoing)
         complete(stage, message)
-        await stage.platform.close()
 
 
 async def test_a_second_computation_that_differs_replaces_what_was_shown(stage: Scene) -> None:
@@ -246,7 +245,6 @@ async def test_a_second_computation_that_differs_replaces_what_was_shown(stage: 
     other = "Something else altogether."
     await stage.deliver(message, answer(message, other, [source()]))
     complete(stage, message, other)
-    await stage.platform.close()
 
 
 async def test_a_finished_reply_is_not_sent_again(stage: Scene) -> None:
@@ -313,7 +311,6 @@ async def test_a_message_that_can_no_longer_be_changed_is_followed_by_the_rest(s
     stage.slack.faults.waiting.append(Fault(method="chat.update", code="edit_window_closed", times=9))
     await stage.deliver(message, answer(message, TEXT, [source()]))
     complete(stage, message)
-    await stage.platform.close()
 
 
 async def test_a_message_that_somebody_deleted_is_written_again(stage: Scene) -> None:

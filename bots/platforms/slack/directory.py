@@ -42,10 +42,11 @@ Groups = dict[str, tuple[str, ...]]
 
 
 class Directory:
-    """Looks people, channels and user groups up."""
+    """Looks people, channels and (``with_groups``) user groups up."""
 
-    def __init__(self, calls: SlackCalls, redis: Redis, keys: Keys) -> None:
+    def __init__(self, calls: SlackCalls, redis: Redis, keys: Keys, *, with_groups: bool) -> None:
         self._calls = calls
+        self._with_groups = with_groups
         self._people = _Cache(redis, keys, "user", TypeAdapter(Person))
         self._channels = _Cache(redis, keys, "channel", TypeAdapter(ChannelKind))
         self._groups = _Cache(redis, keys, "groups", TypeAdapter(Groups))
@@ -53,7 +54,8 @@ class Directory:
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
         """The message with its sender and channel as they are. Never raises."""
         person, channel = await asyncio.gather(self._sender(message), self._channel(message))
-        groups = await self._groups_of(message) if channel in ("direct", "ephemeral") and not person.guest else ()
+        alone = channel in ("direct", "ephemeral") and not person.guest
+        groups = await self._groups_of(message) if self._with_groups and alone else ()
         sender = replace(message.sender, name=person.name, guest=person.guest, admin=person.admin, groups=groups)
         address = {**message.address, "language": person.language}
         spoken = person.language if message.kind == "command" else message.language
@@ -117,21 +119,35 @@ class _Cache(Generic[Found]):
         self._what = what
         self._adapter = adapter
         self._near: dict[str, tuple[float, Found]] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
 
     async def get(self, name: str, ask: Callable[[], Awaitable[Found]]) -> Found:
-        """Raises what ``ask`` raises; failures are not kept."""
+        """Raises what ``ask`` raises; failures are not kept. Many who ask at once cost one call."""
         held = self._near.get(name)
         if held is not None and held[0] > time.monotonic():
             return held[1]
+        try:
+            async with self._asking.setdefault(name, asyncio.Lock()):
+                held = self._near.get(name)
+                if held is None or held[0] <= time.monotonic():
+                    held = self._remember(name, await self._fetch(name, ask))
+        finally:
+            self._asking.pop(name, None)
+        return held[1]
+
+    async def _fetch(self, name: str, ask: Callable[[], Awaitable[Found]]) -> Found:
         found = await self._far(name)
         if found is None:
             found = await ask()
             await self._keep(name, found)
+        return found
+
+    def _remember(self, name: str, found: Found) -> tuple[float, Found]:
         if len(self._near) >= _MEMORY_ENTRIES:
             self._near.clear()
         # Half of the time in Redis, so that what lies there is not stretched to twice its age for long.
         self._near[name] = (time.monotonic() + CACHE_SECONDS / 2, found)
-        return found
+        return self._near[name]
 
     async def _far(self, name: str) -> Found | None:
         try:

@@ -67,7 +67,7 @@ class SlackPlatform:
         self._ping_seconds = ping_seconds
         self._calls = SlackCalls(settings, metrics or NoMetrics(), Pacing(clock))
         self._identity = Identity(self._calls)
-        self._directory = Directory(self._calls, redis, keys)
+        self._directory = Directory(self._calls, redis, keys, with_groups=bool(settings.group_audiences))
         threads = Threads(redis, keys, remember)
         self._receiver = Receiver(
             calls=self._calls,
