@@ -237,6 +237,15 @@ async def test_after_a_crash_at_any_call_the_reply_is_completed_and_shown_once(
         complete(stage, message)
 
 
+async def test_the_reply_to_an_earlier_question_in_the_thread_is_never_mistaken_for_a_lost_one(stage: Scene) -> None:
+    first = await stage.say("How many days?")
+    await speak(stage, first, answer(first, TEXT, [source()]))
+    second = await stage.say("And contractors?", thread_ts=first.address["thread_ts"])
+    await stage.open(second)
+    await stage.deliver(second, answer(second, "None.", [source()]))
+    assert [shown.body for shown in stage.screen(first)] == [TEXT, "None."]
+
+
 async def test_a_second_computation_that_differs_replaces_what_was_shown(stage: Scene) -> None:
     message = await stage.say("How many days?")
     reply, _ = await stage.open(message)

@@ -14,8 +14,8 @@ _WRONG_TOKEN = frozenset({"invalid_auth", "not_authed", "account_inactive", "tok
 NEEDED_SCOPES = frozenset(
     {
         "app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "commands",
-        "groups:history", "groups:read", "im:history", "im:read", "mpim:history", "mpim:read", "usergroups:read",
-        "users:read",
+        "groups:history", "groups:read", "im:history", "im:read", "metadata.message:read", "mpim:history", "mpim:read",
+        "usergroups:read", "users:read",
     }
 )  # fmt: skip
 """What deploy/slack-manifest.yaml asks for and the code uses."""

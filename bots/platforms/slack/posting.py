@@ -106,7 +106,8 @@ class Poster:
     async def find(self, bot: str, since: datetime, known: frozenset[str]) -> str:
         """The timestamp of a message of this turn whose id was lost in a crash, or nothing.
 
-        Streams carry no metadata before they end: of those, one of ours that is newer than the intent to reply.
+        Streams carry no metadata before they end: of those, one of ours that is newer than the intent to reply. Whatever
+        did end carries it (readable with the scope metadata.message:read), so another turn's reply is never taken.
         """
         try:
             answer = await self._calls(
