@@ -122,9 +122,11 @@ class PackagedEmbeddings(_ThreadedEmbeddings):
     dimension = 384
     window = 256
 
-    def __init__(self, batch: int = 64, folder: Path | None = None) -> None:
+    def __init__(self, batch: int = 64, folder: Path | None = None, *, exact: bool = False) -> None:
+        """``exact`` computes in float32 even where bfloat16 is twice as fast."""
         super().__init__(batch)
         self._folder = folder
+        self._exact = exact
         self._loaded: tuple[Tokenizer, MiniLM] | None = None
 
     def load(self) -> None:
@@ -166,7 +168,7 @@ class PackagedEmbeddings(_ThreadedEmbeddings):
     def _parts(self) -> tuple[Tokenizer, MiniLM]:
         with self._loading:
             if self._loaded is None:
-                self._loaded = _read(self._folder or _packaged_folder(), self.window)
+                self._loaded = _read(self._folder or _packaged_folder(), self.window, exact=self._exact)
             return self._loaded
 
 
@@ -217,7 +219,8 @@ def _packaged_folder() -> Path:
     return Path(get_model_path())
 
 
-def _read(folder: Path, window: int) -> tuple[Tokenizer, MiniLM]:
+def _read(folder: Path, window: int, *, exact: bool) -> tuple[Tokenizer, MiniLM]:
+    import torch
     from tokenizers import Tokenizer
 
     from rag.retrieval import minilm
@@ -228,7 +231,8 @@ def _read(folder: Path, window: int) -> tuple[Tokenizer, MiniLM]:
     # The file truncates at 128 and pads to it; the model was made for sentence_bert_config.json's 256.
     tokenizer.enable_truncation(window)
     tokenizer.no_padding()
-    return tokenizer, minilm.read(weights)
+    dtype = torch.bfloat16 if minilm.bfloat16_is_fast() and not exact else torch.float32
+    return tokenizer, minilm.read(weights, dtype)
 
 
 def _check(weights: Path) -> None:

@@ -35,20 +35,26 @@ class MiniLM(nn.Module):
         """Embed; ``mask`` is True where a token is real."""
         embedded = self.words(ids) + self.positions.weight[: ids.shape[1]] + self.types.weight[0]
         padding = None if bool(mask.all()) else ~mask
-        tokens = self.encoder(self.norm(embedded), src_key_padding_mask=padding)
+        tokens = self.encoder(self.norm(embedded), src_key_padding_mask=padding).float()
         kept = mask.unsqueeze(-1).to(tokens.dtype)
         return nn.functional.normalize((tokens * kept).sum(1) / kept.sum(1), dim=-1)
 
 
-def read(weights: Path) -> MiniLM:
-    """The model with the weights of a safetensors file in BERT's naming.
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware (AVX512_BF16, AMX or Arm's BF16); elsewhere it is slower."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
-    KeyError or RuntimeError if they do not fit.
+
+def read(weights: Path, dtype: torch.dtype = torch.float32) -> MiniLM:
+    """The model with the weights of a safetensors file in BERT's naming, computing in ``dtype``.
+
+    KeyError or RuntimeError if they do not fit. With bfloat16 it is twice as fast (two cores of an AMD EPYC, torch 2.13:
+    26 ms a passage of 256 tokens against 49) and half as large, and the vectors' cosine with float32's is above .9999.
     """
     stored = load_file(weights)
     model = MiniLM()  # not on the meta device: with torch 2.13 that imports sympy, 1.2 s for the 0.1 s of initialising
     model.load_state_dict(_renamed(stored), assign=True)
-    return model.eval().requires_grad_(False)
+    return model.to(dtype).eval().requires_grad_(False)
 
 
 def _renamed(stored: dict[str, Tensor]) -> dict[str, Tensor]:

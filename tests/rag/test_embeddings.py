@@ -30,7 +30,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def packaged() -> PackagedEmbeddings:
-    return PackagedEmbeddings(batch=4)
+    return PackagedEmbeddings(batch=4, exact=True)
 
 
 def reference(texts: list[str]) -> list[list[float]]:
@@ -47,6 +47,12 @@ def reference(texts: list[str]) -> list[list[float]]:
         means = (tokens * mask).sum(1) / mask.sum(1)
         vectors: list[list[float]] = torch.nn.functional.normalize(means, dim=-1).tolist()
     return vectors
+
+
+def test_the_faster_arithmetic_gives_the_same_directions(packaged: PackagedEmbeddings) -> None:
+    exact, fast = packaged.embed_documents(TEXTS), PackagedEmbeddings().embed_documents(TEXTS)
+    cosines = [sum(a * b for a, b in zip(one, other, strict=True)) for one, other in zip(exact, fast, strict=True)]
+    assert min(cosines) > 0.999
 
 
 def test_vectors_are_those_of_the_reference_implementation(packaged: PackagedEmbeddings) -> None:
