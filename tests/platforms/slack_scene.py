@@ -179,5 +179,6 @@ async def scene(redis: Redis, keys: Keys, *, socket_mode: bool = False, **settin
         finally:
             for platform in made.built:
                 await platform.close()
-            server.should_exit = True
-            await serving
+            serving.cancel()  # uvicorn looks for its exit flag ten times a second only
+            await asyncio.gather(serving, return_exceptions=True)
+            await server.shutdown(sockets=[listener])
