@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ from bots.replies import Lease, ReplyEntry, ReplyLedger, ReplyRecord
 from bots.texts import say
 from bots.turns import logged_turn
 from rag.chain import ConversationalChain
+from rag.language import adetect
 from rag.memory import ConversationMemory
 from rag.types import Answer, Delta, Done, Exchange, Progress, Question
 from tuning.conversations.records import LoggedTurn
@@ -63,21 +65,27 @@ class Conversations:
         if message.kind == "deletion":
             await self._memory.remove_turn(message.conversation, turn_id(message.original))
             return ()
-        if message.kind == "edit":
-            return await self._answer_again(message, lease)
+        message = await _in_its_language(message)
+        if message.kind == "edit" and not await self._is_last(message):
+            return ()
         entry, verdict = await asyncio.gather(self._ledger.open(message.turn_id, lease), self._guard.check(message))
         if verdict.refused:
             return await self._refuse(message, entry, verdict)
-        if message.kind == "command":
-            return await self._obey(message, entry)
+        match message.kind:
+            case "command":
+                return await self._obey(message, entry)
+            case "edit":
+                return await self._answer_again(message, entry, lease)
         return await self._answer(message, entry, message.turn_id)
 
     async def apologise(self, message: IncomingMessage, lease: Lease) -> None:
-        """The last word on a message that was set aside: one honest sentence with its reference."""
+        """Tells of a message that is set aside: one honest sentence with its reference; a retry answers in its place."""
+        message = await _in_its_language(message)
         entry = await self._ledger.open(message.turn_id, lease)
-        if entry.record.finished:
+        if entry.record.finished and entry.record.final is not None:
             return
         await self._notify(message, entry, say(message.language, "failed", reference=message.turn_id), outcome="failed")
+        await entry.save(replace(entry.record, finished=False))
 
     async def _refuse(self, message: IncomingMessage, entry: ReplyEntry, verdict: Verdict) -> Sequence[OutboxEntry]:
         self._metrics.limited()
@@ -97,16 +105,18 @@ class Conversations:
         await reply.finish(notice)
         self._metrics.answered(message.platform, outcome, _since(message.received_at))
 
-    async def _answer_again(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
-        """An edit of the last question is answered in the place of the old answer; older questions stand as they are."""
+    async def _is_last(self, edit: IncomingMessage) -> bool:
+        """Whether the last question is the one that was edited; older ones stand as they are."""
+        history = await self._memory.load(edit.conversation)
+        return bool(history) and history[-1].turn_id == turn_id(edit.original)
+
+    async def _answer_again(self, message: IncomingMessage, entry: ReplyEntry, lease: Lease) -> Sequence[OutboxEntry]:
+        """An edit is answered in the place of the old answer."""
         original = turn_id(message.original)
-        history = await self._memory.load(message.conversation)
-        if not history or history[-1].turn_id != original:
-            return ()
-        entry, before = await asyncio.gather(
-            self._ledger.open(message.turn_id, lease), self._ledger.find(message.conversation, original)
+        history, before = await asyncio.gather(
+            self._memory.load(message.conversation), self._ledger.find(message.conversation, original)
         )
-        if not entry.resumed and before is not None:
+        if not entry.record.posts and before is not None:
             await entry.save(replace(entry.record, posts=before.posts, text=before.text))
         entries = await self._answer(message, entry, original, history[:-1])
         await self._ledger.save(replace(entry.record, turn_id=original), lease)
@@ -137,16 +147,17 @@ class Conversations:
 
     async def _compute(self, question: Question, history: Sequence[Exchange], reply: Reply) -> Answer:
         text = ""
-        async for event in self._chain.astream(question, history):
-            match event:
-                case Progress(stage=stage):
-                    await reply.status(stage)
-                case Delta(text=more):
-                    text += more
-                    await reply.show(text)
-                case Done(answer=answer):
-                    self._metrics.stages(answer.seconds)
-                    return answer
+        async with aclosing(self._chain.astream(question, history)) as events:
+            async for event in events:
+                match event:
+                    case Progress(stage=stage):
+                        await reply.status(stage)
+                    case Delta(text=more):
+                        text += more
+                        await reply.show(text)
+                    case Done(answer=answer):
+                        self._metrics.stages(answer.seconds)
+                        return answer
         raise AssertionError("the chain ended without Done")
 
     def _question(self, message: IncomingMessage, turn: str) -> Question:
@@ -181,6 +192,13 @@ class Conversations:
         )
         keep = self._memory.replace if message.kind == "edit" else self._memory.append
         await keep(message.conversation, exchange)
+
+
+async def _in_its_language(message: IncomingMessage) -> IncomingMessage:
+    """The platform tells the reader's language, if any; what is written tells more, but for a command's bare argument."""
+    if message.kind == "command":
+        return message
+    return replace(message, language=await adetect(message.text, message.language or "en"))
 
 
 def _with_reply_id(turn: LoggedTurn, record: ReplyRecord) -> LoggedTurn:

@@ -1,0 +1,189 @@
+"""Conversations over real stores, with a platform whose screen can be looked at and that can fail at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+from starlette.routing import BaseRoute
+
+from bots.commands import Commands, Forgetting
+from bots.conversation import Conversations
+from bots.guard import Guard
+from bots.inbox import Inbox
+from bots.keys import Keys
+from bots.messages import IncomingMessage, OutgoingReply, Sender
+from bots.metrics import Metrics
+from bots.outbox import OutboxEntry
+from bots.platforms.base import Accept, Platform, Reply
+from bots.replies import Lease, Post, ReplyEntry, ReplyLedger
+from bots.settings import LimitSettings, WorkerSettings
+from rag.chain import ConversationalChain
+from rag.memory import ConversationMemory
+from rag.settings import MemorySettings, RetrievalSettings
+from rag.types import Hit, Question, Stage
+from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
+
+Step = Literal["intended", "shown", "computed", "sent", "stands"]
+"""Where a process may die: intent stored; a part shown; answer stored; sent, not yet noted; everything noted."""
+
+PUBLIC = frozenset({"public"})
+PLACE = "slack:T1:D1:1.0"
+
+
+class DiedError(Exception):
+    """The process ended here."""
+
+
+@dataclass(slots=True)
+class Screen(Platform):
+    """A platform that shows replies here. ``posts`` holds what stands, by post id."""
+
+    name: str = "slack"
+    posts: dict[str, OutgoingReply] = field(default_factory=dict)
+    statuses: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
+    dies_at: Step | None = None
+    admins: set[str] = field(default_factory=set)
+
+    def texts(self) -> list[str]:
+        return [post.text for post in self.posts.values()]
+
+    def die(self, step: Step) -> None:
+        if self.dies_at == step:
+            self.dies_at = None
+            raise DiedError(step)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return ()
+
+    async def start(self, accept: Accept) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def resolve(self, message: IncomingMessage) -> IncomingMessage:
+        known = replace(message.sender, name=f"Name of {message.sender.id}", admin=message.sender.id in self.admins)
+        return replace(message, sender=known)
+
+    async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
+        self.die("intended")
+        return ScreenReply(self, entry)
+
+    def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None: ...
+
+    async def check(self) -> Mapping[str, str]:
+        return {}
+
+
+@dataclass(slots=True)
+class ScreenReply(Reply):
+    """Writes each confirmed step to the ledger, as every platform does."""
+
+    screen: Screen
+    entry: ReplyEntry
+
+    async def status(self, stage: Stage) -> None:
+        self.screen.statuses.append(stage)
+
+    async def show(self, text: str) -> None:
+        self.screen.partial.append(text)
+        self.screen.die("shown")
+
+    async def finish(self, reply: OutgoingReply) -> None:
+        self.screen.die("computed")
+        record = self.entry.record
+        if record.finished:
+            return
+        post = record.posts[-1].id if record.posts else f"p{len(self.screen.posts) + 1}"
+        if not record.posts:
+            await self.entry.save(record.with_post(Post(id=post, kind="message")))
+        self.screen.posts[post] = reply
+        self.screen.die("sent")
+        done = Post(id=post, kind="message", shown=len(reply.text), done=True)
+        await self.entry.save(replace(self.entry.record.with_post(done), text=reply.text, finished=True))
+        self.screen.die("stands")
+
+
+class Talk:
+    """One deployment: real Redis, the real chain over a few known passages, a screen."""
+
+    def __init__(self, redis: Redis, keys: Keys, *, contact: str = "", **limits: Any) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.screen = Screen()
+        self.telegram = Screen(name="telegram")
+        self.ledger = ReplyLedger(redis, keys)
+        self.memory = ConversationMemory(redis, MemorySettings(), keys.memory)
+        self.inbox = Inbox(redis, keys, WorkerSettings())
+        self.finder = FakeFinder({"holiday": [Hit(passage=passage("Everybody has 27 days."), score=0.9)]})
+        self.answerer = FakeAnswerer("Everybody has ", "27 days. [1]")
+        self.metrics = Metrics()
+        self.forgetting = Forgetting(memory=self.memory, inbox=self.inbox, ledger=self.ledger)
+        self.conversations = Conversations(
+            platforms={"slack": self.screen, "telegram": self.telegram},
+            ledger=self.ledger,
+            memory=self.memory,
+            chain=ConversationalChain(self.finder, self.answerer, RetrievalSettings()),
+            guard=Guard(redis, keys, LimitSettings(**limits)),
+            commands=Commands(memory=self.memory, ledger=self.ledger, forgetting=self.forgetting, contact=contact),
+            metrics=self.metrics,
+            audiences=lambda _: PUBLIC,
+            contact=contact,
+        )
+
+    @property
+    def asked(self) -> list[Question]:
+        """What was computed, and how often."""
+        return [question for question, _, _ in self.answerer.asked]
+
+    async def lease(self, message: IncomingMessage) -> Lease:
+        """What a worker holds while it handles ``message``."""
+        lease = Lease(conversation=message.conversation, token="token")
+        await self.redis.set(self.keys.lease(message.conversation), lease.token)
+        return lease
+
+    async def handle(self, message: IncomingMessage) -> Sequence[OutboxEntry]:
+        return await self.conversations.handle(message, await self.lease(message))
+
+    async def apologise(self, message: IncomingMessage) -> None:
+        await self.conversations.apologise(message, await self.lease(message))
+
+    async def remembered(self, conversation: str = PLACE) -> list[tuple[str, str]]:
+        return [(each.question, each.answer) for each in await self.memory.load(conversation)]
+
+    def figure(self, line: str) -> bool:
+        """Whether /metrics holds a line that begins so."""
+        return any(each.startswith(line) for each in self.metrics.render().decode().splitlines())
+
+
+def said(text: str, number: int = 1, *, conversation: str = PLACE, sender: str = "ada", **more: Any) -> IncomingMessage:
+    """The ``number``-th message of a conversation, a second after the one before."""
+    values: dict[str, Any] = {
+        "id": f"{conversation}/{number}",
+        "seen": (f"{conversation}/{number}",),
+        "platform": conversation.partition(":")[0],
+        "conversation": conversation,
+        "kind": "question",
+        "text": text,
+        "sender": Sender(id=sender),
+        "channel": "direct",
+        "received_at": datetime(2026, 5, 4, 12, tzinfo=UTC) + timedelta(seconds=number),
+    }
+    return IncomingMessage(**(values | more))
+
+
+def edited(original: IncomingMessage, text: str, number: int) -> IncomingMessage:
+    return said(text, number, conversation=original.conversation, kind="edit", original=original.id)
+
+
+def deleted(original: IncomingMessage, number: int) -> IncomingMessage:
+    return said("", number, conversation=original.conversation, kind="deletion", original=original.id)
+
+
+def ordered(command: str, number: int, argument: str = "", **more: Any) -> IncomingMessage:
+    return said(argument, number, kind="command", command=command, **more)
