@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from bots.commands import Commands
+from bots.errors import StoreUnavailable
 from bots.guard import Guard, Verdict
 from bots.messages import IncomingMessage, OutgoingReply, turn_id
 from bots.metrics import Metrics
@@ -20,6 +21,7 @@ from bots.replies import Lease, ReplyEntry, ReplyLedger, ReplyRecord
 from bots.texts import say
 from bots.turns import logged_turn
 from rag.chain import ConversationalChain
+from rag.errors import MemoryUnavailable
 from rag.language import adetect
 from rag.memory import ConversationMemory
 from rag.types import Answer, Delta, Done, Exchange, Progress, Question
@@ -62,6 +64,12 @@ class Conversations:
 
         Raises ``DeliveryRetry``, ``DeliveryRefused``, ``LeaseLost``, ``StoreUnavailable`` or an error of ``rag``.
         """
+        try:
+            return await self._handle(message, lease)
+        except MemoryUnavailable as error:  # Redis is away, as elsewhere: no failure of this message
+            raise StoreUnavailable(str(error)) from error
+
+    async def _handle(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
         if message.kind == "deletion":
             await self._memory.remove_turn(message.conversation, turn_id(message.original))
             return ()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Literal
 
 import structlog
@@ -32,7 +33,9 @@ def configure(level: str, form: Literal["json", "console"], secrets: Sequence[st
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_without_meta, masked, render])
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _first_line], processors=[_without_meta, masked, render]
+        )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in _QUIET:
@@ -46,21 +49,24 @@ class _Mask:
         self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        for name, value in event.items():
-            if isinstance(value, str):
-                event[name] = self.mask(value)
-        return event
+        return {name: self.mask(value) for name, value in event.items()}
 
-    def mask(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+    def mask(self, value: object) -> object:
+        match value:
+            case str():
+                return reduce(lambda text, secret: text.replace(secret, "***"), self._secrets, value)
+            case Mapping():
+                return {str(name): self.mask(inner) for name, inner in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self.mask(inner) for inner in value]
+            case None | bool() | int() | float():
+                return value
+        return self.mask(repr(value))
 
 
 def _class_of_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """An exception's text may quote a user or a URL with a token: its class and place are kept, the text is not."""
-    info = event.pop("exc_info", None)
-    error = info if isinstance(info, BaseException) else sys.exc_info()[1] if info else None
+    error = _error(event.pop("exc_info", None))
     if error is not None:
         event["error"] = type(error).__name__
         trace = error.__traceback__
@@ -68,6 +74,22 @@ def _class_of_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
             trace = trace.tb_next
         if trace is not None:
             event["at"] = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+    return event
+
+
+def _error(info: object) -> BaseException | None:
+    """The exception that ``exc_info`` stands for: itself, what ``sys.exc_info`` returned, or True for the current one."""
+    match info:
+        case BaseException():
+            return info
+        case (_, BaseException() as error, _):
+            return error
+    return sys.exc_info()[1] if info else None
+
+
+def _first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Below its first line a library puts details: asyncio the repr of a task, with its exception's text."""
+    event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 

@@ -112,13 +112,15 @@ class ScreenReply(Reply):
 class Talk:
     """One deployment: real Redis, the real chain over a few known passages, a screen."""
 
-    def __init__(self, redis: Redis, keys: Keys, *, contact: str = "", **limits: Any) -> None:
+    def __init__(
+        self, redis: Redis, keys: Keys, *, contact: str = "", memory: Redis | None = None, **limits: Any
+    ) -> None:
         self.redis = redis
         self.keys = keys
         self.screen = Screen()
         self.telegram = Screen(name="telegram")
         self.ledger = ReplyLedger(redis, keys)
-        self.memory = ConversationMemory(redis, MemorySettings(), keys.memory)
+        self.memory = ConversationMemory(memory or redis, MemorySettings(), keys.memory)
         self.inbox = Inbox(redis, keys, WorkerSettings())
         self.finder = FakeFinder({"holiday": [Hit(passage=passage("Everybody has 27 days."), score=0.9)]})
         self.answerer = FakeAnswerer("Everybody has ", "27 days. [1]")

@@ -8,8 +8,11 @@ from typing import get_args
 import pytest
 from redis.asyncio import Redis
 
+from bots.errors import StoreUnavailable
 from bots.keys import Keys
+from bots.messages import IncomingMessage
 from bots.outbox import OutboxEntry, TurnEntry
+from bots.store import connect
 from rag.errors import IndexUnavailable
 from tests.bots.answering_scene import PUBLIC, DiedError, Step, Talk, deleted, edited, said
 from tuning.conversations.records import LoggedTurn
@@ -197,6 +200,16 @@ async def test_what_the_service_says_itself_is_in_the_language_of_the_question(r
     await talk.handle(said(QUESTION, 1))
     await talk.handle(said(SPANISH, 2))
     assert talk.screen.texts()[1].startswith("Vas más rápido")
+
+
+@pytest.mark.parametrize("message", [said(QUESTION), edited(said(QUESTION), "x", 2), deleted(said(QUESTION), 2)])
+async def test_a_memory_that_is_away_is_a_store_that_is_away(
+    redis: Redis, keys: Keys, message: IncomingMessage
+) -> None:
+    async with connect("unix:///nowhere/redis.sock") as nowhere:
+        talk = Talk(redis, keys, memory=nowhere)
+        with pytest.raises(StoreUnavailable):
+            await talk.handle(message)
 
 
 async def test_a_failure_ends_in_one_sentence_with_its_reference(talk: Talk) -> None:
