@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -74,7 +74,7 @@ def _reporting(call: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
             return await call(request)
         except (BotsError, RagError) as error:
             return JSONResponse({"error": str(error)}, status_code=503)
-        except (ValidationError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (ValueError, KeyError, TypeError) as error:  # ValueError: no JSON, no UTF-8, no valid values
             return JSONResponse({"error": f"malformed request: {type(error).__name__}"}, status_code=400)
 
     return endpoint

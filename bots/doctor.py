@@ -38,6 +38,8 @@ async def examine(settings: Settings) -> Sequence[Finding]:
     findings = [_home(settings), *_sources(settings)]
     if settings.redis.url:
         findings.append(await _redis(settings.redis.url))
+    if not findings[0].ok:
+        return findings
     ownership = Ownership(settings.home)
     try:
         ownership.take()

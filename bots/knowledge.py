@@ -48,7 +48,11 @@ class Library:
             return synced if name else [*synced, *await self._drop_others()]
 
     async def _drop_others(self) -> list[SyncedSource]:
-        dropped = await self._synchronizer.drop_others([source.name for source in self._sources])
+        try:
+            dropped = await self._synchronizer.drop_others([source.name for source in self._sources])
+        except RagError as error:
+            log.warning("removed_sources_kept", reason=type(error).__name__)
+            return [SyncedSource(source="removed sources", error=str(error))]
         return [SyncedSource(source=source, removed=count) for source, count in dropped.items()]
 
     async def _sync(self, source: SourceSettings, allow_shrink: bool) -> SyncedSource:

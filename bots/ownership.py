@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bots.errors import AlreadyRunning
+from bots.errors import AlreadyRunning, BotsError
 
 SOCKET_PATH_LIMIT = 100
 """Linux takes 107 bytes for a Unix socket's path; room is left for a temporary suffix."""
@@ -30,9 +30,15 @@ class Ownership:
             )
 
     def try_take(self) -> bool:
-        """Takes the lock if nobody has it, and says whether it did."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Takes the lock if nobody has it, and says whether it did. Raises ``BotsError`` where nothing can be written."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BotsError(
+                f"{self._file.parent} cannot be written ({error.strerror}); make it writable or set COTORRA_HOME to a "
+                "folder that is"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -113,7 +113,7 @@ class Service:
             recording = tasks.create_task(recorder.run(), name="recorder")
             working = tasks.create_task(self._worker.run(), name="worker")
             beside = (
-                tasks.create_task(answering.library.sync(), name="sync"),
+                tasks.create_task(_keep_up(answering), name="sync"),
                 tasks.create_task(self._prune(stores), name="retention"),
             )
             log.info("ready", port=self.port, platforms=sorted(platforms))
@@ -186,6 +186,14 @@ class Service:
             with suppress(StoreUnavailable):  # the last figures stand, and /readyz says why
                 self._backlog = await stores.inbox.backlog()
             await asyncio.sleep(FIGURES_SECONDS)
+
+
+async def _keep_up(answering: Answering) -> None:
+    """Brings the index up to date; answering goes on from what is there, whatever happens to the documents."""
+    try:
+        await answering.library.sync()
+    except Exception as error:  # noqa: BLE001 - an unreadable folder must not end the service
+        log.error("not_synced", error=type(error).__name__)  # noqa: TRY400 - its words may quote a document
 
 
 async def _redis_trouble(stores: Stores) -> dict[str, str]:
