@@ -129,8 +129,10 @@ async def _saves(redis: Redis) -> bool:
         return True
     try:
         configured = await redis.config_get("save")
-    except RedisError:  # CONFIG is often forbidden on hosted servers; a snapshot that was made proves the same
-        return int(persistence.get("rdb_last_save_time", 0)) > 0
+    except (
+        RedisError
+    ):  # CONFIG is often forbidden on hosted servers; a snapshot since the start (not -1) proves the same
+        return int(persistence.get("rdb_last_bgsave_time_sec", -1)) >= 0
     return any(text(value) for value in configured.values())
 
 
