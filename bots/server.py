@@ -132,6 +132,7 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
+                proxy_headers=False,
                 timeout_graceful_shutdown=10,
                 http="httptools",
             )

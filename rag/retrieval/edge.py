@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -219,10 +220,16 @@ def _legs(query: IndexQuery, visible: qdrant.Filter) -> list[qdrant.Prefetch]:
 
 
 def _visible(query: IndexQuery, without: set[int]) -> qdrant.Filter:
-    fields = {"audience": query.audiences} | ({} if query.sources is None else {"source": query.sources})
-    must = _matching(**fields).must
+    readable = _readable(query.audiences, query.sources)
+    if not without:
+        return readable
     hidden: list[ConditionType] = [qdrant.FieldCondition("version", match=qdrant.MatchAny(sorted(without)))]
-    return qdrant.Filter(must=must, must_not=hidden if without else None)
+    return qdrant.Filter(must=readable.must, must_not=hidden)
+
+
+@lru_cache(maxsize=256)
+def _readable(audiences: frozenset[str], sources: frozenset[str] | None) -> qdrant.Filter:
+    return _matching(**{"audience": audiences} | ({} if sources is None else {"source": sources}))
 
 
 def _hit(point: qdrant.ScoredPoint, query: IndexQuery) -> StoredHit:

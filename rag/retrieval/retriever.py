@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, SkipValidation
+from pydantic import ConfigDict, PrivateAttr, SkipValidation
 
 from rag.language import detect
 from rag.retrieval.calibration import Evidence, calibrate, coverage
@@ -19,6 +19,8 @@ from rag.settings import RetrievalSettings
 from rag.types import Hit, Passage
 
 PUBLIC = frozenset({"public"})
+READ = 4096
+"""Passages whose terms are kept: some 20 MB."""
 POOL = 12
 """Passages scored at least, whatever the limit: the best by score need not be the first by rank fusion."""
 
@@ -32,6 +34,7 @@ class HybridRetriever(BaseRetriever):
     sparse: SparseEncoder
     index: SkipValidation[PassageIndex]
     settings: RetrievalSettings
+    _read: dict[tuple[str, str], frozenset[int]] = PrivateAttr(default_factory=dict)
 
     async def find(
         self, text: str, *, audiences: frozenset[str], language: str | None = None, limit: int | None = None
@@ -56,9 +59,18 @@ class HybridRetriever(BaseRetriever):
 
     def _scored(self, found: Sequence[Found], asked: frozenset[int], language: str) -> list[Hit]:
         """Passages are read as if in the question's language, whose stemmer made the question's terms."""
-        present = [frozenset(self.sparse.encode_passage(_shown(each.passage), language).indices) for each in found]
+        present = [self._terms(_shown(each.passage), language) for each in found]
         shares = coverage(asked, present)
         return [_hit(each, covered, language) for each, covered in zip(found, shares, strict=True)]
+
+    def _terms(self, text: str, language: str) -> frozenset[int]:
+        """Passages come back question after question; reading a dozen of them anew costs 2 ms."""
+        terms = self._read.get((text, language))
+        if terms is None:
+            if len(self._read) >= READ:
+                self._read.clear()
+            terms = self._read[text, language] = frozenset(self.sparse.encode_passage(text, language).indices)
+        return terms
 
     async def _aget_relevant_documents(
         self,

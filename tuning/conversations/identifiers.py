@@ -167,8 +167,13 @@ def _address_span(match: re.Match[str]) -> Span | None:
     return None if named else (match.start(), match.start() + len(written))
 
 
+LEAST_PHONE_DIGITS = 5
+
+
 def find_phones(text: str, language: str) -> list[Span]:
     """Numbers that are valid with their country code or where the language is spoken, or that are called a phone."""
+    if sum(map(str.isdigit, text)) < LEAST_PHONE_DIGITS:
+        return []
     rest = _blanked(text, (match.span() for match in _NO_PHONE.finditer(text)))
     found: list[Span] = []
     for matcher in _phone_matchers(language):
