@@ -218,8 +218,13 @@ async def _background(work: Awaitable[None]) -> AsyncIterator[None]:
 def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Runs ``service`` until SIGTERM or SIGINT; a second signal ends the process at once."""
     import signal
+    import sys
 
     import uvloop
+
+    # Threads that embed, search and redact hold the interpreter for 5 ms at a stretch by default, which acknowledgements
+    # on the event loop wait for.
+    sys.setswitchinterval(0.0005)
 
     async def main() -> None:
         stop = asyncio.Event()
