@@ -3,7 +3,8 @@
     python -m tests.benchmarks.redaction [FOLDER]
 
 FOLDER (default ../shared/data) holds pii/synth_dataset_v2.json of presidio-research. Writes .bench/redaction.json.
-One rule (a number that a word calls a phone) was added after a look at what was missed here: phone recall before it .522. A labelled span counts as found when every letter and digit of it was replaced.
+One rule (a number that a word calls a phone) was added after a look at what was missed here; phone recall before it
+was .522. A labelled span counts as found when every letter and digit of it was replaced.
 """
 
 from __future__ import annotations
