@@ -28,16 +28,16 @@ venv-package:
 
 $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing Cotorra into $(VENV) (about two minutes the first time)"
-	@$(BIN)/pip install --quiet -c constraints.txt -e . 
+	@$(BIN)/pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e .
 	@touch $@
 
 $(DEVELOPED): $(INSTALLED)
 	@echo "installing what the tests need"
-	@$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	@$(BIN)/pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e ".[dev]"
 	@touch $@
 
 $(BENCHED): $(DEVELOPED)
-	@$(BIN)/pip install --quiet -c constraints.txt -e ".[bench]"
+	@$(BIN)/pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e ".[bench]"
 	@touch $@
 
 setup: $(INSTALLED) ## install Cotorra into .venv

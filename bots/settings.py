@@ -118,7 +118,7 @@ class AudienceSettings(Section):
 class Settings(Section):
     """Everything that can be set."""
 
-    home: Path = Path(".cotorra")
+    home: Path = Field(Path(".cotorra"), validate_default=True)
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"

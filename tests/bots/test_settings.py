@@ -36,6 +36,7 @@ def refusal(environ: dict[str, str], folder: Path) -> str:
 def test_nothing_needs_to_be_configured(tmp_path: Path) -> None:
     settings = load_settings({}, tmp_path)
     assert (settings.port, settings.redis.url, settings.model.kind) == (8080, None, "extractive")
+    assert settings.home == Path.cwd() / ".cotorra"  # absolute: servers and sockets in it outlive a change of folder
 
 
 def test_the_file_is_read_and_source_paths_are_relative_to_it(tmp_path: Path) -> None:
