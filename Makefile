@@ -28,16 +28,16 @@ venv-package:
 
 $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing Cotorra into $(VENV) (about two minutes the first time)"
-	@$(BIN)/pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e .
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e .
 	@touch $@
 
 $(DEVELOPED): $(INSTALLED)
 	@echo "installing what the tests need"
-	@$(BIN)/pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e ".[dev]"
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $@
 
 $(BENCHED): $(DEVELOPED)
-	@$(BIN)/pip install --quiet -c constraints.txt --config-settings editable_mode=compat -e ".[bench]"
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e ".[bench]"
 	@touch $@
 
 setup: $(INSTALLED) ## install Cotorra into .venv
