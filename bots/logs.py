@@ -15,10 +15,14 @@ _QUIET = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "uvicorn", "alembic", 
 """Libraries whose informational lines carry URLs (Telegram's holds the token) or texts."""
 
 
-def configure(level: str, form: Literal["json", "console"], secrets: Sequence[str] = ()) -> None:
-    """Sends structlog's and the libraries' lines to stderr in one form, with every one of ``secrets`` masked."""
+def configure(level: str, form: Literal["auto", "json", "console"], secrets: Sequence[str] = ()) -> None:
+    """Sends structlog's and the libraries' lines to stderr in one form, with every one of ``secrets`` masked.
+
+    ``auto`` is lines for reading on a terminal and JSON everywhere else.
+    """
+    readable = form == "console" or (form == "auto" and sys.stderr.isatty())
     masked = _Mask(secrets)
-    render = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    render = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -116,7 +116,7 @@ class Service:
                 tasks.create_task(_keep_up(answering), name="sync"),
                 tasks.create_task(self._prune(stores), name="retention"),
             )
-            log.info("ready", port=self.port, platforms=sorted(platforms))
+            log.info("ready", url=f"http://{self._host}:{self.port}", platforms=sorted(platforms))
             await drain.wait()
             for task in beside:
                 task.cancel()
