@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,10 +54,18 @@ def discover(source: SourceSettings) -> Iterator[LoadedDocument | Unreadable]:
             continue
         try:
             yield _load(source, root, path)
-        except KnowledgeError as error:
-            yield Unreadable(path=str(path), reason=str(error), document=_id(source, relative))
-        except OSError as error:
-            yield Unreadable(path=str(path), reason=error.strerror or str(error), document=_id(source, relative))
+        except Exception as error:  # noqa: BLE001 - a loop of links, a parser's limit: the other pages are read
+            yield Unreadable(path=_printable(str(path)), reason=_reason(error), document=_printable(_id(source, relative)))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KnowledgeError):
+        return str(error)
+    return (isinstance(error, OSError) and error.strerror) or f"{type(error).__name__}: {error}"
+
+
+def _printable(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _paths(source: SourceSettings) -> tuple[Path, list[Path]]:
@@ -77,6 +86,8 @@ def _paths(source: SourceSettings) -> tuple[Path, list[Path]]:
 
 def _load(source: SourceSettings, root: Path, path: Path) -> LoadedDocument:
     relative = path.relative_to(root)
+    if _printable(str(relative)) != str(relative):
+        raise KnowledgeError("has a name that is not UTF-8; rename it")
     if not path.resolve().is_relative_to(root.resolve()):
         raise KnowledgeError("is a link that leaves the source's folder")
     text = _read(path)
@@ -96,7 +107,9 @@ def _load(source: SourceSettings, root: Path, path: Path) -> LoadedDocument:
 def _read(path: Path) -> str:
     if path.suffix.lower() not in (".md", ".markdown"):
         raise KnowledgeError("is not Markdown (.md); only Markdown is read")
-    if (size := path.stat().st_size) > LARGEST:
+    if not stat.S_ISREG((found := path.stat()).st_mode):  # reading a pipe would wait for ever
+        raise KnowledgeError("is no regular file")
+    if (size := found.st_size) > LARGEST:
         raise KnowledgeError(f"has {size / 1e6:.1f} MB; at most {LARGEST // 1_000_000} MB are read")
     try:
         return path.read_bytes().decode("utf-8-sig").replace("\x00", "")
@@ -114,7 +127,7 @@ def _front_matter(text: str) -> tuple[str, str]:
         return "", text
     try:
         fields = yaml.safe_load(matter)
-    except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
+    except Exception:  # noqa: BLE001 - PyYAML lets out what int(), a dict or the depth of nesting raise
         return "", text
     if not isinstance(fields, dict):
         return "", text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_one_bad_file_does_not_take_the_others_down(tmp_path: Path) -> None:
     assert {each.document for each in unreadable} == {"kb/binary.md", "kb/huge.md", "kb/gone.md"}
 
 
+def test_what_is_no_page_at_all_does_not_take_the_others_down(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "# Good")
+    (tmp_path / "loop.md").symlink_to("loop.md")
+    os.mkfifo(tmp_path / "pipe.md")
+    with open(os.fsencode(tmp_path) + b"/\xff.md", "w") as file:  # noqa: PTH123 - pathlib knows no bytes
+        file.write("# Named by nobody")
+    documents, unreadable = read(tmp_path)
+    assert [each.title for each in documents] == ["Good"]
+    assert [each.document for each in unreadable] == ["kb/loop.md", "kb/pipe.md", "kb/\\udcff.md"]
+    assert [each.reason for each in unreadable[1:]] == ["is no regular file", "has a name that is not UTF-8; rename it"]
+
+
 def test_links_out_of_the_folder_are_refused_and_hidden_folders_skipped(tmp_path: Path) -> None:
     secret = write(tmp_path, "secret.md", "# Salaries")
     folder = tmp_path / "docs"
@@ -84,11 +97,23 @@ def test_other_formats_are_named_not_guessed_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "matter", ["---\ntitle: [1\n---\n", "---\n- a\n---\n", "---\ntitle: 2025-99-99\n---\n", "---\nx"]
+    "matter",
+    [
+        "---\ntitle: [1\n---\n",
+        "---\n- a\n---\n",
+        "---\ntitle: 2025-99-99\n---\n",
+        "---\nx",
+        '---\nx: !!int ""\n---\n',
+        "---\nx: !!bool z\n---\n",
+        "---\nx: !!timestamp z\n---\n",
+        "---\n" + "[" * 3000 + "\n---\n",
+    ],
 )
 def test_front_matter_that_is_none_is_no_obstacle(tmp_path: Path, matter: str) -> None:
     write(tmp_path, "a.md", matter + "\n# A title\n")
-    assert read(tmp_path)[0][0].title == "A title"
+    (document,), _ = read(tmp_path)
+    assert "# A title" in document.markdown
+    assert len(matter) > 100 or document.title == "A title"
 
 
 def test_a_source_that_is_not_there_names_the_setting_and_the_cure(tmp_path: Path) -> None:
