@@ -184,9 +184,10 @@ def _run_service(settings: Settings, *, host: str, port: int, receive: bool, wor
 
     logs.configure(settings.log_level, settings.log_format, settings.secrets())
     ownership = Ownership(settings.home)
-    if settings.needs_home() if work else not settings.redis.url:
+    owns = ownership.try_take()  # of processes that share a home, the first answers the commands that are given there
+    if not owns and (settings.needs_home() if work else not settings.redis.url):
         ownership.take()
-    service = Service(settings, host=host, port=port, receive=receive, work=work)
+    service = Service(settings, host=host, port=port, receive=receive, work=work, owns_home=owns)
     try:
         run(service.run)
     finally:

@@ -44,13 +44,19 @@ PRUNE_SECONDS = 6 * 3600.0
 
 
 class Service:
-    """One process: receivers, worker, or both. ``listening`` is set (with ``port``) once HTTP answers."""
+    """One process: receivers, worker, or both. ``listening`` is set (with ``port``) once HTTP answers.
 
-    def __init__(self, settings: Settings, *, host: str, port: int, receive: bool, work: bool) -> None:
+    ``owns_home``: commands given in this home are answered here, through its socket.
+    """
+
+    def __init__(
+        self, settings: Settings, *, host: str, port: int, receive: bool, work: bool, owns_home: bool = True
+    ) -> None:
         self._settings = settings
         self._host = host
         self._receive = receive
         self._work = work
+        self._owns_home = owns_home
         self._metrics = Metrics()
         self._waiting: dict[str, str] = {"knowledge": "the model and the index are being opened"} if work else {}
         self._worker: Worker | None = None
@@ -98,10 +104,11 @@ class Service:
                 return
             await self._first_sync(answering)
             self._waiting.pop("knowledge", None)
-            desk = control_app(terminal_desk(self._settings, stores, answering))
-            server = HttpServer(desk, socket=control_socket(self._settings.home))
-            await server.start()
-            stack.push_async_callback(server.stop)
+            if self._owns_home:
+                desk = control_app(terminal_desk(self._settings, stores, answering))
+                server = HttpServer(desk, socket=control_socket(self._settings.home))
+                await server.start()
+                stack.push_async_callback(server.stop)
             await self._answer(stores, answering, platforms, drain)
 
     async def _answer(
