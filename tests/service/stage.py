@@ -106,6 +106,7 @@ class Stage:
             "COTORRA_HOME": str(self.home),
             "COTORRA_PORT": str(self.port),
             "COTORRA_LIMITS__USER_PER_MINUTE": "1000",
+            "COTORRA_WORKER__LEASE_SECONDS": "3",
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_SIGNING_SECRET": SECRET,
             "SLACK_API_URL": self.slack.api_url,
