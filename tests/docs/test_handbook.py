@@ -217,7 +217,7 @@ def test_every_permission_of_the_slack_app_is_explained(language: Language) -> N
     manifest = yaml.safe_load((CHECKOUT / "deploy" / "slack-manifest.yaml").read_text(encoding="utf-8"))
     wanted = set(manifest["oauth_config"]["scopes"]["bot"])
     cells = [row[0] for row in pages(language)["slack.md"].rows()]
-    explained = {scope for cell in cells for scope in re.findall(r"`([a-z_]+(?::[a-z.]+)?)`", cell)}
+    explained = {scope for cell in cells for scope in re.findall(r"`([a-z_.]+(?::[a-z.]+)?)`", cell)}
     assert {scope for scope in explained if ":" in scope or scope == "commands"} == wanted
 
 
