@@ -34,11 +34,15 @@ class DeliveryError(BotsError):
 
 
 class DeliveryRetry(DeliveryError):
-    """Trying again later may help. ``after`` is the platform's own wish in seconds, if it gave one."""
+    """Trying again later may help. ``after`` is the platform's own wish in seconds, if it gave one.
 
-    def __init__(self, message: str, *, after: float | None = None) -> None:
+    ``away``: the platform takes nothing at the moment, which no message is responsible for, and asking again does no harm.
+    """
+
+    def __init__(self, message: str, *, after: float | None = None, away: bool = False) -> None:
         super().__init__(message)
         self.after = after
+        self.away = away
 
 
 class DeliveryRefused(DeliveryError):

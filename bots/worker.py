@@ -7,7 +7,7 @@ import random
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -37,6 +37,9 @@ CLAIM_SECONDS = 1.0
 STORE_SECONDS = 0.1
 """The first wait for a Redis that failed."""
 
+AWAY_TRIES = 60
+"""How often a platform that is away is asked again, about once a minute, before its messages are set aside."""
+
 LONGEST_PAUSE_SECONDS = 300.0
 """A platform may ask for more patience than this; a conversation does not get it."""
 
@@ -56,12 +59,14 @@ BENEFIT_OF_DOUBT = 3
 class Pause:
     """The conversation waits ``seconds``, keeping its lease.
 
-    ``counted`` when the next start is a try of its own; ``failures`` of the first message in this process so far.
+    ``counted`` when the next start is a try of its own. So far the first message has seen in this process: ``failures``
+    of its own, and ``away`` times a platform that took nothing.
     """
 
     seconds: float = 0.0
     counted: bool = True
     failures: int = 0
+    away: int = 0
 
 
 def backoff(tries: int) -> float:
@@ -185,28 +190,27 @@ class Worker:
                 pause = await self._work(ready, pause)
 
     async def _work(self, ready: Ready, before: Pause) -> Pause | None:
-        failures = before.failures
         try:
             head = await self._consumer.take(ready, counted=before.counted)
             while head is not None:
-                following = await self._attempt(head, failures)
+                following = await self._attempt(head, before)
                 if isinstance(following, Pause):
                     return following
-                head, failures = following, 0
+                head, before = following, Pause()
         except LeaseLost:
             log.warning("lease_lost", entry=ready.entry)
         except StoreUnavailable as error:
             log.warning("redis_unavailable", error=str(error))
-            return Pause(seconds=self._backoff(1), counted=False, failures=failures)
+            return replace(before, seconds=self._backoff(1), counted=False)
         except asyncio.CancelledError:
             if self._stopping.is_set():
                 await self._let_go(ready, uncount=True)
             raise
         return None
 
-    async def _attempt(self, head: Head, failures: int) -> Head | Pause | None:
+    async def _attempt(self, head: Head, before: Pause) -> Head | Pause | None:
         """One try. Returns the next message, a pause before the same one, or None when the conversation was let go."""
-        if not failures and head.tries > self._patience():
+        if not before.failures and head.tries > self._patience():
             return await self._surrender(head, "the process ended while it was handled")
         try:
             entries = await self._handle(head.message, head.ready.lease)
@@ -216,7 +220,7 @@ class Worker:
             log.info("delivery_refused", reference=head.message.turn_id, **_where(error))
             entries = ()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's failure and nobody else's
-            return await self._failed(head, error, failures + 1)
+            return await self._failed(head, error, before)
         return await self._consumer.done(head, entries, stop=self._stopping.is_set())
 
     def _patience(self) -> int:
@@ -224,14 +228,19 @@ class Worker:
         alone = len(self._tasks) <= 1
         return self._settings.tries * (1 if alone else BENEFIT_OF_DOUBT)
 
-    async def _failed(self, head: Head, error: Exception, failures: int) -> Head | Pause | None:
+    async def _failed(self, head: Head, error: Exception, before: Pause) -> Head | Pause | None:
+        """A message is given up after ``tries`` failures of its own; a platform that is away is waited for much longer."""
+        away = isinstance(error, DeliveryRetry) and error.away
+        failures = (before.away if away else before.failures) + 1
         name = type(error).__name__
         log.warning("try_failed", reference=head.message.turn_id, failures=failures, error=name, **_where(error))
-        if failures >= self._settings.tries:
+        if failures >= (AWAY_TRIES if away else self._settings.tries):
             return await self._surrender(head, name)
         wanted = error.after if isinstance(error, DeliveryRetry) else None
-        seconds = self._backoff(failures) if wanted is None else wanted
-        return Pause(seconds=min(seconds, LONGEST_PAUSE_SECONDS), failures=failures)
+        seconds = min(self._backoff(failures) if wanted is None else wanted, LONGEST_PAUSE_SECONDS)
+        if away:
+            return replace(before, seconds=seconds, counted=False, away=failures)
+        return replace(before, seconds=seconds, counted=True, failures=failures)
 
     async def _surrender(self, head: Head, error: str) -> Head | None:
         """Tells the user and sets the message aside, in this order: a crash between the two tells again, never not.

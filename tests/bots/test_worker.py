@@ -22,7 +22,7 @@ from bots.outbox import ForgetEntry, OutboxEntry, load_entry
 from bots.redis_server import PrivateRedis
 from bots.settings import WorkerSettings
 from bots.store import connect
-from bots.worker import Worker
+from bots.worker import AWAY_TRIES, Worker
 from tests.bots.engine import QUICK, Desk, emptied, message, until, working
 
 
@@ -146,6 +146,37 @@ async def test_a_refused_delivery_is_not_tried_again(inbox: Inbox) -> None:
         await until(lambda: emptied(inbox))
     assert len(desk.handled) == 1
     assert not desk.given_up
+
+
+async def test_a_platform_that_is_away_is_waited_for_and_no_message_pays_for_it(
+    inbox: Inbox, redis: Redis, keys: Keys
+) -> None:
+    failures = [*[DeliveryRetry("no network", away=True)] * 20, RuntimeError(), RuntimeError()]
+
+    async def act(_: IncomingMessage) -> Sequence[OutboxEntry]:
+        if failures:
+            raise failures.pop(0)
+        return ()
+
+    desk = Desk(act)
+    await inbox.accept(sent := message(1))
+    async with working(inbox, desk):
+        await until(lambda: len(failures) < 5)
+        assert int(await redis.hget(keys.tries(sent.conversation), sent.turn_id) or 0) <= 3
+        await until(lambda: emptied(inbox))
+    assert len(desk.handled) == 23
+    assert (desk.aside, desk.given_up) == (0, [])
+
+
+async def test_a_platform_that_stays_away_is_not_waited_for_for_ever(inbox: Inbox) -> None:
+    async def act(_: IncomingMessage) -> Sequence[OutboxEntry]:
+        raise DeliveryRetry("no network", away=True)
+
+    desk = Desk(act)
+    await inbox.accept(message(1))
+    async with working(inbox, desk):
+        await until(lambda: emptied(inbox))
+    assert (len(desk.handled), desk.aside) == (AWAY_TRIES, 1)
 
 
 async def test_a_pause_between_tries_blocks_no_other_conversation(inbox: Inbox) -> None:

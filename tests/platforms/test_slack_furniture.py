@@ -240,6 +240,22 @@ async def test_where_the_bot_cannot_post_the_presser_is_told(stage: Scene) -> No
     stage.slack.workspace.channels["C1"] = {"closed_to_bot": True}
     await press_share(stage, message)
     assert "Invite me" in stage.slack.workspace.responses[-1][1]["text"]
+    assert not stage.slack.workspace.messages
+    stage.slack.workspace.channels["C1"] = {}
+    await press_share(stage, message)
+    assert [shown.body for shown in stage.slack.workspace.messages.values()] == ["25 days [1]."]
+
+
+async def test_i_do_not_know_is_not_shared_because_it_may_name_a_page_of_the_house(stage: Scene) -> None:
+    message = await asked(stage)
+    unsure = answer(message, "I don't know. Closest is *Layoffs 2027*.")
+    reply, entry = await stage.open(message)
+    await entry.save(replace(entry.record, final=unsure))
+    await reply.finish(unsure)
+    ((_, response),) = stage.slack.workspace.responses
+    assert [block["type"] for block in response["blocks"]] == ["markdown", "context_actions"]
+    await press_share(stage, message)
+    assert not stage.slack.workspace.messages
 
 
 async def rate(stage: Scene, rating: Any) -> tuple[int, str]:

@@ -232,6 +232,18 @@ async def test_a_deleted_question_is_heard_once(stage: Scene) -> None:
     assert (stage.accepted[-1].kind, stage.accepted[-1].original) == ("deletion", original.id)
 
 
+async def test_a_deleted_question_under_which_answers_stand_is_heard_as_deleted(stage: Scene) -> None:
+    original = await stage.say("Oops", ts="1700000009.000001")
+    inner = {"ts": "1700000009.000001", "thread_ts": "1700000009.000001"}
+    tombstone = {**inner, "subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted."}
+    event = {"type": "message", "subtype": "message_changed", "channel": "D1", "channel_type": "im", "event_ts": "5.1"}
+    gone = {**event, "message": tombstone, "previous_message": {**inner, "user": "U1", "text": "Oops"}}
+    assert await hear(stage, gone) == 1
+    assert await hear(stage, gone) == 0
+    heard = stage.accepted[-1]
+    assert (heard.kind, heard.original, heard.conversation) == ("deletion", original.id, original.conversation)
+
+
 async def test_the_bots_own_updates_are_no_edits(stage: Scene) -> None:
     message = {"user": BOT_USER, "bot_id": BOT_ID, "ts": "1.1", "text": "a"}
     event = {"type": "message", "subtype": "message_changed", "channel": "D1", "message": message}

@@ -274,7 +274,7 @@ async def test_a_worker_that_lost_the_conversation_sends_nothing_more(stage: Sce
     assert stage.slack.workspace.methods().count("chat.appendStream") == 1
 
 
-@pytest.mark.parametrize("code", ["is_archived", "channel_not_found", "token_revoked"])
+@pytest.mark.parametrize("code", ["is_archived", "channel_not_found"])
 async def test_what_slack_will_never_take_is_refused(stage: Scene, code: str) -> None:
     message = await stage.say("How many days?")
     stage.slack.faults.waiting.append(Fault(method="*", code=code, times=99))
@@ -282,6 +282,27 @@ async def test_what_slack_will_never_take_is_refused(stage: Scene, code: str) ->
     await reply.show(TEXT)
     with pytest.raises(DeliveryRefused):
         await reply.finish(answer(message, TEXT))
+
+
+@pytest.mark.parametrize(
+    ("fault", "away"),
+    [
+        (Fault(method="*", code="token_revoked", times=99), True),
+        (Fault(method="*", kind="limit", retry_after=90, times=99), True),
+        (Fault(method="*", kind="reset", times=99), True),
+        (Fault(method="*", code="msg_too_long", times=99), False),
+    ],
+)
+async def test_a_slack_that_is_away_is_told_from_one_that_dislikes_the_message(
+    stage: Scene, fault: Fault, away: bool
+) -> None:
+    message = await stage.say("How many days?")
+    stage.busy = True
+    reply, _ = await stage.open(message)
+    stage.slack.faults.waiting.append(fault)
+    with pytest.raises(DeliveryRetry) as raised:
+        await reply.finish(answer(message, TEXT))
+    assert raised.value.away == away
 
 
 async def test_an_edited_question_is_answered_again_in_the_place_of_the_old_answer(stage: Scene) -> None:

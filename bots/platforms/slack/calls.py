@@ -23,16 +23,24 @@ _LIMITED = frozenset({"ratelimited", "rate_limited"})
 _UNKNOWN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 """Codes after which, as Slack says, a part of the operation may have happened."""
 
+_UNREACHED = ClientConnectorError.__name__
 REFUSALS = frozenset(
     {
-        "account_inactive", "cannot_reply_to_message", "channel_not_found", "ekm_access_denied", "invalid_auth",
-        "is_archived", "messages_tab_disabled", "missing_scope", "no_permission", "not_authed", "not_in_channel",
-        "org_login_required", "restricted_action", "restricted_action_non_threadable_channel",
-        "restricted_action_read_only_channel", "restricted_action_thread_locked", "team_access_not_granted",
-        "thread_not_found", "token_expired", "token_revoked", "user_not_found", "user_not_in_channel",
+        "cannot_reply_to_message", "channel_not_found", "is_archived", "messages_tab_disabled", "no_permission",
+        "not_in_channel", "restricted_action", "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel", "restricted_action_thread_locked", "thread_not_found", "user_not_found",
+        "user_not_in_channel",
     }
 )  # fmt: skip
 """Codes that no later try will change."""
+
+LOCKED_OUT = frozenset(
+    {
+        "account_inactive", "ekm_access_denied", "invalid_auth", "missing_scope", "not_authed", "org_login_required",
+        "team_access_not_granted", "token_expired", "token_revoked",
+    }
+)  # fmt: skip
+"""Codes about the app as a whole: what was accepted waits until somebody has let it in again."""
 
 
 class CallError(Exception):
@@ -49,11 +57,18 @@ class CallError(Exception):
     def limited(self) -> bool:
         return self.after is not None
 
-    def delivery(self) -> DeliveryError:
-        """The same in the words of the service."""
+    @property
+    def unreached(self) -> bool:
+        """Whether no connection came about."""
+        return self.code == _UNREACHED
+
+    def delivery(self, *, repeatable: bool = True) -> DeliveryError:
+        """The same in the words of the service. ``repeatable``: what may have happened unseen does no harm if it is repeated."""
         if self.code in REFUSALS:
             return DeliveryRefused(f"Slack refuses {self.method}: {self.code}")
-        return DeliveryRetry(f"Slack did not take {self.method}: {self.code}", after=self.after)
+        unknown = not self.certain and repeatable
+        away = unknown or self.limited or self.unreached or self.code in LOCKED_OUT
+        return DeliveryRetry(f"Slack did not take {self.method}: {self.code}", after=self.after, away=away)
 
 
 class SlackCalls:

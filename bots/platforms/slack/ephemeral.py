@@ -44,7 +44,7 @@ class EphemeralReply:
                 await self._send(self._payload(text, start, end, reply))
                 await self._sent(text, start, end)
         except CallError as failed:
-            raise failed.delivery() from failed
+            raise failed.delivery(repeatable=False) from failed
         await self._entry.save(replace(self._entry.record, finished=True))
 
     def _payload(self, text: str, start: int, end: int, reply: OutgoingReply) -> dict[str, Any]:
@@ -52,7 +52,8 @@ class EphemeralReply:
         blocks = body(piece)
         if end == len(text) and reply.kind == "answer":
             conversation = self._entry.record.conversation
-            blocks += [*furniture(reply, conversation), share(reply, conversation)]
+            # Without a source there is nothing to show, and nothing to tell who may read it.
+            blocks += [*furniture(reply, conversation), *([share(reply, conversation)] if reply.sources else [])]
         return {"text": escape(piece)[:_NOTICE_CHARACTERS], "blocks": blocks}
 
     async def _send(self, payload: Mapping[str, Any]) -> None:

@@ -86,6 +86,8 @@ def command(text: str) -> tuple[Command, str] | None:
 def _edited(body: Payload, event: Payload, bot: str) -> Heard | None:
     """An edit by a person; Slack also sends one for every link that it unfurls, with the same text."""
     message, before = _table(event.get("message")), _table(event.get("previous_message"))
+    if message.get("subtype") == "tombstone":  # a message under which replies stand: it was deleted, they remain
+        return _deleted(body, event, bot)
     if message.get("text") == before.get("text") or message.get("subtype") not in _SPOKEN:
         return None
     return _said(body, event, message, bot, "edit", changed_at=_text(_table(message.get("edited")).get("ts")))

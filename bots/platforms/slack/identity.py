@@ -66,7 +66,9 @@ class Identity:
                     f"SLACK_BOT_TOKEN is refused by Slack ({failed.code}); copy the bot token (xoxb-…) "
                     "from the app's page OAuth & Permissions"
                 ) from failed
-            raise DeliveryRetry(f"Slack cannot be reached (auth.test: {failed.code})", after=failed.after) from failed
+            raise DeliveryRetry(
+                f"Slack cannot be reached (auth.test: {failed.code})", after=failed.after, away=True
+            ) from failed
         fields = {name: str(answer.get(name) or "") for name in ("user_id", "bot_id", "team_id", "user", "team")}
         return Bot(
             user=fields["user_id"],

@@ -185,7 +185,7 @@ class SlackPlatform:
         try:
             return await self._calls.open_connection(self._settings.app_token.get_secret_value())
         except CallError as failed:
-            if failed.certain and not failed.limited and failed.code != "ClientConnectorError":
+            if failed.certain and not failed.limited and not failed.unreached:
                 raise SettingsError(
                     f"SLACK_APP_TOKEN is refused by Slack ({failed.code}); create an app-level token (xapp-…) "
                     "with the scope connections:write and turn Socket Mode on"

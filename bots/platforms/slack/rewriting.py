@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bots.messages import OutgoingReply
-from bots.platforms.slack.calls import REFUSALS, CallError
+from bots.platforms.slack.calls import LOCKED_OUT, REFUSALS, CallError
 from bots.platforms.slack.formatting import pieces, standalone
 from bots.platforms.slack.posting import PATIENCE, Poster
 from bots.replies import Post, ReplyEntry
@@ -66,7 +66,7 @@ class Rewriting:
         try:
             await self._poster.update(post.id, standalone(text, *span), below, patience=PATIENCE)
         except CallError as failed:
-            if not failed.certain or failed.limited or failed.code in REFUSALS:
+            if not failed.certain or failed.limited or failed.code in REFUSALS | LOCKED_OUT:
                 raise
             gone = failed.code == "message_not_found" or not text.startswith(self._entry.record.text[: post.shown])
             begin = span[0] if gone else max(span[0], min(post.shown, span[1]))

@@ -51,16 +51,28 @@ class Sharing:
             if not self._readable(record.final, channel, await self._directory.channel(team, channel)):
                 return "too_private"
             if await self._threads.once("share", press.turn, channel):
-                await self._post(record.final, channel, user, record.conversation)
+                await self._post_once(record.final, channel, user, record.conversation)
         except (CallError, StoreUnavailable):
             return "not_shared"
         return None
 
+    async def _post_once(self, reply: OutgoingReply, channel: str, user: str, conversation: str) -> None:
+        """What was refused for certain may be tried again: the presser is told to invite the bot first."""
+        try:
+            await self._post(reply, channel, user, conversation)
+        except CallError as failed:
+            if failed.certain:
+                await self._threads.undo("share", reply.turn_id, channel)
+            raise
+
     def _readable(self, reply: OutgoingReply, channel: str, kind: ChannelKind) -> bool:
-        """Whether everyone in the channel may read every source; group audiences never reach a channel."""
+        """Whether everyone in the channel may read every source; group audiences never reach a channel.
+
+        Words without a source stay where they are: "I don't know" names the closest page, whoever may read that.
+        """
         outsiders = kind == "shared" or channel in self._public_channels
         allowed = {"public"} if outsiders else {"public", "employees"}
-        return all(source.passage.audience in allowed for source in reply.sources)
+        return bool(reply.sources) and all(source.passage.audience in allowed for source in reply.sources)
 
     async def _post(self, reply: OutgoingReply, channel: str, user: str, conversation: str) -> None:
         text = harmless(reply.text)

@@ -64,7 +64,14 @@ class Threads:
 
     async def once(self, *what: str, seconds: int = 24 * 3600) -> bool:
         """True for the first caller within ``seconds``. Raises ``StoreUnavailable``."""
-        return bool(await self._safely(self._redis.set(self._keys.of("slack", "once", *what), 1, nx=True, ex=seconds)))
+        return bool(await self._safely(self._redis.set(self._once(what), 1, nx=True, ex=seconds)))
+
+    async def undo(self, *what: str) -> None:
+        """Makes the next caller of :meth:`once` the first again. Raises ``StoreUnavailable``."""
+        await self._safely(self._redis.delete(self._once(what)))
+
+    def _once(self, what: tuple[str, ...]) -> str:
+        return self._keys.of("slack", "once", *what)
 
     def _joined(self, team: str, channel: str, thread: str) -> str:
         return self._keys.of("slack", "joined", team, channel, thread)

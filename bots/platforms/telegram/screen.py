@@ -169,7 +169,8 @@ class Screen:
                 self._api.metrics.error("telegram", method, code_of(error))
                 wait = await self._judge(error, method, pause * 2 ** (attempt - 1), once=once)
                 if not patient or attempt == _ATTEMPTS:
-                    raise DeliveryRetry(f"Telegram did not take {method} ({code_of(error)})", after=wait) from error
+                    what = f"Telegram did not take {method} ({code_of(error)})"
+                    raise DeliveryRetry(what, after=wait, away=True) from error
                 await asyncio.sleep(wait)
         raise AssertionError("every attempt returns or raises")
 
@@ -197,7 +198,8 @@ class Screen:
         if isinstance(error, BadRequest):
             raise _Rejected(f"Telegram rejected {method}: {error}") from error
         if isinstance(error, InvalidToken):
-            raise DeliveryRetry("Telegram refused TELEGRAM_BOT_TOKEN; copy it again from @BotFather") from error
+            cure = "Telegram refused TELEGRAM_BOT_TOKEN; copy it again from @BotFather"
+            raise DeliveryRetry(cure, away=True) from error
         # Repeating a send at once after a lost answer is the surest way to two messages. It is left to the next delivery,
         # which comes after a pause: still at most one possible duplicate for each lost answer, and it is counted.
         if once and not surely_not_done(error):
@@ -210,7 +212,7 @@ class Screen:
         wait = wished_pause(error)
         self._api.pacing.of(self.target.chat).postpone(wait)
         if wait > self._api.timing.patience:
-            raise DeliveryRetry(f"Telegram limits this chat ({method})", after=wait) from error
+            raise DeliveryRetry(f"Telegram limits this chat ({method})", after=wait, away=True) from error
         return wait
 
     async def _follow(self, error: ChatMigrated, *, once: bool) -> float:
