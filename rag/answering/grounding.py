@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from rag.types import Hit, Source
 
-_FENCE = re.compile(r"(?:\A|(?<=\n))[ \t>]*(`{3,}|~{3,})")
+# After backticks no other one may stand in the line: then they are a span within it, as CommonMark has it.
+_FENCE = re.compile(r"(?:\A|(?<=\n))[ \t>]*(`{3,}(?=[^`\n]*(?:\n|\Z))|~{3,})")
 _TOKEN = re.compile(
     r"(?P<ticks>`+)"
     r"|(?P<tildes>~+)"

@@ -12,7 +12,7 @@ from rag.knowledge.sentences import sentences
 # Possessive quantifiers and "no run inside a run": a page full of backticks or brackets must not stall an answer.
 _REWRITTEN = re.compile(
     r"(?P<code>(?<![`~])(?P<run>`++|~{3,}+).*?(?<![`~])(?P=run)(?![`~]))"
-    r"|(?P<image>!)?\[(?P<label>[^\[\]\n]*+)\]\(<?(?P<target>[^()<>\s]*+)>?(?:\s[^()\n]*+)?\)"
+    r"|(?P<image>!)?\[(?P<label>[^\[\]\n]*+)\]\(<?(?P<target>(?:[^()<>\s]++|\([^()<>\s]*+\))*+)>?(?:\s[^()\n]*+)?\)"
     r"|(?P<marker>\[\d{1,3}\])(?!:)",
     re.DOTALL,
 )
@@ -55,8 +55,12 @@ def quotables(markdown: str) -> list[Quotable]:
     return [*units, Quotable(text=lead, block=-1)] if lead and not _is_name(lead) else units
 
 
-def _units(block: Block, index: int, lead: str) -> Iterator[Quotable]:
-    if block.kind == "text":
+def _units(block: Block, index: int, lead: str, *, quoted: bool = False) -> Iterator[Quotable]:
+    if block.text.startswith(">") and not quoted:
+        for inner in parse(_unquoted(block.text)):
+            yield from _units(inner, index, lead, quoted=True)
+            lead = ""
+    elif block.kind == "text":
         for sentence in sentences(readable(_unquoted(block.text))):
             yield Quotable(text=sentence, lead=lead, block=index)
             lead = ""

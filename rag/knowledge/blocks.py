@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -32,10 +33,16 @@ class Block:
 
 
 def parse(markdown: str) -> list[Block]:
-    """The top-level blocks in order; comments, rules and link definitions are no blocks."""
+    """The top-level blocks in order; comments, rules and link definitions are no blocks.
+
+    Code comes between fences, also where a page indents it or forgets the last fence: a quote of it must end somewhere.
+    """
     markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")
     lines = markdown.split("\n")
     tokens = _PARSER.parse(markdown)
+    for token in tokens:
+        if token.type == "fence":
+            _close(token, lines)
     return [block for index in range(len(tokens)) if (block := _block(tokens, index, lines)) is not None]
 
 
@@ -46,7 +53,7 @@ def _block(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Block |
     kind = _KINDS.get(token.type, "text")
     if kind == "heading":
         return Block(kind=kind, text=_plain(tokens[index + 1]), level=int(token.tag[1:]))
-    text = _source(token, lines)
+    text = _fenced(token.content) if token.type == "code_block" else _source(token, lines)
     if token.type == "html_block" and text.startswith("<!--"):
         return None
     items = tuple(_items(tokens, index, lines)) if kind in ("list", "steps") else ()
@@ -59,6 +66,21 @@ def _items(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Iterato
             return
         if token.type == "list_item_open" and token.level == 1:
             yield _source(token, lines)
+
+
+def _close(fence: Token, lines: list[str]) -> None:
+    start, end = fence.map or (0, 0)
+    last = lines[end - 1].strip(" \t>")
+    if end - start > 1 and last.startswith(fence.markup) and not last.strip(fence.markup[0]):
+        return
+    before = lines[start].partition(fence.markup)[0]
+    lines[end - 1] += "\n" + "".join(">" if char == ">" else " " for char in before) + fence.markup
+
+
+def _fenced(code: str) -> str:
+    longest = max(map(len, re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{code.rstrip()}\n{fence}"
 
 
 def _source(token: Token, lines: Sequence[str]) -> str:

@@ -15,6 +15,9 @@ from rag.types import Passage
 SHORT = 20
 """Tokens below which a section joins the one after it."""
 
+LONGEST_TOKEN = 16
+"""Characters a token of a passage on average at most: WordPiece reads a run of any length as one unknown word."""
+
 Fits = Callable[[str], bool]
 
 
@@ -33,7 +36,7 @@ def split(document: LoadedDocument, *, window: int, count_tokens: Callable[[str]
 
     def fits_below(headings: tuple[str, ...]) -> Fits:
         room = max(window // 2, window - count_tokens(_context(document.title, headings)))
-        return lambda text: count_tokens(text) <= room
+        return lambda text: len(text) <= LONGEST_TOKEN * room and count_tokens(text) <= room
 
     sections = _joined(_sections(parse(document.markdown)), fits_below, lambda text: count_tokens(text) < SHORT)
     pieces = ((section, text) for section in sections for text in _pieces(section.blocks, fits_below(section.headings)))

@@ -55,7 +55,9 @@ def discover(source: SourceSettings) -> Iterator[LoadedDocument | Unreadable]:
         try:
             yield _load(source, root, path)
         except Exception as error:  # noqa: BLE001 - a loop of links, a parser's limit: the other pages are read
-            yield Unreadable(path=_printable(str(path)), reason=_reason(error), document=_printable(_id(source, relative)))
+            yield Unreadable(
+                path=_printable(str(path)), reason=_reason(error), document=_printable(_id(source, relative))
+            )
 
 
 def _reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
 from rag.types import Passage
 
-LAYOUT = 1
+LAYOUT = 2
 """Part of every digest: raise it when splitting changes, and the next sync writes every document anew."""
 WINDOW = 256
 """Tokens of a passage at most, however much the embedder reads: a citation must point at something short."""

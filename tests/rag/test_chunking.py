@@ -78,6 +78,26 @@ def test_a_code_block_is_whole_where_it_fits_and_each_part_is_one_where_it_does_
     assert all(part.startswith("~~~sh\n") and part.endswith("\n~~~") for part in parts)
 
 
+@pytest.mark.parametrize("run", ["a" * 100_000, "🦜" * 100_000, "a" + " " * 100_000 + "b"])
+def test_what_a_tokenizer_takes_for_one_word_is_cut_too(run: str) -> None:
+    passages = cut(run, window=60)
+    assert max(len(each.text) for each in passages) <= 16 * 60
+
+
+@pytest.mark.parametrize(
+    ("markdown", "code"),
+    [
+        ("```py\nx = 1", "```py\nx = 1\n```"),
+        ("~~~~\nx\n```js", "~~~~\nx\n```js\n~~~~"),
+        ("```\nx\n```js", "```\nx\n```js\n```"),
+        ("    x[1]\n      `````", "``````\nx[1]\n  `````\n``````"),
+        ("```\nx\n````", "```\nx\n````"),
+    ],
+)
+def test_code_stands_between_fences_however_the_page_wrote_it(markdown: str, code: str) -> None:
+    assert [each.text for each in cut(markdown)] == [code]
+
+
 def test_every_part_of_a_long_table_has_its_header() -> None:
     table = "| key | value |\n| --- | --- |\n" + "\n".join(f"| k{n} | v{n} |" for n in range(40))
     parts = [passage.text for passage in cut(f"# T\n\n{table}", 40)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from rag.answering.extractive import ExtractiveAnswerer
+from rag.answering.grounding import Citations
 from rag.answering.quotes import quotables, readable
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
@@ -148,6 +149,25 @@ def test_units_are_sentences_items_and_whole_blocks() -> None:
         "Twice. [1]",
     ]
     assert [unit.words for unit in quotables("- a\n- b")] == ["- a", "- b"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```\nsalary[7] = 1",
+        "Set it:\n\n    salary[7] = 1",
+        "> ```\n> salary[7] = 1\n> ```",
+        "- Set it:\n  ```\n  salary[7] = 1\n- Save it.",
+        "1. Set it:\n   ~~~\n   salary[7] = 1\n2. Save it.",
+    ],
+)
+async def test_code_is_quoted_exactly_and_takes_no_marker_in(answerer: ExtractiveAnswerer, page: str) -> None:
+    hits = [hit(page, title="Salary")]
+    citations = Citations(hits)
+    pieces = await answer(answerer, "How is the salary set?", hits)
+    text = "".join(map(citations.feed, pieces)) + citations.finish()
+    assert "salary[7] = 1" in text
+    assert [source.title for source in citations.sources] == ["Salary"]
 
 
 def test_links_that_lead_nowhere_from_a_message_become_words() -> None:
