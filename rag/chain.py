@@ -7,6 +7,7 @@ tracing and config of the caller reach every stage by its name.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -197,14 +198,18 @@ class ConversationalChain:
 
 
 def _best(hits: Sequence[Hit]) -> float:
-    return hits[0].score if hits else -1.0
+    return max((hit.score for hit in hits), default=-1.0)
 
 
 def _ranked(found: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """What several searches agree on comes first: of a follow-up, what suits both its own words and what was said before."""
+    agreed: defaultdict[str, float] = defaultdict(float)
+    for hit in (hit for hits in found for hit in hits):
+        agreed[hit.passage.id] += hit.score
     best: dict[str, Hit] = {}
     for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: -hit.score):
         best.setdefault(hit.passage.id, hit)
-    ranked = list(best.values())
+    ranked = sorted(best.values(), key=lambda hit: -agreed[hit.passage.id])
     return sorted(ranked, key=lambda hit: _section(hit) != _section(ranked[0]))
 
 
