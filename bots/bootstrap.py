@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from bots.audience import audiences
 from bots.commands import Commands, Forgetting
 from bots.conversation import Conversations
+from bots.errors import BotsError
 from bots.guard import Guard
 from bots.inbox import Inbox
 from bots.keys import Keys
@@ -44,6 +45,7 @@ from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
 
 log = structlog.get_logger()
+KEEP_ALIVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +94,24 @@ async def _redis_url(settings: Settings, *, adopt: bool) -> AsyncIterator[str]:
         return
     private = PrivateRedis(settings.home, settings.redis.appendfsync)
     url = await asyncio.to_thread(private.start)
+    keeping = None if adopt else asyncio.create_task(_keep_alive(private), name="private redis")
     try:
         yield url
     finally:
-        if not adopt:
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.wait((keeping,))
             await asyncio.to_thread(private.stop)
+
+
+async def _keep_alive(private: PrivateRedis) -> None:
+    """Starts the private server again when it dies (the kernel's memory killer, say): nobody else would."""
+    while True:
+        await asyncio.sleep(KEEP_ALIVE_SECONDS)
+        try:
+            await asyncio.to_thread(private.start)
+        except BotsError as error:
+            log.warning("private_redis_down", reason=str(error))
 
 
 async def _stores(settings: Settings, redis: Redis) -> Stores:
@@ -273,7 +288,7 @@ def build_worker(
 
 def build_recorder(settings: Settings, stores: Stores, metrics: Metrics) -> Recorder:
     """What moves turns and feedback into the log, or away where ``log.enabled`` is off."""
-    return Recorder(stores.redis, stores.keys, stores.log if settings.log.enabled else NoLog(), metrics)
+    return Recorder(stores.redis, stores.keys, stores.log if settings.log.enabled else NoLog(stores.log), metrics)
 
 
 class Receiver:

@@ -63,6 +63,7 @@ class Consumer:
         self._keys = keys
         self._lease_ms = int(lease_seconds * 1000)
         self._held: dict[str, Ready] = {}
+        self._claimed_to: bytes | str = "0-0"
         self._take = redis.register_script(scripts.TAKE)
         self._finish = redis.register_script(scripts.FINISH)
         self._hand_back = redis.register_script(scripts.HAND_BACK)
@@ -93,15 +94,21 @@ class Consumer:
         return self._entries(found[0][1]) if found else []
 
     async def claim(self, count: int) -> list[Ready]:
-        """Entries that their worker neither finished nor renewed for a lease's time."""
+        """Entries that their worker neither finished nor renewed for a lease's time.
+
+        A call looks at ten times ``count`` entries, and the next one goes on from there: those that pause stay at the front.
+        """
         with store("no work was claimed"):
             try:
                 # A tenth longer than the lease, so that the lease has run out when its entry is claimed.
                 idle = int(self._lease_ms * 1.1)
-                found: Any = await self._redis.xautoclaim(self._keys.ready, scripts.GROUP, self.name, idle, count=count)
+                found: Any = await self._redis.xautoclaim(
+                    self._keys.ready, scripts.GROUP, self.name, idle, start_id=self._claimed_to, count=count
+                )
             except ResponseError as error:
                 await self._rejoin(error)
                 return []
+        self._claimed_to = found[0]
         return self._entries(found[1])
 
     async def _rejoin(self, error: ResponseError) -> None:

@@ -17,19 +17,17 @@ from bots.texts import say
 WINDOW_MILLISECONDS = 60_000
 
 _CHECK = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local turn, window = ARGV[1], tonumber(ARGV[2])
-for i = 1, 2 do redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - window) end
+local turn, window, at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
+for i = 1, 2 do redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', at - window) end
 if redis.call('ZSCORE', KEYS[1], turn) then return 'allowed' end
 for i = 1, 2 do
-    if redis.call('ZCARD', KEYS[i]) >= tonumber(ARGV[i + 2]) then
+    if redis.call('ZCOUNT', KEYS[i], '-inf', at) >= tonumber(ARGV[i + 2]) then
         redis.call('SET', KEYS[i + 2], turn, 'NX', 'PX', window)
         return redis.call('GET', KEYS[i + 2]) == turn and 'first' or 'again'
     end
 end
 for i = 1, 2 do
-    redis.call('ZADD', KEYS[i], now, turn)
+    redis.call('ZADD', KEYS[i], at, turn)
     redis.call('PEXPIRE', KEYS[i], window)
 end
 return 'allowed'
@@ -49,7 +47,10 @@ class Verdict:
 
 
 class Guard:
-    """A sliding minute for each person and each conversation, in Redis; a message refused does not count."""
+    """A sliding minute for each person and each conversation, in Redis; a message refused does not count.
+
+    Minutes are those in which messages were received: what piled up while nobody answered was not asked too fast.
+    """
 
     def __init__(self, redis: Redis, keys: Keys, limits: LimitSettings) -> None:
         self._keys = keys
@@ -65,7 +66,8 @@ class Guard:
         places = [self._place(part, each) for part in ("asked", "told") for each in whose]
         limits = [self._limits.user_per_minute, self._limits.conversation_per_minute]
         with store("the message is handled when it does"):
-            found = await self._check(keys=places, args=[message.turn_id, WINDOW_MILLISECONDS, *limits])
+            received = int(message.received_at.timestamp() * 1000)
+            found = await self._check(keys=places, args=[message.turn_id, WINDOW_MILLISECONDS, *limits, received])
         if found == b"allowed":
             return Verdict(kind="allowed")
         return Verdict(kind="limited", sentence=say(message.language, "limited") if found == b"first" else None)

@@ -61,13 +61,17 @@ class Log(Protocol):
 
 
 class NoLog:
-    """The log that is switched off: takes everything and keeps nothing."""
+    """The log that is switched off: keeps nothing new, and still forgets what it kept while it was on."""
+
+    def __init__(self, kept: Log) -> None:
+        self._kept = kept
 
     def record(self, turns: Sequence[LoggedTurn]) -> None: ...
 
     def give_feedback(self, feedback: Sequence[LoggedFeedback]) -> None: ...
 
-    def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> None: ...
+    def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> object:
+        return self._kept.forget(conversation, speaker, before)
 
 
 class Observer(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
@@ -10,8 +11,9 @@ from redis.asyncio import Redis
 from bots.errors import StoreUnavailable
 from bots.guard import Guard
 from bots.keys import Keys
+from bots.messages import IncomingMessage
 from bots.settings import LimitSettings
-from bots.store import connect, text
+from bots.store import connect
 from tests.bots.engine import message
 
 LIMITS = LimitSettings(user_per_minute=2, conversation_per_minute=4, message_characters=100)
@@ -50,12 +52,18 @@ async def test_a_redelivered_message_counts_once(guard: Guard) -> None:
     assert await kinds(guard, 3) == ["limited"]
 
 
-async def test_the_minute_slides(guard: Guard, redis: Redis, keys: Keys) -> None:
-    assert await kinds(guard, 1, 2, 3) == ["allowed", "allowed", "limited"]
-    async for place in redis.scan_iter(match=keys.of("limit", "asked", "*")):
-        [oldest, *_] = await redis.zrange(place, 0, 0)
-        await redis.zincrby(place, -60_001, text(oldest))
-    assert await kinds(guard, 4, 5) == ["allowed", "limited"]
+def received(number: int, second: float) -> IncomingMessage:
+    return replace(message(number, "c"), received_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second))
+
+
+async def test_the_minute_slides(guard: Guard) -> None:
+    found = [(await guard.check(received(*each))).kind for each in ((1, 0), (2, 30), (3, 59.9), (4, 60.1), (5, 60.2))]
+    assert found == ["allowed", "allowed", "limited", "allowed", "limited"]
+
+
+async def test_what_piled_up_while_nobody_answered_was_not_asked_too_fast(guard: Guard) -> None:
+    piled_up = [(await guard.check(received(number, 31 * number))).kind for number in range(20)]
+    assert piled_up == ["allowed"] * 20
 
 
 async def test_a_message_too_long_is_refused_with_both_figures_in_the_language_of_its_sender(guard: Guard) -> None:

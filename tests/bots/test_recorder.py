@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.outbox import FeedbackEntry, ForgetEntry, Outbox, TurnEntry
-from bots.recorder import Recorder
+from bots.recorder import NoLog, Recorder
 from bots.store import connect
 from tests.bots.engine import until
 from tuning.conversations.log import ConversationLog
@@ -183,3 +183,15 @@ async def test_feedback_is_refused_when_redis_is_away(keys: Keys) -> None:
     async with connect("unix:///nowhere/redis.sock") as away:
         with pytest.raises(StoreUnavailable):
             await Outbox(away, keys).post(ForgetEntry(conversation="c", at=NOON))
+
+
+async def test_a_log_that_is_switched_off_keeps_nothing_new_and_still_forgets(
+    outbox: Outbox, redis: Redis, keys: Keys
+) -> None:
+    kept = ListLog(turns={"old": turn(1)})
+    await outbox.post(TurnEntry(turn=turn(2)))
+    await Recorder(redis, keys, NoLog(kept), kept).drain()
+    assert list(kept.turns) == ["old"]
+    await outbox.post(ForgetEntry(conversation="c", at=NOON))
+    await Recorder(redis, keys, NoLog(kept), kept).drain()
+    assert not kept.turns

@@ -381,6 +381,26 @@ async def test_an_entry_claimed_from_a_live_worker_is_left_to_it(inbox: Inbox, r
     assert await no_trace_of_work(redis, keys)
 
 
+async def test_the_work_of_a_dead_worker_is_found_behind_much_that_is_alive(inbox: Inbox) -> None:
+    alive, dead, claimer = inbox.consumer(), inbox.consumer(), inbox.consumer()
+    await alive.join()
+    for number in range(30):
+        await inbox.accept(message(1, f"paused/{number}"))
+    for ready in await alive.read(30):
+        assert await alive.take(ready)
+    await inbox.accept(message(1, "orphan"))
+    assert len(await dead.read(1)) == 1
+    found: list[str] = []
+
+    async def claimed() -> bool:
+        await alive.renew()
+        found.extend(ready.conversation for ready in await claimer.claim(1))
+        return bool(found)
+
+    await until(claimed)
+    assert found == ["orphan"]
+
+
 async def test_a_crash_counts_as_a_try_so_that_poison_ends_aside(inbox: Inbox) -> None:
     await inbox.accept(sent := message(1))
     for _ in range(QUICK.tries):
