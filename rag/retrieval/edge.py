@@ -163,9 +163,9 @@ def _delete(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> None:
 
 def _newest_markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> dict[str, Marker]:
     markers = _markers(shard, chosen)
-    old = records.outdated((marker.document, marker.version) for marker in markers)
-    if old:
-        _delete(shard, qdrant.Filter(must=[qdrant.FieldCondition("version", match=qdrant.MatchAny(sorted(old)))]))
+    if old := records.superseded(markers):
+        versions = qdrant.FieldCondition("version", match=qdrant.MatchAny(sorted({marker.version for marker in old})))
+        _delete(shard, _matching(versions, document={marker.document for marker in old}))
     return records.newest(markers)
 
 

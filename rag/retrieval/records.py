@@ -97,6 +97,12 @@ def newest(markers: Iterable[Marker]) -> dict[str, Marker]:
     return latest
 
 
+def superseded(markers: Sequence[Marker]) -> list[Marker]:
+    """The versions that a newer one of the same document supersedes; another document may bear the same number."""
+    latest = newest(markers)
+    return [marker for marker in markers if marker.version < latest[marker.document].version]
+
+
 def current_passages(payloads: Sequence[Payload]) -> list[Passage]:
     """The passages of one document's newest version, in reading order."""
     version = max((payload["version"] for payload in payloads), default=0)

@@ -46,14 +46,13 @@ class ServerIndex:
         await self._newest_markers(_matching(kind=[records.MARKER]))
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
-        """Write the new version in one request, then delete the older ones."""
+        """Write the new version in one request, then delete all but the newest: meanwhile another process may have written."""
         existing = await self._markers(_matching(kind=[records.MARKER], document=[document]))
         version = records.next_version(existing)
         marker = Marker(document=document, source=source, digest=digest, version=version)
         with self._answering():
             await self._client.upsert(self._collection, version_points(marker, passages), wait=True)
-        older = models.FieldCondition(key="version", range=models.Range(lt=version))
-        await self._delete(_matching(older, document=[document]))
+        await self._newest_markers(_matching(kind=[records.MARKER], document=[document]))
 
     async def remove(self, documents: Collection[str]) -> None:
         """Delete all versions of documents."""
@@ -123,9 +122,9 @@ class ServerIndex:
 
     async def _newest_markers(self, chosen: models.Filter) -> dict[str, Marker]:
         markers = await self._markers(chosen)
-        old = records.outdated((marker.document, marker.version) for marker in markers)
-        if old:
-            await self._delete(models.Filter(must=[_versions(old)]))
+        if old := records.superseded(markers):
+            versions = _versions({marker.version for marker in old})
+            await self._delete(_matching(versions, document={marker.document for marker in old}))
         return records.newest(markers)
 
     async def _markers(self, chosen: models.Filter) -> list[Marker]:

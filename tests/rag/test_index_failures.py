@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -124,6 +125,26 @@ async def test_a_search_between_the_two_steps_of_another_process_sees_the_new_ve
         assert await index.documents("handbook") == {"a.md": "d2"}
         assert await index.count() == 3, "listing the documents finished the replacement"
         await index.close()
+
+
+async def test_the_slower_of_two_processes_leaves_nothing_of_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LoopbackQdrant(tmp_path) as running:
+        slow, fast = (ServerIndex(QdrantSettings(url=running.url), DIMENSION) for _ in range(2))
+        await slow.open()
+        upsert = slow._client.upsert
+
+        async def overtaken(*args: Any, **options: Any) -> object:
+            await fast.replace("a.md", "handbook", "d2", [indexed(passage("a.md", 0, "fast slack"))])
+            return await upsert(*args, **options)
+
+        monkeypatch.setattr(slow._client, "upsert", overtaken)
+        await slow.replace("a.md", "handbook", "d1", [indexed(passage("a.md", at, "slow slack")) for at in range(3)])
+        assert [each.text for each in await fast.passages("a.md")] == ["fast slack"]
+        assert await fast.count() == 1
+        await slow.close()
+        await fast.close()
 
 
 async def test_what_edge_acknowledged_survives_sigkill(tmp_path: Path) -> None:

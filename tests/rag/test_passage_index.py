@@ -260,6 +260,19 @@ async def test_an_interrupted_replacement_is_finished_when_the_index_opens(backe
     await backend.drop()
 
 
+async def test_a_document_that_bears_the_number_of_anothers_old_version_stays(backend: Backend) -> None:
+    await (created := backend.index()).open()
+    await created.close()
+    for document, version in (("a.md", 7), ("a.md", 8), ("b.md", 7)):
+        marker = records.Marker(document=document, source="handbook", digest=f"d{version}", version=version)
+        await backend.write_first_step(marker, [indexed(passage(document, 0, "slack"))])
+    await (index := backend.index()).open()
+    assert await index.documents("handbook") == {"a.md": "d8", "b.md": "d7"}
+    assert sorted(await found(index, "slack")) == ["a.md#0", "b.md#0"]
+    await index.close()
+    await backend.drop()
+
+
 async def test_a_clock_set_back_does_not_bring_an_old_version_back(backend: Backend) -> None:
     await (created := backend.index()).open()
     await created.close()
