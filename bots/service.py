@@ -102,7 +102,8 @@ class Service:
             answering = await self._answering(stack, drain)
             if answering is None:
                 return
-            await self._first_sync(answering)
+            if not await self._first_sync(answering, drain):
+                return
             self._waiting.pop("knowledge", None)
             if self._owns_home:
                 desk = control_app(terminal_desk(self._settings, stores, answering))
@@ -156,11 +157,13 @@ class Service:
                     await asyncio.wait_for(drain.wait(), RETRY_SECONDS)
         return None
 
-    async def _first_sync(self, answering: Answering) -> None:
-        """An empty index would answer every question with "I don't know"."""
+    async def _first_sync(self, answering: Answering, drain: asyncio.Event) -> bool:
+        """An empty index would answer every question with "I don't know". False when told to stop meanwhile."""
         if await answering.index.count() == 0:
             self._waiting["knowledge"] = "the documents are being read for the first time"
-            await answering.library.sync()
+            async with _background(drain.wait()) as draining, _background(answering.library.sync()) as syncing:
+                await asyncio.wait((draining, syncing), return_when=asyncio.FIRST_COMPLETED)
+        return not drain.is_set()
 
     def _busy(self) -> bool:
         return self._worker is not None and self._worker.saturated
@@ -212,10 +215,11 @@ async def _redis_trouble(stores: Stores) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _background(work: Awaitable[None]) -> AsyncIterator[None]:
+async def _background(work: Awaitable[object]) -> AsyncIterator[asyncio.Future[object]]:
+    """Runs ``work`` beside the body and ends it with it; what it raised is raised."""
     task = asyncio.ensure_future(work)
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

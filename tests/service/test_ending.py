@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bots.redis_server import PrivateRedis
 from tests.loopback.slack_delivery import callback
 from tests.loopback.slack_state import BOT_USER
 from tests.platforms.slack_scene import said
@@ -101,12 +100,10 @@ async def test_without_redis_nothing_is_acknowledged_and_nothing_accepted_is_los
     os.kill(int((stage.home / "redis" / "redis.pid").read_text()), signal.SIGKILL)
     refused = said(HOLIDAY, channel="DR9")
     assert await stage.delivery.event(callback(refused)) == 503
-    assert "redis" in await stage.text("/readyz")
-    assert await stage.status("/readyz") == 503
     await stage.person(chat=79, user=79).says(HOLIDAY)
-    await until(lambda: any(status == 503 for _, status in stage.telegram.deliveries))
-    await asyncio.to_thread(PrivateRedis(stage.home).start)
-    assert await stage.delivery.event(callback(refused)) == 200
+    # Nobody helps: the service starts its Redis again, and the platforms retry.
+    while await stage.delivery.event(callback(refused)) != 200:
+        await asyncio.sleep(0.1)
     await each_answered_once(stage, [*sent, Sent(channel="DR9", ts=refused["ts"])])
     assert "27 days" in (await stage.told(79)).text
     await until(lambda: not stage.telegram.pending())
