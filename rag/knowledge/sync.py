@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from rag.errors import RagError, SourceShrank
+from rag.errors import KnowledgeError, ModelError, RagError, SourceShrank
 from rag.knowledge.chunking import embedding_text, split
 from rag.knowledge.loaders import LoadedDocument, Unreadable, discover
 from rag.retrieval.embeddings import TextEmbeddings
@@ -50,6 +50,7 @@ class _Tally:
 
     before: dict[str, str]
     seen: set[str] = field(default_factory=set)
+    current: set[str] = field(default_factory=set)
     added: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -63,10 +64,16 @@ class _Tally:
 
     def written(self, document: str, passages: int) -> None:
         self.passages += passages
+        self.current.add(document)
         if document in self.before:
             self.changed += 1
         else:
             self.added += 1
+
+    @property
+    def kept(self) -> list[str]:
+        """Documents whose indexed version stays, though what they say now was not read."""
+        return [document for document in self.before if document not in self.current]
 
     @property
     def vanished(self) -> list[str]:
@@ -92,12 +99,13 @@ class Synchronizer:
         """
         started = perf_counter()
         tally = _Tally(before=dict(await self._index.documents(source.name)))
-        documents = discover(source)
-        while (found := await asyncio.to_thread(next, documents, None)) is not None:
-            if progress:
-                progress(found.document if isinstance(found, Unreadable) else found.id)
-            await self._take(found, tally)
-        removed = await self._remove(source, tally, allow_shrink)
+        try:
+            await self._read(source, tally, progress)
+            removed = await self._remove(source, tally, allow_shrink)
+        except (KnowledgeError, ModelError):
+            await self._withdraw(source, tally.kept)
+            raise
+        await self._withdraw(source, tally.kept)
         return SyncReport(
             source=source.name,
             added=tally.added,
@@ -118,6 +126,19 @@ class Synchronizer:
             dropped[source] = len(documents)
         return dropped
 
+    async def _read(self, source: SourceSettings, tally: _Tally, progress: Report | None) -> None:
+        documents = discover(source)
+        while (found := await asyncio.to_thread(next, documents, None)) is not None:
+            if progress:
+                progress(found.document if isinstance(found, Unreadable) else found.id)
+            await self._take(found, tally)
+
+    async def _withdraw(self, source: SourceSettings, documents: Sequence[str]) -> None:
+        """Removes what stands in the index for an audience that the source no longer has: others may read it there."""
+        for document in documents:
+            if any(passage.audience != source.audience for passage in await self._index.passages(document)):
+                await self._index.remove([document])
+
     async def _take(self, found: LoadedDocument | Unreadable, tally: _Tally) -> None:
         if isinstance(found, Unreadable):
             return tally.skip(found)
@@ -125,6 +146,7 @@ class Synchronizer:
         digest = self._digest(found)
         if tally.before.get(found.id) == digest:
             tally.unchanged += 1
+            tally.current.add(found.id)
             return None
         try:
             tally.written(found.id, await self._write(found, digest))

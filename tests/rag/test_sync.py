@@ -105,6 +105,48 @@ async def test_a_page_that_became_unreadable_is_reported_and_keeps_its_indexed_v
     assert len(await index.passages("kb/page04.md")) == 1
 
 
+async def audiences(index: EdgeIndex) -> set[str]:
+    return {passage.audience for document in await index.documents("kb") for passage in await index.passages(document)}
+
+
+async def test_what_cannot_be_read_again_does_not_stay_open_to_a_former_audience(
+    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+) -> None:
+    await synchronizer.sync(source)
+    (source.path / "page04.md").write_bytes(b"\xff\xfe\x00")
+    await synchronizer.sync(source.model_copy(update={"audience": "employees"}))
+    assert (await audiences(index), await index.count()) == ({"employees"}, 11)
+    write(source.path, 4)
+    await synchronizer.sync(source)
+    assert (await audiences(index), await index.count()) == ({"public"}, 12)
+
+
+@pytest.mark.parametrize("trouble", ["gone", "shrank", "no model"])
+async def test_a_sync_that_fails_leaves_nothing_open_to_a_former_audience(
+    synchronizer: Synchronizer,
+    source: SourceSettings,
+    index: EdgeIndex,
+    embeddings: WordEmbeddings,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    def fail(_: list[str]) -> list[list[float]]:
+        raise ModelError("no weights")
+
+    await synchronizer.sync(source)
+    restricted = source.model_copy(update={"audience": "employees"})
+    if trouble == "gone":
+        restricted = restricted.model_copy(update={"path": source.path / "gone"})
+    elif trouble == "shrank":
+        for number in range(7):
+            (source.path / f"page{number:02}.md").unlink()
+    else:
+        monkeypatch.setattr(embeddings, "embed_documents", fail)
+    with pytest.raises((KnowledgeError, ModelError)):
+        await synchronizer.sync(restricted)
+    assert await audiences(index) == ({"employees"} if trouble == "shrank" else set())
+
+
 async def test_a_page_that_breaks_a_parser_takes_no_other_down(index: EdgeIndex, source: SourceSettings) -> None:
     class Stumbling(WordEmbeddings):
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
