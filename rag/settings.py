@@ -80,4 +80,3 @@ class QdrantSettings(Section):
 def handbook_source(root: Path) -> SourceSettings:
     """The handbook as the sample knowledge base."""
     return SourceSettings(name="handbook", path=root / "docs", audience="public")
-
