@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from bots.consumer import Consumer, Head, Ready
+from bots.ending import end
 from bots.errors import DeliveryRefused, DeliveryRetry, LeaseLost, StoreUnavailable
 from bots.inbox import Inbox
 from bots.messages import IncomingMessage
@@ -119,7 +120,7 @@ class Worker:
                     await self._pull()
                 await self._drain()
                 for task in beside:
-                    task.cancel()
+                    await end(task)
         finally:
             await self._end()
 
@@ -266,10 +267,7 @@ class Worker:
     async def _end(self) -> None:
         """Whatever is still running is interrupted, and all that was taken is given up for others to take."""
         self._stopping.set()
-        running = list(self._tasks.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*map(end, list(self._tasks.values())))
         with suppress(StoreUnavailable):  # Then the leases run out.
             await self._consumer.leave()
 

@@ -14,19 +14,6 @@ _WAITING = 1000
 """Beyond this many, the oldest work is still done, the newest is not: what is stored does not depend on it."""
 
 
-async def end(task: asyncio.Task[None]) -> None:
-    """Cancels ``task`` until it is over.
-
-    redis-py sends within ``asyncio.wait_for``, which can swallow a cancellation on Python 3.11 (cpython gh-86296; seen with
-    redis 8.1), so one cancellation is not enough.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=1.0)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("telegram.task_failed", error=type(error).__name__)
-
-
 class Background:
     """Tasks that may fail without consequence."""
 

@@ -11,9 +11,9 @@ from time import monotonic
 import structlog
 from redis.asyncio import Redis
 
+from bots.ending import end
 from bots.errors import StoreUnavailable
 from bots.keys import Keys
-from bots.platforms.telegram.background import end
 from bots.store import store
 
 log = structlog.get_logger()

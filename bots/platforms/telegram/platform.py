@@ -15,12 +15,13 @@ from telegram import BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChat
 from telegram.constants import ChatMemberStatus
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
+from bots.ending import end
 from bots.errors import BotsError, SettingsError
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.outbox import FeedbackEntry
 from bots.platforms.base import Accept, NoMetrics, PlatformMetrics
-from bots.platforms.telegram.background import Background, end
+from bots.platforms.telegram.background import Background
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import UPDATES, code_of, open_client, refused_token
 from bots.platforms.telegram.feedback import Feedback

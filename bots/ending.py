@@ -1,0 +1,22 @@
+"""Ending a task for certain."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+log = structlog.get_logger()
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancels ``task`` until it is over; what it failed with is logged by its class.
+
+    redis-py sends within ``asyncio.wait_for``, which can swallow a cancellation on Python 3.11 (cpython gh-86296; seen with
+    redis 8.1: nearly half of those that meet a command under way), so one cancellation is not enough.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("task_failed", task=task.get_name(), error=type(error).__name__)
