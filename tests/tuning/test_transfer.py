@@ -80,6 +80,8 @@ def test_a_large_file_is_written_in_batches(tmp_path: Path, monkeypatch: pytest.
     [
         (("turn", "outcome"), "guessed", r"turn\.outcome: Input should be 'answered'"),
         (("turn", "asked_at"), "2026-01-31T12:00:00", "a time has no zone"),
+        (("turn", "asked_at"), "0001-01-01T00:00:00+14:00", "a time lies outside the years"),
+        (("turn", "reply_id"), "a\0b", "holds a NUL"),
         (("turn", "asked_at"), "yesterday", r"turn\.asked_at: "),
         (("turn", "cited"), [7], "cited names a passage that was not shown"),
         (("turn", "seconds"), {"answer": float("nan")}, "figure is not finite"),

@@ -40,7 +40,7 @@ _SECRETS = re.compile(
 _NAMED_SECRETS = re.compile(
     r"""
     (?:\b(?:password|passwd|passphrase|pwd|contraseña|clave|api[ _-]?key|secret|token)["']?\s{0,3}[:=]\s{0,3}["']?
-       (?=[^\s"'\d]{0,128}\d)([^\s"'\[\]]{6,256})
+       (?=[^\s"'\d]{0,128}\d)([^\s"'\[\]]{6,4000})
      | \bbearer\s{1,3}([A-Za-z0-9._~+/=-]{16,4000})
      | ://([^\s/@:\[\]]{0,128}:[^\s/@\[\]]{1,256})@)
     """,
@@ -48,8 +48,9 @@ _NAMED_SECRETS = re.compile(
 )
 _EMAIL = re.compile(r"[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}")
 # A lookahead, so that what looks like an IBAN hides none that begins inside it.
-_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}))")
-_DIGIT_GROUPS = re.compile(r"(?<![\w.,+-])\d+(?:[ -]\d+)*")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}\d{2}(?:[ \u00a0\u202f-]?[A-Za-z0-9]){11,30}))")
+# A comma before a number is a list's, unless a single digit before it makes a fraction of both.
+_DIGIT_GROUPS = re.compile(r"(?<![\w.+-])(?<!\b\d,)\d+(?:[ \u00a0\u202f-]\d+)*")
 _CARD_PREFIX = re.compile(
     r"""
     4(?:\d{12}|\d{15}|\d{18})                                                                      # Visa
@@ -60,7 +61,7 @@ _CARD_PREFIX = re.compile(
     """,
     re.VERBOSE,
 )
-_FIRST_AFTER_CARD = re.compile(r"(?!\w|[.,]\d)")
+_FIRST_AFTER_CARD = re.compile(r"(?!\w|\.\d)")
 _SHORT_CARD = re.compile(r"(?:50|5[6-9]|6\d)\d{10,13}")
 _CARD_WORDS = re.compile(r"\b(?:card|credit|debit|maestro|tarjeta|crédito|débito)\b", re.IGNORECASE)
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
@@ -140,7 +141,7 @@ def _card_spans(text: str, run: re.Match[str]) -> Iterator[Span]:
 def _is_card(text: str, start: int, end: int) -> bool:
     if not 12 <= end - start <= 19 + CARD_GROUPS:
         return False
-    digits = re.sub(r"[ -]", "", text[start:end])
+    digits = re.sub(r"\D", "", text[start:end])
     if not luhn.is_valid(digits):
         return False
     if _CARD_PREFIX.fullmatch(digits):

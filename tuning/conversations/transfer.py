@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from math import isfinite
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rag.types import snapshot_digest
 from tuning.conversations.records import LoggedPassage, ReviewedTurn
+from tuning.conversations.rows import storable
 from tuning.errors import ImportRefused
 
 if TYPE_CHECKING:
@@ -78,17 +80,36 @@ def _read(line: bytes, place: str) -> ReviewedTurn:
 def _complaint(reviewed: ReviewedTurn) -> str | None:
     """What types alone do not tell."""
     turn = reviewed.turn
-    if any(time.tzinfo is None for time in (turn.asked_at, *(given.given_at for given in reviewed.feedback))):
-        return "a time has no zone; write it as 2026-01-31T12:00:00Z"
-    if any(given.turn_id != turn.turn_id for given in reviewed.feedback):
-        return "feedback belongs to another turn"
-    if not all(map(isfinite, (*turn.seconds.values(), *(passage.score for passage in turn.passages)))):
-        return "a figure is not finite"
-    if not all(0 <= rank < len(turn.passages) for rank in turn.cited):
-        return "cited names a passage that was not shown"
-    if any(passage.digest != _digest(passage) for passage in turn.passages):
-        return "a passage is not the one that its digest names"
-    return None
+    times = (turn.asked_at, *(given.given_at for given in reviewed.feedback))
+    figures = (*turn.seconds.values(), *(passage.score for passage in turn.passages))
+    wrong = {
+        "a time has no zone; write it as 2026-01-31T12:00:00Z": any(time.tzinfo is None for time in times),
+        "a time lies outside the years 1 to 9999 in UTC": not all(map(_in_range, times)),
+        "an id or a name holds a NUL, which no log can store": any(storable(name) != name for name in _names(reviewed)),
+        "feedback belongs to another turn": any(given.turn_id != turn.turn_id for given in reviewed.feedback),
+        "a figure is not finite": not all(map(isfinite, figures)),
+        "cited names a passage that was not shown": not all(0 <= rank < len(turn.passages) for rank in turn.cited),
+        "a passage is not the one that its digest names": any(
+            shown.digest != _digest(shown) for shown in turn.passages
+        ),
+    }
+    return next((complaint for complaint, holds in wrong.items() if holds), None)
+
+
+def _in_range(time: datetime) -> bool:
+    try:
+        time.astimezone(UTC)
+    except (OverflowError, ValueError):
+        return False
+    return True
+
+
+def _names(reviewed: ReviewedTurn) -> Iterator[str]:
+    turn = reviewed.turn
+    yield from (turn.turn_id, turn.conversation, turn.platform, turn.speaker, turn.language, turn.model, turn.reply_id)
+    yield turn.adapter or ""
+    yield from (passage.source for passage in turn.passages)
+    yield from (given.speaker for given in reviewed.feedback)
 
 
 def _digest(passage: LoggedPassage) -> str:
