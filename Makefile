@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 BENCHED := $(VENV)/.benched
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e
+OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-all lint format bench-service clean
@@ -18,8 +20,9 @@ help: ## show this list
 $(VENV)/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 or newer is needed; install it, or set PYTHON=/path/to/python3.11"; exit 1; }
-	@"$(PYTHON)" -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(MAKE) --no-print-directory venv-package; "$(PYTHON)" -m venv $(VENV); }
-	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@"$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1 || { $(MAKE) --no-print-directory venv-package && "$(PYTHON)" -m venv --clear $(VENV); } \
+		|| { rm -rf $(VENV); exit 1; } # without its pip it would pass for installed the next time
+	@$(BIN)/python -m pip install --quiet --upgrade pip || $(OFFLINE)
 
 .PHONY: venv-package
 venv-package:
@@ -28,16 +31,16 @@ venv-package:
 
 $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing Cotorra into $(VENV) (about two minutes the first time)"
-	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e .
+	@$(INSTALL) . || $(OFFLINE)
 	@touch $@
 
 $(DEVELOPED): $(INSTALLED)
 	@echo "installing what the tests need"
-	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	@$(INSTALL) ".[dev]" || $(OFFLINE)
 	@touch $@
 
 $(BENCHED): $(DEVELOPED)
-	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e ".[bench]"
+	@$(INSTALL) ".[bench]" || $(OFFLINE)
 	@touch $@
 
 setup: $(INSTALLED) ## install Cotorra into .venv
