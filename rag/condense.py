@@ -16,7 +16,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CONNECTIVE = re.compile(
     r"\W*(?:and|but|or|so|also|then|what about|how about|what if|why(?: not)?\W*$|how so|y|e|o|u|pero|entonces|también"
-    r"|tambien|qué tal|que tal|y si|por qu[ée](?: no)?\W*$|qué pasa con|que pasa con)(?!\w)",
+    r"|tambien|qué tal|que tal|y si|por qu[ée](?: no)?\W*$|qué pasa con|que pasa con)(?![\w'’-])",
     re.IGNORECASE,
 )
 _PRONOUNS = frozenset(

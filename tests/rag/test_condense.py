@@ -23,6 +23,7 @@ def test_a_follow_up_is_recognised(text: str) -> None:
     [
         "How do I connect Slack?", "Why does the bot not answer?", "¿Cómo conecto Slack?", "pricing", "🙂", "",
         "¿Por qué no responde el bot?", "Android app", "yes", "where is the log",
+        "e-mail address", "U-turns allowed", "O'Reilly books", "so-called experts",
         "We installed the app last week and since then it has not answered a single question in our channel",
     ],
 )  # fmt: skip

@@ -53,6 +53,13 @@ def test_one_conversation_can_be_exported_alone(log: ConversationLog, exported: 
     assert {json.loads(line)["turn"]["conversation"] for line in lines.getvalue().splitlines()} == {"c0"}
 
 
+def test_a_conversation_is_exported_under_its_former_name_too(log: ConversationLog, exported: Path) -> None:
+    log.rename("c0", "c9")
+    lines = io.StringIO()
+    assert export_turns(log, lines, "c0") == 2
+    assert {json.loads(line)["turn"]["conversation"] for line in lines.getvalue().splitlines()} == {"c9"}
+
+
 def test_what_was_forgotten_here_is_not_imported_again(log: ConversationLog, exported: Path) -> None:
     log.forget("c1", before=NOON + timedelta(hours=1))
     assert import_turns(log, exported) == 2

@@ -103,7 +103,9 @@ class ConversationLog:
         """Every turn, by its id, page by page: the log may be larger than memory."""
         statement = select(tables.turns).order_by(tables.turns.c.turn_id).limit(PAGE)
         if conversation is not None:
-            statement = statement.where(tables.turns.c.conversation == conversation)
+            with self._database.read() as connection:
+                name = present_names(connection, [conversation])[conversation]
+            statement = statement.where(tables.turns.c.conversation == name)
         last = ""
         while True:
             with self._database.read() as connection:
