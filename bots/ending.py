@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 
 log = structlog.get_logger()
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancels ``task`` until it is over; what it failed with is logged by its class.
 
     redis-py sends within ``asyncio.wait_for``, which can swallow a cancellation on Python 3.11 (cpython gh-86296; seen with

@@ -7,7 +7,7 @@ before a stop is answered by whoever starts next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +26,7 @@ from bots.bootstrap import (
     terminal_desk,
 )
 from bots.control import control_app
+from bots.ending import end
 from bots.errors import StoreUnavailable
 from bots.inbox import Backlog
 from bots.metrics import Metrics
@@ -82,17 +83,26 @@ class Service:
         drain = asyncio.Event()
         work = asyncio.create_task(self._worked(stores, platforms, drain), name="work")
         stopped = asyncio.create_task(stop.wait(), name="stop")
+        receiving = asyncio.create_task(self._receiving(stores, platforms), name="receive")
         try:
-            if self._receive:
-                accept = Receiver(stores.inbox, self._metrics).accept
-                await asyncio.gather(*(platform.start(accept) for platform in platforms.values()))
-            await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, stopped, receiving), return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                receiving.result()
         finally:
             stopped.cancel()
+            if not receiving.done():
+                await end(receiving)
             if self._receive:
                 await asyncio.gather(*(platform.stop() for platform in platforms.values()), return_exceptions=True)
             drain.set()
             await work
+
+    async def _receiving(self, stores: Stores, platforms: dict[str, Platform]) -> None:
+        """Until cancelled; a platform that cannot be reached may take for ever to start, and must not keep us from ending."""
+        if self._receive:
+            accept = Receiver(stores.inbox, self._metrics).accept
+            await asyncio.gather(*(platform.start(accept) for platform in platforms.values()))
+        await asyncio.Event().wait()
 
     async def _worked(self, stores: Stores, platforms: dict[str, Platform], drain: asyncio.Event) -> None:
         if not self._work:
@@ -215,15 +225,16 @@ async def _redis_trouble(stores: Stores) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _background(work: Awaitable[object]) -> AsyncIterator[asyncio.Future[object]]:
+async def _background(work: Coroutine[object, object, object]) -> AsyncIterator[asyncio.Task[object]]:
     """Runs ``work`` beside the body and ends it with it; what it raised is raised."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     try:
         yield task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        if not task.done():
+            await end(task)
+        if not task.cancelled():
+            task.result()
 
 
 def run(service: Callable[[asyncio.Event], Awaitable[None]]) -> None:
