@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from functools import lru_cache
 from threading import Lock
 from typing import Protocol
 
@@ -76,7 +75,6 @@ async def adetect(text: str, default: str = "en") -> str:
     return detect(text, default)
 
 
-@lru_cache(maxsize=2048)
 def _detect(text: str, default: str) -> str:
     if not _LATIN.search(text):
         return "ru" if _CYRILLIC.search(text) else default

@@ -103,6 +103,8 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Forget a conversation, or one person in it, in memory, inbox, caches and log. There is no way back."""
+    if speaker == "":
+        raise typer.BadParameter("name a person, or leave --speaker out to forget the whole conversation")
     if not yes:
         typer.confirm(f"Forget {speaker or 'everything'} in {conversation} for good?", abort=True)
     forgotten = dict(_access(context).forget(conversation, speaker))

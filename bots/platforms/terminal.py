@@ -112,6 +112,8 @@ class TerminalDesk:
         return count
 
     async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
+        if speaker == "":
+            raise BotsError("name the person to forget, or leave the name out to forget the whole conversation")
         counts = await self._forgetting.from_stores(conversation, speaker)
         await self._outbox.post(self._forgetting.from_log(conversation, speaker, datetime.now(UTC)))
         return counts

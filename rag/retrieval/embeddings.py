@@ -69,7 +69,7 @@ class _ThreadedEmbeddings(Embeddings):
         self._batch = batch
         self._thread = ThreadPoolExecutor(1, "embeddings")
         self._queries = MicroBatcher(self._embed_questions, self._thread)
-        self._known: OrderedDict[str, list[float]] = OrderedDict()
+        self._known: OrderedDict[bytes, list[float]] = OrderedDict()
         self._loading = Lock()
 
     @abstractmethod
@@ -82,8 +82,9 @@ class _ThreadedEmbeddings(Embeddings):
 
     async def aembed_query(self, text: str) -> list[float]:
         """Embed one text together with whatever else is waiting, unless it was asked for lately."""
-        vector = self._known.pop(text, None) or await self._queries.submit(text)
-        self._known[text] = vector
+        key = hashlib.sha256(text.encode(errors="replace")).digest()  # the words of a person who is forgotten are not kept
+        vector = self._known.pop(key, None) or await self._queries.submit(text)
+        self._known[key] = vector
         if len(self._known) > KNOWN:
             self._known.popitem(last=False)
         return vector
