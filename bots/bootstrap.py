@@ -120,7 +120,10 @@ async def _stores(settings: Settings, redis: Redis) -> Stores:
     memory = ConversationMemory(redis, settings.memory, keys.memory)
     inbox = Inbox(redis, keys, settings.worker)
     conversation_log = await _log(settings, redis, keys)
-    await asyncio.to_thread(conversation_log.upgrade)
+    try:
+        await asyncio.to_thread(conversation_log.upgrade)
+    except LogUnavailable:
+        log.warning("log_unavailable", until="the recorder reaches it; answers do not wait")
     return Stores(
         keys=keys,
         redis=redis,

@@ -53,6 +53,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 class Log(Protocol):
     """What the recorder needs of the conversation log. All of it blocks; ``LogUnavailable`` asks to try again later."""
 
+    def upgrade(self) -> None: ...
+
     def record(self, turns: Sequence[LoggedTurn]) -> object: ...
 
     def give_feedback(self, feedback: Sequence[LoggedFeedback]) -> object: ...
@@ -65,6 +67,9 @@ class NoLog:
 
     def __init__(self, kept: Log) -> None:
         self._kept = kept
+
+    def upgrade(self) -> None:
+        self._kept.upgrade()
 
     def record(self, turns: Sequence[LoggedTurn]) -> None: ...
 
@@ -107,8 +112,12 @@ class Recorder:
     async def run(self) -> None:
         """Records until :meth:`stop`; a log or a Redis that is away is waited for."""
         failures = 0
+        ready = False
         while not self._stopping.is_set():
             try:
+                if not ready:
+                    await asyncio.to_thread(self._log.upgrade)
+                    ready = True
                 pause = await self._round()
                 failures = 0
             except (LogUnavailable, StoreUnavailable) as error:

@@ -31,7 +31,7 @@ from bots.errors import StoreUnavailable
 from bots.inbox import Backlog
 from bots.metrics import Metrics
 from bots.ownership import control_socket
-from bots.platforms.base import Platform
+from bots.platforms.base import Accept, Platform
 from bots.server import HttpServer, service_app
 from bots.settings import Settings
 from bots.worker import Worker
@@ -101,8 +101,13 @@ class Service:
         """Until cancelled; a platform that cannot be reached may take for ever to start, and must not keep us from ending."""
         if self._receive:
             accept = Receiver(stores.inbox, self._metrics).accept
-            await asyncio.gather(*(platform.start(accept) for platform in platforms.values()))
+            await asyncio.gather(*(self._open(name, platform, accept) for name, platform in platforms.items()))
         await asyncio.Event().wait()
+
+    async def _open(self, name: str, platform: Platform, accept: Accept) -> None:
+        self._waiting[name] = "it was not reached yet"
+        await platform.start(accept)
+        self._waiting.pop(name)
 
     async def _worked(self, stores: Stores, platforms: dict[str, Platform], drain: asyncio.Event) -> None:
         if not self._work:

@@ -49,6 +49,13 @@ class ListLog:
     batches: list[int] = field(default_factory=list)
     fails: Callable[[Sequence[LoggedTurn]], Exception | None] = lambda turns: None
     failures: int = 0
+    starts: list[Exception] = field(default_factory=list)
+    upgraded: bool = False
+
+    def upgrade(self) -> None:
+        if self.starts:
+            raise self.starts.pop()
+        self.upgraded = True
 
     def record(self, turns: Sequence[LoggedTurn]) -> None:
         if error := self.fails(turns):
@@ -195,3 +202,11 @@ async def test_a_log_that_is_switched_off_keeps_nothing_new_and_still_forgets(
     await outbox.post(ForgetEntry(conversation="c", at=NOON))
     await Recorder(redis, keys, NoLog(kept), kept).drain()
     assert not kept.turns
+
+
+async def test_a_log_that_is_away_at_the_start_is_brought_up_to_date_when_it_returns(redis: Redis, keys: Keys) -> None:
+    log = ListLog(starts=[LogUnavailable("away"), LogUnavailable("still away")])
+    await Outbox(redis, keys).post(TurnEntry(turn=turn(1)))
+    async with recording(redis, keys, log):
+        await until(lambda: bool(log.turns))
+    assert log.upgraded
