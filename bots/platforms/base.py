@@ -76,7 +76,9 @@ class Platform(Protocol):
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
         """Completes what the receiver could not know without the network: channel kind, guests, user groups.
 
-        Called before audiences are decided. Never raises: what cannot be learnt counts as a guest in a shared channel.
+        Called before audiences are decided, and again before a stored answer is sent late. What the platform will not tell
+        counts as a guest in a shared channel; while it cannot tell (a limit, a 5xx, no network), raises ``DeliveryRetry``
+        with ``away``: the answer to too narrow an audience would be stored for good.
         """
 
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:

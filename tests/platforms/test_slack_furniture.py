@@ -76,10 +76,10 @@ async def test_user_groups_count_where_only_their_member_reads(stage: Scene) -> 
 
 
 @pytest.mark.parametrize("method", ["users.info", "conversations.info", "usergroups.list"])
-@pytest.mark.parametrize("kind", ["error", "reset", "server_error"])
-async def test_what_cannot_be_looked_up_opens_nothing(stage: Scene, method: str, kind: Any) -> None:
+@pytest.mark.parametrize("code", ["missing_scope", "user_not_found", "channel_not_found"])
+async def test_what_slack_will_not_tell_opens_nothing(stage: Scene, method: str, code: str) -> None:
     stage.slack.workspace.usergroups = [{"id": "S1", "users": ["U1"]}]
-    stage.slack.faults.waiting.append(Fault(method=method, kind=kind, code="missing_scope", times=9))
+    stage.slack.faults.waiting.append(Fault(method=method, code=code, times=9))
     channel, direct = await resolved(stage, "C1"), await resolved(stage)
     closed = {
         "users.info": channel.sender.guest and direct.sender.guest and not direct.sender.groups,
@@ -87,6 +87,23 @@ async def test_what_cannot_be_looked_up_opens_nothing(stage: Scene, method: str,
         "usergroups.list": direct.sender.groups == (),
     }
     assert closed[method]
+
+
+@pytest.mark.parametrize("method", ["users.info", "conversations.info", "usergroups.list"])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("limit", ""), ("reset", ""), ("server_error", ""), ("error", "internal_error"), ("error", "invalid_auth")],
+)
+async def test_what_slack_cannot_tell_now_is_asked_again_later(stage: Scene, method: str, kind: Any, code: str) -> None:
+    message = await stage.say("<@UBOT> how?", channel="D1" if method == "usergroups.list" else "C1")
+    fault = Fault(method=method, kind=kind, code=code, times=9, retry_after=30.0)
+    stage.slack.faults.waiting.append(fault)
+    with pytest.raises(DeliveryRetry) as failed:
+        await stage.platform.resolve(message)
+    assert failed.value.away
+    stage.slack.faults.waiting.clear()
+    stage.passed = 60.0
+    assert not (await stage.platform.resolve(message)).sender.guest
 
 
 async def test_many_at_once_cost_one_look_up(stage: Scene) -> None:

@@ -62,6 +62,12 @@ class CallError(Exception):
         """Whether no connection came about."""
         return self.code == _UNREACHED
 
+    @property
+    def conclusive(self) -> bool:
+        """Whether Slack has decided, so that asking again brings the same until somebody changes something there."""
+        passing = self.limited or self.unreached or self.code in LOCKED_OUT - {"missing_scope"}
+        return self.certain and not passing
+
     def delivery(self, *, repeatable: bool = True) -> DeliveryError:
         """The same in the words of the service. ``repeatable``: what may have happened unseen does no harm if it is repeated."""
         if self.code in REFUSALS:

@@ -1,6 +1,7 @@
 """Who people and channels are, as far as audiences need it; cached in memory and in Redis for ten minutes.
 
-Whatever cannot be learnt (a missing scope, no network) is taken for a guest in a shared channel: the answer is public.
+What Slack will not tell (a missing scope, an unknown user) is taken for a guest in a shared channel: the answer is public.
+What it cannot tell now (a limit, a 5xx, no network) is waited for: a public answer, once stored, would stay the answer.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from bots.errors import DeliveryRetry
 from bots.keys import Keys
 from bots.messages import ChannelKind, IncomingMessage
 from bots.platforms.slack.calls import CallError, SlackCalls
@@ -52,7 +54,7 @@ class Directory:
         self._groups = _Cache(redis, keys, "groups", TypeAdapter(Groups))
 
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
-        """The message with its sender and channel as they are. Never raises."""
+        """The message with its sender and channel as they are. Raises ``DeliveryRetry`` while Slack cannot tell."""
         person, channel = await asyncio.gather(self._sender(message), self._channel(message))
         alone = channel in ("direct", "ephemeral") and not person.guest
         groups = await self._groups_of(message) if self._with_groups and alone else ()
@@ -72,7 +74,8 @@ class Directory:
         team, user = message.address.get("team", ""), message.sender.id
         try:
             person = await self._people.get(f"{team}:{user}", lambda: self._ask_user(team, user))
-        except CallError:
+        except CallError as failed:
+            _wait_unless_conclusive(failed)
             return Person(name="", guest=True, admin=False, language="")
         foreign = message.address.get("user_team", team) not in ("", team)
         return replace(person, guest=person.guest or foreign)
@@ -83,16 +86,18 @@ class Directory:
         return await self.channel(message.address.get("team", ""), message.address.get("channel", ""))
 
     async def channel(self, team: str, channel: str) -> ChannelKind:
-        """Who reads a channel; ``shared`` where that cannot be learnt."""
+        """Who reads a channel; ``shared`` where Slack will not tell. Raises ``DeliveryRetry`` while it cannot."""
         try:
             return await self._channels.get(f"{team}:{channel}", lambda: self._ask_channel(channel))
-        except CallError:
+        except CallError as failed:
+            _wait_unless_conclusive(failed)
             return "shared"
 
     async def _groups_of(self, message: IncomingMessage) -> tuple[str, ...]:
         try:
             groups = await self._groups.get(message.address.get("team", ""), self._ask_groups)
-        except CallError:
+        except CallError as failed:
+            _wait_unless_conclusive(failed)
             return ()
         return tuple(group for group, members in groups.items() if message.sender.id in members)
 
@@ -164,6 +169,13 @@ class _Cache(Generic[Found]):
 
     def _key(self, name: str) -> str:
         return self._keys.of("slack", self._what, name)
+
+
+def _wait_unless_conclusive(failed: CallError) -> None:
+    if not failed.conclusive:
+        raise DeliveryRetry(
+            f"Slack cannot tell who reads the answer: {failed}", after=failed.after, away=True
+        ) from failed
 
 
 def _person(user: Mapping[str, Any], team: str) -> Person:

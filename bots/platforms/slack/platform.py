@@ -124,7 +124,7 @@ class SlackPlatform:
         await self._calls.close()
 
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
-        """Who asked, and who will read the answer."""
+        """Who asked, and who will read the answer. Raises ``DeliveryRetry`` while Slack cannot tell."""
         return await self._directory.resolve(message)
 
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bots.errors import StoreUnavailable
+from bots.errors import DeliveryRetry, StoreUnavailable
 from bots.messages import ChannelKind, OutgoingReply
 from bots.platforms.slack.blocks import Press, body, furniture, metadata
 from bots.platforms.slack.calls import CallError, SlackCalls
@@ -52,7 +52,7 @@ class Sharing:
                 return "too_private"
             if await self._threads.once("share", press.turn, channel):
                 await self._post_once(record.final, channel, user, record.conversation)
-        except (CallError, StoreUnavailable):
+        except (CallError, DeliveryRetry, StoreUnavailable):
             return "not_shared"
         return None
 
