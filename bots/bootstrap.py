@@ -13,9 +13,10 @@ import structlog
 from redis.asyncio import Redis
 
 from bots.audience import audiences
-from bots.commands import Commands, Forgetting
+from bots.commands import Commands
 from bots.conversation import Conversations
 from bots.errors import BotsError
+from bots.forgetting import Forgetting
 from bots.guard import Guard
 from bots.inbox import Inbox
 from bots.keys import Keys
@@ -132,7 +133,7 @@ async def _stores(settings: Settings, redis: Redis) -> Stores:
         memory=memory,
         outbox=Outbox(redis, keys),
         log=conversation_log,
-        forgetting=Forgetting(memory=memory, inbox=inbox, ledger=ledger),
+        forgetting=Forgetting(redis, keys, memory=memory, inbox=inbox, ledger=ledger),
     )
 
 
@@ -275,6 +276,7 @@ def build_worker(
         chain=answering.chain,
         guard=Guard(stores.redis, stores.keys, settings.limits),
         commands=commands,
+        forgetting=stores.forgetting,
         metrics=metrics,
         audiences=lambda message: audiences(message, settings),
         contact=settings.telegram.contact,

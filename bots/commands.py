@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from bots.inbox import Inbox
+from bots.forgetting import Forgetting
 from bots.messages import IncomingMessage
-from bots.outbox import ForgetEntry, OutboxEntry
+from bots.outbox import OutboxEntry
 from bots.replies import ReplyLedger
 from bots.texts import say
 from rag.memory import ConversationMemory
+from rag.types import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Commands:
         self._forgetting = forgetting
         self._contact = contact
 
-    async def run(self, message: IncomingMessage) -> Obeyed:
-        """Raises ``StoreUnavailable`` or ``MemoryUnavailable``."""
+    async def run(self, message: IncomingMessage, audiences: frozenset[str]) -> Obeyed:
+        """What is told may be read by ``audiences``. Raises ``StoreUnavailable`` or ``MemoryUnavailable``."""
         match message.command:
             case "new":
                 await self._memory.forget(message.conversation)
@@ -42,7 +42,7 @@ class Commands:
             case "forget":
                 return await self._forget(message)
             case "sources":
-                return Obeyed(text=await self._sources(message))
+                return Obeyed(text=await self._sources(message, audiences))
             case "start":
                 return Obeyed(text=self._with_contact(say(message.language, "start")))
             case "help":
@@ -59,41 +59,26 @@ class Commands:
         if everybody and not alone and not message.sender.admin:
             return Obeyed(text=say(message.language, "forget_all_refused"))
         speaker = None if alone or everybody else message.sender.id
-        await self._forgetting.from_stores(message.conversation, speaker, keep=message)
+        await self._forgetting.from_stores(message.conversation, speaker, message.received_at, keep=message)
         entry = self._forgetting.from_log(message.conversation, speaker, message.received_at)
         return Obeyed(text=say(message.language, "forgotten_own" if speaker else "forgotten"), entries=(entry,))
 
-    async def _sources(self, message: IncomingMessage) -> str:
-        history = await self._memory.load(message.conversation)
-        for exchange in reversed(history):
-            record = await self._ledger.find(message.conversation, exchange.turn_id)
+    async def _sources(self, message: IncomingMessage, audiences: frozenset[str]) -> str:
+        """Those of the last answer, but for what may not be read here now: the place may have been shared since."""
+        sources = await self._last_sources(message.conversation)
+        readable = [source for source in sources if source.passage.audience in audiences]
+        if not readable:
+            return say(message.language, "no_sources")
+        lines = [_source_line(s.number, s.title, s.passage.url) for s in readable]
+        return "\n".join((say(message.language, "sources"), "", *lines))
+
+    async def _last_sources(self, conversation: str) -> tuple[Source, ...]:
+        for exchange in reversed(await self._memory.load(conversation)):
+            record = await self._ledger.find(conversation, exchange.turn_id)
             if record is not None and record.final is not None and record.final.sources:
-                lines = [_source_line(s.number, s.title, s.passage.url) for s in record.final.sources]
-                return "\n".join((say(message.language, "sources"), "", *lines))
-        return say(message.language, "no_sources")
+                return record.final.sources
+        return ()
 
 
 def _source_line(number: int, title: str, url: str) -> str:
     return f"{number}. [{title}]({url})" if url.startswith(("http://", "https://")) else f"{number}. {title}"
-
-
-class Forgetting:
-    """Deletes a conversation, or one person's part of it, from every store."""
-
-    def __init__(self, *, memory: ConversationMemory, inbox: Inbox, ledger: ReplyLedger) -> None:
-        self._memory = memory
-        self._inbox = inbox
-        self._ledger = ledger
-
-    async def from_stores(
-        self, conversation: str, speaker: str | None, *, keep: IncomingMessage | None = None
-    ) -> dict[str, int]:
-        """Counts by store: memory, inbox (queued and set aside, with their seen keys), replies. ``keep`` is being handled."""
-        remembered = await self._memory.forget(conversation, speaker)
-        waiting = await self._inbox.forget(conversation, speaker, command=keep)
-        replies = await self._ledger.forget(conversation, speaker, keep=keep.turn_id if keep else "")
-        return {"memory": remembered, "inbox": waiting, "replies": replies}
-
-    def from_log(self, conversation: str, speaker: str | None, at: datetime) -> ForgetEntry:
-        """What the log has to do: forget what was asked up to ``at``, also what it learns of only later."""
-        return ForgetEntry(conversation=conversation, speaker=speaker, at=at)

@@ -12,6 +12,7 @@ import structlog
 
 from bots.commands import Commands
 from bots.errors import StoreUnavailable
+from bots.forgetting import Forgetting
 from bots.guard import Guard, Verdict
 from bots.messages import IncomingMessage, OutgoingReply, turn_id
 from bots.metrics import Metrics
@@ -45,6 +46,7 @@ class Conversations:
         chain: ConversationalChain,
         guard: Guard,
         commands: Commands,
+        forgetting: Forgetting,
         metrics: Metrics,
         audiences: Callable[[IncomingMessage], frozenset[str]],
         contact: str = "",
@@ -55,6 +57,7 @@ class Conversations:
         self._chain = chain
         self._guard = guard
         self._commands = commands
+        self._forgetting = forgetting
         self._metrics = metrics
         self._audiences = audiences
         self._contact = contact
@@ -65,7 +68,8 @@ class Conversations:
         Raises ``DeliveryRetry``, ``DeliveryRefused``, ``LeaseLost``, ``StoreUnavailable`` or an error of ``rag``.
         """
         try:
-            return await self._handle(message, lease)
+            entries = await self._handle(message, lease)
+            return () if await self._overtaken(message) else entries
         except MemoryUnavailable as error:  # Redis is away, as elsewhere: no failure of this message
             raise StoreUnavailable(str(error)) from error
 
@@ -94,6 +98,14 @@ class Conversations:
             return
         await self._notify(message, entry, say(message.language, "failed", reference=message.turn_id), outcome="failed")
         await entry.save(replace(entry.record, finished=False))
+        await self._overtaken(message)
+
+    async def _overtaken(self, message: IncomingMessage) -> bool:
+        """Whether somebody wished this forgotten while it was being answered; then nothing of it stays."""
+        if message.kind not in ("question", "edit") or not await self._forgetting.covers(message):
+            return False
+        await self._forgetting.turn(message.conversation, turn_id(message.original or message.id))
+        return True
 
     async def _refuse(self, message: IncomingMessage, entry: ReplyEntry, verdict: Verdict) -> Sequence[OutboxEntry]:
         self._metrics.limited()
@@ -103,7 +115,7 @@ class Conversations:
 
     async def _obey(self, message: IncomingMessage, entry: ReplyEntry) -> Sequence[OutboxEntry]:
         message = await self._platforms[message.platform].resolve(message)
-        outcome = await self._commands.run(message)
+        outcome = await self._commands.run(message, self._audiences(message))
         await self._notify(message, entry, outcome.text, outcome="command")
         return outcome.entries
 
@@ -134,18 +146,17 @@ class Conversations:
         self, message: IncomingMessage, entry: ReplyEntry, turn: str, history: Sequence[Exchange] | None = None
     ) -> Sequence[OutboxEntry]:
         platform = self._platforms[message.platform]
-        final = entry.record.final
+        resolved = message if entry.record.stands else await platform.resolve(message)
+        reply = await platform.reply(resolved, entry)
+        question = self._question(resolved, turn)
+        final = entry.record.answer_for(question.audiences)
         if final is None:
-            resolved = await platform.resolve(message)
             past = await self._memory.load(message.conversation) if history is None else history
-            reply = await platform.reply(resolved, entry)
-            question = self._question(resolved, turn)
             answer = await self._compute(question, past, reply)
             final = self._outgoing(answer, turn, message)
             turned = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
-            await entry.save(replace(entry.record, final=final, logged=turned))
-        else:
-            reply = await platform.reply(message, entry)
+            read_by = tuple(sorted(question.audiences))
+            await entry.save(replace(entry.record, final=final, logged=turned, audiences=read_by))
         await reply.finish(final)
         await self._remember(message, turn, final)
         logged = entry.record.logged

@@ -57,7 +57,7 @@ class Inbox:
         names = (keys.queue, keys.messages, keys.mark)
         places = [*(name(conversation) for name in names), keys.ready, keys.waiting, keys.seen_of(conversation)]
         arguments: list[str | int] = [message.turn_id, message.to_json(), conversation, SEEN_SECONDS]
-        left_behind = [f"{_sender_digest(message.sender.id)}|{key}" for key in seen]
+        left_behind = [f"{sender_digest(message.sender.id)}|{key}" for key in seen]
         with store("the message was not accepted"):
             return bool(await self._accept(keys=[*places, *seen], args=[*arguments, *left_behind]))
 
@@ -139,7 +139,7 @@ class Inbox:
         """A message that stays keeps its seen keys, or its redelivery would be answered again."""
         place = self._keys.seen_of(conversation)
         spared = {self._keys.seen(key) for message in kept for key in message.seen}
-        prefix = "" if sender is None else f"{_sender_digest(sender)}|"
+        prefix = "" if sender is None else f"{sender_digest(sender)}|"
         members = [text(member) for member in await self._redis.zrange(place, 0, -1)]
         gone = [each for each in members if each.startswith(prefix) and each.partition("|")[2] not in spared]
         if gone:
@@ -169,5 +169,6 @@ def _split(
     return removed, kept
 
 
-def _sender_digest(sender: str) -> str:
+def sender_digest(sender: str) -> str:
+    """What stands for a person in keys that outlive the message."""
     return hashlib.sha256(sender.encode()).hexdigest()[:16]

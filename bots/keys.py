@@ -48,6 +48,10 @@ class Keys:
         """The seen keys that a conversation left behind, by time, so that forgetting finds them."""
         return self.conversation(conversation, "seen")
 
+    def wishes(self, conversation: str) -> str:
+        """The hash of wishes to forget: when, by whose words."""
+        return self.conversation(conversation, "wishes")
+
     def seen(self, key: str) -> str:
         """Hashed: a seen key names people and messages, and outlives the conversation."""
         return f"{self.prefix}:seen:{hashlib.sha256(key.encode()).hexdigest()[:32]}"

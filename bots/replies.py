@@ -60,7 +60,8 @@ class ReplyRecord:
     """All that is known of one reply. ``final`` is set once the answer is computed, ``finished`` once it stands on the screen.
 
     ``text`` is the part of the Markdown that was confirmed, so that a second computation can be compared with it;
-    ``logged`` is what the log will say of the turn, stored with ``final`` so that a crash between the two loses neither.
+    ``logged`` is what the log will say of the turn, stored with ``final`` so that a crash between the two loses neither;
+    ``audiences`` are those that the answer may have used: it goes to nobody who is not in all of them.
     """
 
     turn_id: str
@@ -70,7 +71,17 @@ class ReplyRecord:
     text: str = ""
     final: OutgoingReply | None = None
     logged: LoggedTurn | None = None
+    audiences: tuple[str, ...] = ()
     finished: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether the answer is on the screen."""
+        return self.final is not None and self.finished
+
+    def answer_for(self, audiences: frozenset[str]) -> OutgoingReply | None:
+        """The computed answer, if it stands already or those who read it now may read all of it."""
+        return self.final if self.stands or audiences.issuperset(self.audiences) else None
 
     def with_post(self, post: Post) -> ReplyRecord:
         """The record with its last post replaced if it is the same one (or was still without an id), else added."""
@@ -145,6 +156,19 @@ class ReplyLedger:
                 await self._redis.delete(*(self._keys.reply(conversation, turn) for turn in doomed))
                 await self._redis.srem(self._keys.replies(conversation), *doomed)
         return len(doomed)
+
+    async def forget_turn(self, conversation: str, turn_id: str) -> None:
+        """Deletes what is known of the replies to a turn, to its edits too. Raises ``StoreUnavailable``."""
+        with store("the reply was not forgotten, try again"):
+            turns = [text(member) for member in await self._redis.smembers(self._keys.replies(conversation))]
+            doomed = [turn for turn in turns if turn == turn_id or await self._answers(conversation, turn, turn_id)]
+            if doomed:
+                await self._redis.delete(*(self._keys.reply(conversation, turn) for turn in doomed))
+                await self._redis.srem(self._keys.replies(conversation), *doomed)
+
+    async def _answers(self, conversation: str, turn_id: str, original: str) -> bool:
+        record = await self.find(conversation, turn_id)
+        return record is not None and record.logged is not None and record.logged.turn_id == original
 
     async def _spoke(self, conversation: str, turn_id: str, speaker: str) -> bool:
         record = await self.find(conversation, turn_id)

@@ -6,9 +6,9 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from bots.commands import Forgetting
 from bots.desk import Asked, AskEvent, Complete, FoundPassage, SetAside, SyncedSource, Text
 from bots.errors import BotsError
+from bots.forgetting import Forgetting
 from bots.inbox import Inbox
 from bots.knowledge import Library
 from bots.outbox import Outbox, TurnEntry
@@ -114,6 +114,7 @@ class TerminalDesk:
     async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
         if speaker == "":
             raise BotsError("name the person to forget, or leave the name out to forget the whole conversation")
-        counts = await self._forgetting.from_stores(conversation, speaker)
-        await self._outbox.post(self._forgetting.from_log(conversation, speaker, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        counts = await self._forgetting.from_stores(conversation, speaker, now)
+        await self._outbox.post(self._forgetting.from_log(conversation, speaker, now))
         return counts

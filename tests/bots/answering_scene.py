@@ -10,8 +10,9 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 
-from bots.commands import Commands, Forgetting
+from bots.commands import Commands
 from bots.conversation import Conversations
+from bots.forgetting import Forgetting
 from bots.guard import Guard
 from bots.inbox import Inbox
 from bots.keys import Keys
@@ -31,6 +32,7 @@ Step = Literal["intended", "shown", "computed", "sent", "stands"]
 """Where a process may die: intent stored; a part shown; answer stored; sent, not yet noted; everything noted."""
 
 PUBLIC = frozenset({"public"})
+INTERNAL = frozenset({"public", "employees"})
 PLACE = "slack:T1:D1:1.0"
 
 
@@ -117,6 +119,7 @@ class Talk:
     ) -> None:
         self.redis = redis
         self.keys = keys
+        self.readers = PUBLIC
         self.screen = Screen()
         self.telegram = Screen(name="telegram")
         self.ledger = ReplyLedger(redis, keys)
@@ -125,7 +128,7 @@ class Talk:
         self.finder = FakeFinder({"holiday": [Hit(passage=passage("Everybody has 27 days."), score=0.9)]})
         self.answerer = FakeAnswerer("Everybody has ", "27 days. [1]")
         self.metrics = Metrics()
-        self.forgetting = Forgetting(memory=self.memory, inbox=self.inbox, ledger=self.ledger)
+        self.forgetting = Forgetting(redis, keys, memory=self.memory, inbox=self.inbox, ledger=self.ledger)
         self.conversations = Conversations(
             platforms={"slack": self.screen, "telegram": self.telegram},
             ledger=self.ledger,
@@ -133,8 +136,9 @@ class Talk:
             chain=ConversationalChain(self.finder, self.answerer, RetrievalSettings()),
             guard=Guard(redis, keys, LimitSettings(**limits)),
             commands=Commands(memory=self.memory, ledger=self.ledger, forgetting=self.forgetting, contact=contact),
+            forgetting=self.forgetting,
             metrics=self.metrics,
-            audiences=lambda _: PUBLIC,
+            audiences=lambda _: self.readers,
             contact=contact,
         )
 

@@ -1,0 +1,82 @@
+"""What takes a conversation, one person's part of it or one turn out of every store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from redis.asyncio import Redis
+
+from bots.inbox import Inbox, sender_digest
+from bots.keys import Keys
+from bots.messages import IncomingMessage
+from bots.outbox import ForgetEntry
+from bots.replies import ReplyLedger
+from bots.store import store
+from rag.memory import ConversationMemory
+
+WISH_SECONDS = 24 * 3600
+"""How long a wish to forget is remembered: longer than an answer that it overtook can take, retries included."""
+
+_EVERYBODY = ""
+
+# KEYS: the hash of wishes. ARGV: whose words, the wish's time in microseconds, seconds to live.
+_WISH = """
+if (tonumber(redis.call('HGET', KEYS[1], ARGV[1])) or 0) < tonumber(ARGV[2]) then
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
+
+
+class Forgetting:
+    """Deletes from memory, inbox and replies, and knows for a day what was to be forgotten.
+
+    A worker may be answering meanwhile. It asks :meth:`covers` after its last write and takes back what it wrote, and the
+    wish is stored before anything is deleted: whichever comes last finds what the other left.
+    """
+
+    def __init__(
+        self, redis: Redis, keys: Keys, *, memory: ConversationMemory, inbox: Inbox, ledger: ReplyLedger
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._memory = memory
+        self._inbox = inbox
+        self._ledger = ledger
+        self._wish = redis.register_script(_WISH)
+
+    async def from_stores(
+        self, conversation: str, speaker: str | None, at: datetime, *, keep: IncomingMessage | None = None
+    ) -> dict[str, int]:
+        """Counts by store: memory, inbox (queued and set aside, with their seen keys), replies. ``keep`` is being handled.
+
+        Raises ``StoreUnavailable`` or ``MemoryUnavailable``.
+        """
+        who = _EVERYBODY if speaker is None else sender_digest(speaker)
+        with store("nothing was forgotten, try again"):
+            await self._wish(keys=[self._keys.wishes(conversation)], args=[who, _microseconds(at), WISH_SECONDS])
+        remembered = await self._memory.forget(conversation, speaker)
+        waiting = await self._inbox.forget(conversation, speaker, command=keep)
+        replies = await self._ledger.forget(conversation, speaker, keep=keep.turn_id if keep else "")
+        return {"memory": remembered, "inbox": waiting, "replies": replies}
+
+    def from_log(self, conversation: str, speaker: str | None, at: datetime) -> ForgetEntry:
+        """What the log has to do: forget what was asked up to ``at``, also what it learns of only later."""
+        return ForgetEntry(conversation=conversation, speaker=speaker, at=at)
+
+    async def covers(self, message: IncomingMessage) -> bool:
+        """Whether ``message`` was received before a wish to forget it. Raises ``StoreUnavailable``."""
+        people = [_EVERYBODY, sender_digest(message.sender.id)]
+        with store("the answer is checked again when it does"):
+            times: Any = await self._redis.hmget(self._keys.wishes(message.conversation), people)
+        return any(time is not None and _microseconds(message.received_at) <= int(time) for time in times)
+
+    async def turn(self, conversation: str, turn_id: str) -> None:
+        """Deletes one turn from memory and replies. Raises ``StoreUnavailable`` or ``MemoryUnavailable``."""
+        await self._memory.remove_turn(conversation, turn_id)
+        await self._ledger.forget_turn(conversation, turn_id)
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
