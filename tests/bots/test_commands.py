@@ -15,8 +15,10 @@ from bots.outbox import ForgetEntry, Outbox, OutboxEntry
 from bots.recorder import Recorder
 from bots.settings import WorkerSettings
 from bots.worker import Worker
-from tests.bots.answering_scene import PLACE, Talk, ordered, said
+from rag.types import Hit
+from tests.bots.answering_scene import INTERNAL, PLACE, PUBLIC, Talk, ordered, said
 from tests.bots.engine import until
+from tests.rag.fakes import passage
 from tuning.conversations.log import ConversationLog
 
 QUESTION = "How many days of holiday do I have?"
@@ -131,6 +133,16 @@ async def test_sources_lists_those_of_the_last_answer(talk: Talk) -> None:
     await talk.handle(said("thanks!", 2))
     lines = (await told(talk, ordered("sources", 3))).splitlines()
     assert lines == ["The last answer came from:", "", "1. [Page](https://help.example.com/Page)"]
+
+
+async def test_sources_names_no_page_that_may_not_be_read_here_any_more(talk: Talk) -> None:
+    internal = passage("Everybody has 27 days.", audience="employees")
+    talk.finder.hits = {"holiday": [Hit(passage=internal, score=0.9)]}
+    talk.readers = INTERNAL
+    await talk.handle(said(QUESTION, 1))
+    assert internal.title in await told(talk, ordered("sources", 2))
+    talk.readers = PUBLIC
+    assert await told(talk, ordered("sources", 3)) == "There is no answer with sources in this conversation yet."
 
 
 async def test_sources_says_so_when_there_are_none(talk: Talk) -> None:

@@ -14,7 +14,7 @@ from bots.messages import IncomingMessage
 from bots.outbox import OutboxEntry, TurnEntry
 from bots.store import connect
 from rag.errors import IndexUnavailable
-from tests.bots.answering_scene import PUBLIC, DiedError, Step, Talk, deleted, edited, said
+from tests.bots.answering_scene import INTERNAL, PUBLIC, DiedError, Step, Talk, deleted, edited, said
 from tuning.conversations.records import LoggedTurn
 
 ANSWER = "Everybody has 27 days. [1]"
@@ -95,6 +95,29 @@ async def test_a_redelivery_after_the_crash_answers_with_the_words_that_were_sto
     talk.answerer.pieces = ("Something else. [1]",)
     await talk.handle(said(QUESTION))
     assert talk.screen.texts() == [ANSWER]
+
+
+async def test_a_stored_answer_is_computed_again_when_others_read_it_by_now(talk: Talk) -> None:
+    talk.readers, talk.screen.dies_at = INTERNAL, "computed"
+    with pytest.raises(DiedError):
+        await talk.handle(said(QUESTION))
+    talk.readers, talk.answerer.pieces = PUBLIC, ("Ask your manager. [1]",)
+    logged = turn(await talk.handle(said(QUESTION)))
+    assert [asked.audiences for asked in talk.asked] == [INTERNAL, PUBLIC]
+    assert talk.screen.texts() == [logged.answer] == ["Ask your manager. [1]"]
+
+
+@pytest.mark.parametrize(("step", "before", "after"), [("computed", PUBLIC, INTERNAL), ("stands", INTERNAL, PUBLIC)])
+async def test_a_stored_answer_goes_to_whom_it_was_meant_for_and_stays_where_it_stands(
+    talk: Talk, step: Step, before: frozenset[str], after: frozenset[str]
+) -> None:
+    talk.readers, talk.screen.dies_at = before, step
+    with pytest.raises(DiedError):
+        await talk.handle(said(QUESTION))
+    talk.readers = after
+    await talk.handle(said(QUESTION))
+    assert talk.screen.texts() == [ANSWER]
+    assert len(talk.asked) == 1
 
 
 async def test_the_last_question_edited_is_answered_in_place_and_kept_once(talk: Talk) -> None:
