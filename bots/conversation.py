@@ -16,7 +16,7 @@ from bots.forgetting import Forgetting
 from bots.guard import Guard, Verdict
 from bots.messages import IncomingMessage, OutgoingReply, turn_id
 from bots.metrics import Metrics
-from bots.outbox import OutboxEntry, TurnEntry
+from bots.outbox import ForgetTurnEntry, OutboxEntry, TurnEntry
 from bots.platforms.base import Platform, Reply
 from bots.replies import Lease, ReplyEntry, ReplyLedger, ReplyRecord
 from bots.texts import say
@@ -75,8 +75,7 @@ class Conversations:
 
     async def _handle(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
         if message.kind == "deletion":
-            await self._memory.remove_turn(message.conversation, turn_id(message.original))
-            return ()
+            return await self._forget_deleted(message)
         message = await _in_its_language(message)
         if message.kind == "edit" and not await self._is_last(message):
             return ()
@@ -89,6 +88,11 @@ class Conversations:
             case "edit":
                 return await self._answer_again(message, entry, lease)
         return await self._answer(message, entry, message.turn_id)
+
+    async def _forget_deleted(self, message: IncomingMessage) -> Sequence[OutboxEntry]:
+        gone = turn_id(message.original)
+        await self._forgetting.turn(message.conversation, gone)
+        return (ForgetTurnEntry(turn_id=gone),)
 
     async def apologise(self, message: IncomingMessage, lease: Lease) -> None:
         """Tells of a message that is set aside: one honest sentence with its reference; a retry answers in its place."""

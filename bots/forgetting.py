@@ -73,8 +73,12 @@ class Forgetting:
         return any(time is not None and _microseconds(message.received_at) <= int(time) for time in times)
 
     async def turn(self, conversation: str, turn_id: str) -> None:
-        """Deletes one turn from memory and replies. Raises ``StoreUnavailable`` or ``MemoryUnavailable``."""
+        """Deletes one turn from memory, from what is set aside, and from replies.
+
+        Raises ``StoreUnavailable`` or ``MemoryUnavailable``.
+        """
         await self._memory.remove_turn(conversation, turn_id)
+        await self._inbox.drop_aside(conversation, turn_id)
         await self._ledger.forget_turn(conversation, turn_id)
 
 

@@ -116,6 +116,12 @@ class Inbox:
             places = [*(name(conversation) for name in names), keys.waiting]
             return bool(await self._change(keys=places, args=[turn, raw, new]))
 
+    async def drop_aside(self, conversation: str, turn: str) -> None:
+        """Deletes a message that was set aside, and its edits that were."""
+        with store("the message stays set aside; try again"):
+            if gone := [each.turn_id for each in await self.list_aside() if _says(each, conversation, turn)]:
+                await self._redis.hdel(self._keys.aside, *gone)
+
     async def forget(
         self, conversation: str, sender: str | None = None, *, command: IncomingMessage | None = None
     ) -> int:
@@ -167,6 +173,15 @@ def _split(
         else:
             removed.append(turn)
     return removed, kept
+
+
+def _says(aside: AsideMessage, conversation: str, turn: str) -> bool:
+    if aside.conversation != conversation or aside.turn_id == turn:
+        return aside.conversation == conversation
+    try:
+        return turn_id(aside.message.original) == turn
+    except ValidationError:
+        return False
 
 
 def sender_digest(sender: str) -> str:

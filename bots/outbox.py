@@ -43,7 +43,15 @@ class ForgetEntry:
     type: Literal["forget"] = "forget"
 
 
-OutboxEntry = TurnEntry | FeedbackEntry | ForgetEntry
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetTurnEntry:
+    """One turn is to be forgotten: its question was deleted where it was asked."""
+
+    turn_id: str
+    type: Literal["forget_turn"] = "forget_turn"
+
+
+OutboxEntry = TurnEntry | FeedbackEntry | ForgetEntry | ForgetTurnEntry
 _ENTRIES: TypeAdapter[OutboxEntry] = TypeAdapter(Annotated[OutboxEntry, Field(discriminator="type")])
 
 

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from bots.errors import StoreUnavailable
 from bots.keys import Keys
-from bots.outbox import FeedbackEntry, ForgetEntry, OutboxEntry, TurnEntry, load_entry
+from bots.outbox import FeedbackEntry, ForgetEntry, ForgetTurnEntry, OutboxEntry, TurnEntry, load_entry
 from bots.store import store
 from tuning.conversations.records import LoggedFeedback, LoggedTurn
 from tuning.errors import LogUnavailable
@@ -61,6 +61,8 @@ class Log(Protocol):
 
     def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> object: ...
 
+    def forget_turn(self, turn_id: str) -> object: ...
+
 
 class NoLog:
     """The log that is switched off: keeps nothing new, and still forgets what it kept while it was on."""
@@ -77,6 +79,9 @@ class NoLog:
 
     def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> object:
         return self._kept.forget(conversation, speaker, before)
+
+    def forget_turn(self, turn_id: str) -> object:
+        return self._kept.forget_turn(turn_id)
 
 
 class Observer(Protocol):
@@ -215,8 +220,11 @@ class Recorder:
             if isinstance(entry, ForgetEntry):
                 await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)
                 await self._exhume(entry)
+            elif isinstance(entry, ForgetTurnEntry):
+                await asyncio.to_thread(self._log.forget_turn, entry.turn_id)
+                await self._exhume(entry)
 
-    async def _exhume(self, wish: ForgetEntry) -> None:
+    async def _exhume(self, wish: ForgetEntry | ForgetTurnEntry) -> None:
         """What is to be forgotten must not lie among the entries that the log refused either."""
         with store("not everything was forgotten yet"):
             dead: Any = await self._redis.xrange(self._dead)
@@ -232,11 +240,23 @@ class Recorder:
                 await pipe.execute()
 
 
-def _concerns(raw: bytes, wish: ForgetEntry) -> bool:
+def _concerns(raw: bytes, wish: ForgetEntry | ForgetTurnEntry) -> bool:
     try:
         entry = load_entry(raw)
     except ValidationError:
         return False
+    if isinstance(wish, ForgetTurnEntry):
+        return _turn_of(entry) == wish.turn_id
     if not isinstance(entry, TurnEntry) or entry.turn.conversation != wish.conversation:
         return False
     return wish.speaker in (None, entry.turn.speaker)
+
+
+def _turn_of(entry: OutboxEntry) -> str | None:
+    match entry:
+        case TurnEntry(turn=turn):
+            return turn.turn_id
+        case FeedbackEntry(feedback=feedback):
+            return feedback.turn_id
+        case _:
+            return None

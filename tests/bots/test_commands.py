@@ -16,7 +16,7 @@ from bots.recorder import Recorder
 from bots.settings import WorkerSettings
 from bots.worker import Worker
 from rag.types import Hit
-from tests.bots.answering_scene import INTERNAL, PLACE, PUBLIC, Talk, ordered, said
+from tests.bots.answering_scene import INTERNAL, PLACE, PUBLIC, Talk, deleted, edited, ordered, said
 from tests.bots.engine import until
 from tests.rag.fakes import passage
 from tuning.conversations.log import ConversationLog
@@ -100,6 +100,14 @@ async def test_what_waits_or_was_set_aside_is_forgotten_and_recognised_no_more(t
     assert [await talk.inbox.accept(each) for each in (waits, broken)] == [True, True]
 
 
+async def test_a_question_deleted_is_no_longer_set_aside_nor_are_its_edits(talk: Talk) -> None:
+    question, other = said("broken", 1), said("broken too", 3)
+    for number, message in enumerate((question, edited(question, "still broken", 2), other), start=1):
+        await set_aside(talk, message, number)
+    await talk.handle(deleted(question, 4))
+    assert [each.turn_id for each in await talk.inbox.list_aside()] == [other.turn_id]
+
+
 async def test_what_was_asked_after_the_wish_to_forget_stays(talk: Talk) -> None:
     later = said(QUESTION, 5)
     await talk.inbox.accept(command := ordered("forget", 3))
@@ -169,8 +177,8 @@ async def test_a_command_is_neither_remembered_nor_computed(talk: Talk) -> None:
     assert talk.figure('cotorra_messages_answered_total{outcome="command",platform="slack"} 1.0')
 
 
-async def set_aside(talk: Talk, message: IncomingMessage) -> None:
-    """Lets ``message`` fail until the worker gives up."""
+async def set_aside(talk: Talk, message: IncomingMessage, count: int = 1) -> None:
+    """Lets ``message`` fail until the worker gives up; it is the ``count``-th to lie aside."""
 
     async def fail(*_: object) -> list[OutboxEntry]:
         raise RuntimeError
@@ -181,7 +189,7 @@ async def set_aside(talk: Talk, message: IncomingMessage) -> None:
     worker = Worker(talk.inbox, fail, give_up, WorkerSettings(tries=1), talk.metrics, backoff=lambda _: 0.0)
 
     async def aside() -> bool:
-        return bool(await talk.inbox.list_aside())
+        return len(await talk.inbox.list_aside()) == count
 
     running = asyncio.create_task(worker.run())
     await until(aside)

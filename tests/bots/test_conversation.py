@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.messages import IncomingMessage
-from bots.outbox import OutboxEntry, TurnEntry
+from bots.outbox import ForgetTurnEntry, OutboxEntry, TurnEntry
 from bots.store import connect
 from rag.errors import IndexUnavailable
-from tests.bots.answering_scene import INTERNAL, PUBLIC, DiedError, Step, Talk, deleted, edited, said
+from tests.bots.answering_scene import INTERNAL, PLACE, PUBLIC, DiedError, Step, Talk, deleted, edited, said
 from tuning.conversations.records import LoggedTurn
 
 ANSWER = "Everybody has 27 days. [1]"
@@ -195,9 +195,19 @@ async def test_a_question_deleted_is_no_longer_remembered(talk: Talk) -> None:
     first, second = said(QUESTION, 1), said("Is there holiday pay?", 2)
     await talk.handle(first)
     await talk.handle(second)
-    assert not await talk.handle(deleted(first, 3))
+    assert await talk.handle(deleted(first, 3)) == (ForgetTurnEntry(turn_id=first.turn_id),)
     assert [question for question, _ in await talk.remembered()] == ["Is there holiday pay?"]
-    assert not await talk.handle(deleted(said("never seen", 9), 4))
+    await talk.handle(deleted(said("never seen", 9), 4))
+    assert len(await talk.remembered()) == 1
+
+
+async def test_a_question_deleted_leaves_neither_its_reply_nor_those_to_its_edits(talk: Talk) -> None:
+    question, edit = said(QUESTION), edited(said(QUESTION), "And on holiday?", 2)
+    other = said(QUESTION, 3)
+    for message in (question, edit, other, deleted(question, 4)):
+        await talk.handle(message)
+    known = [await talk.ledger.find(PLACE, message.turn_id) for message in (question, edit, other)]
+    assert [record is not None for record in known] == [False, False, True]
 
 
 async def test_who_asks_too_fast_is_told_once_and_not_answered(redis: Redis, keys: Keys) -> None:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from bots.errors import StoreUnavailable
 from bots.keys import Keys
-from bots.outbox import FeedbackEntry, ForgetEntry, Outbox, TurnEntry
+from bots.outbox import FeedbackEntry, ForgetEntry, ForgetTurnEntry, Outbox, TurnEntry
 from bots.recorder import NoLog, Recorder
 from bots.store import connect
 from tests.bots.engine import until
@@ -68,6 +68,9 @@ class ListLog:
 
     def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> None:
         self.turns.clear()
+
+    def forget_turn(self, turn_id: str) -> None:
+        self.turns.pop(turn_id, None)
 
     def log_failure(self) -> None:
         self.failures += 1
@@ -170,6 +173,21 @@ async def test_forgetting_reaches_what_the_log_refused(outbox: Outbox, redis: Re
     await outbox.post(ForgetEntry(conversation="c", at=NOON + timedelta(minutes=5)))
     await Recorder(redis, keys, log, log).drain()
     assert await redis.xlen(keys.of("outbox", "dead")) == 0
+
+
+async def test_a_turn_alone_is_forgotten_in_the_log_and_among_what_it_refused(
+    outbox: Outbox, redis: Redis, keys: Keys
+) -> None:
+    log = ListLog(fails=lambda turns: LogRefused("no") if turns[0].turn_id != turn(3).turn_id else None)
+    for number in (1, 2, 3):
+        await outbox.post(TurnEntry(turn=turn(number)))
+        await Recorder(redis, keys, log, log).drain()
+    for number in (1, 3):
+        await outbox.post(ForgetTurnEntry(turn_id=turn(number).turn_id))
+    await Recorder(redis, keys, NoLog(log), log).drain()
+    refused: Any = await redis.xrange(keys.of("outbox", "dead"))
+    assert [turn(2).turn_id.encode() in fields[b"entry"] for _, fields in refused] == [True]
+    assert not log.turns
 
 
 async def test_one_recorder_is_at_work_and_another_takes_over_when_it_stops(

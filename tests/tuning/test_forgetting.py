@@ -47,6 +47,17 @@ def test_a_speaker_can_be_forgotten_by_the_pseudonym_that_the_log_shows(log: Con
     assert log.forget(PLACE, log.show(PLACE)[0].turn.speaker) == 1
 
 
+def test_a_turn_alone_is_forgotten_and_does_not_come_back(log: ConversationLog) -> None:
+    log.record([turn(), turn("t2", minutes=1)])
+    log.give_feedback([feedback(), feedback("late")])
+    assert log.forget_turn(turn().turn_id)
+    assert not log.forget_turn("late")
+    log.give_feedback([feedback()])
+    assert log.record([turn(), turn("late"), turn("t2", minutes=1)]) == 1
+    assert questions(log) == ["t2"]
+    assert log.counts().feedback == 0
+
+
 def test_only_what_was_asked_before_is_forgotten(log: ConversationLog) -> None:
     log.record([turn("t0"), turn("t5", minutes=5)])
     assert log.forget(PLACE, before=NOON + timedelta(minutes=1)) == 1

@@ -21,8 +21,13 @@ from tuning.conversations.tables import (
 EVERYBODY = ""
 
 
+def turn_name(turn_id: str) -> str:
+    """The name under which a single turn is buried; no conversation begins so."""
+    return f"turn {turn_id}"
+
+
 class Tombstones:
-    """What was forgotten of some conversations. ``conversations`` maps each one's id to its keyed hash."""
+    """What was forgotten of some conversations, or single turns. ``conversations`` maps each one's name to its keyed hash."""
 
     def __init__(self, connection: Connection, conversations: dict[str, str]) -> None:
         found = select(tombstones).where(tombstones.c.conversation.in_(set(conversations.values())))

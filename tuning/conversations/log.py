@@ -17,11 +17,13 @@ from tuning.conversations.forgetting import (
     EVERYBODY,
     bury,
     present_names,
+    refuse_turns,
     remove_feedback_of,
     remove_turns,
     remove_unclaimed,
     rename_tombstones,
     rename_turns,
+    turn_name,
 )
 from tuning.conversations.privacy import keyed_hash, pseudonym, redact_feedback, redact_turn
 from tuning.conversations.records import ConversationSummary, LogCounts, LoggedFeedback, LoggedTurn, ReviewedTurn
@@ -144,6 +146,16 @@ class ConversationLog:
             removed = remove_turns(connection, there, datetime.now(UTC))
         self._database.scrub()
         return removed
+
+    def forget_turn(self, turn_id: str) -> bool:
+        """Removes one turn with feedback and snapshots, and keeps it from being written again. False if it was not here."""
+        now = datetime.now(UTC)
+        with self._database.write(alone=True) as connection:
+            bury(connection, self._key(turn_name(turn_id)), EVERYBODY, now)
+            removed = remove_turns(connection, tables.turns.c.turn_id == turn_id, now)
+            refuse_turns(connection, [turn_id], now)
+        self._database.scrub()
+        return removed > 0
 
     def rename(self, old: str, new: str) -> int:
         """A conversation got another id (a Telegram group became a supergroup). Returns how many turns moved."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, case, delete, select
 
 from tuning.conversations import rows
 from tuning.conversations.database import upsert
-from tuning.conversations.forgetting import Tombstones, present_names, refuse_turns
+from tuning.conversations.forgetting import Tombstones, present_names, refuse_turns, turn_name
 from tuning.conversations.records import LoggedFeedback, LoggedTurn
 from tuning.conversations.tables import feedback, forgotten_turns, passages, turn_passages, turns
 
@@ -23,13 +23,20 @@ def record(connection: Connection, logged: Sequence[LoggedTurn], key: KeyOf, now
     """Writes the turns that were not forgotten meanwhile, each under its conversation's present name."""
     names = present_names(connection, [turn.conversation for turn in logged])
     named = [replace(turn, conversation=names[turn.conversation]) for turn in logged]
-    buried = Tombstones(connection, {name: key(name) for name in names.values()})
-    kept = [turn for turn in named if not buried.cover(turn.conversation, turn.speaker, turn.asked_at)]
+    buried = Tombstones(
+        connection, {name: key(name) for name in (*names.values(), *(turn_name(turn.turn_id) for turn in named))}
+    )
+    kept = [turn for turn in named if not _forgotten(turn, buried)]
     refuse_turns(connection, {turn.turn_id for turn in named} - {turn.turn_id for turn in kept}, now)
     if kept:
         _store(connection, sorted(kept, key=lambda turn: turn.turn_id))
         _drop_forgotten_feedback(connection, {turn.turn_id: turn.conversation for turn in kept}, buried)
     return len(kept)
+
+
+def _forgotten(turn: LoggedTurn, buried: Tombstones) -> bool:
+    graves = (turn.conversation, turn_name(turn.turn_id))
+    return any(buried.cover(grave, turn.speaker, turn.asked_at) for grave in graves)
 
 
 def give_feedback(connection: Connection, given: Sequence[LoggedFeedback], key: KeyOf) -> None:
