@@ -67,6 +67,20 @@ async def test_a_user_who_comes_back_is_answered_again(scene: Scene, back: str) 
     assert scene.texts() == [WHOLE]
 
 
+async def test_a_group_that_let_the_bot_in_again_unseen_is_answered_when_it_speaks(scene: Scene) -> None:
+    scene.telegram.blocked.add(GROUP)
+    before = question(chat=GROUP)
+    with pytest.raises(DeliveryRefused):
+        await (await scene.reply(before)).finish(answer(before))
+    scene.telegram.blocked.clear()
+    await scene.platform.start(scene.accept)
+    await scene.person(chat=GROUP).says("/help@CotorraBot")
+    await scene.settled()
+    [message] = scene.accepted
+    await deliver(scene, message, answer(message))
+    assert scene.texts(GROUP) == [WHOLE]
+
+
 @pytest.mark.parametrize(
     "description", ["chat not found", "message thread not found", "not enough rights to send text messages to the chat"]
 )

@@ -62,8 +62,8 @@ class Intake:
     async def _message(self, message: IncomingMessage) -> None:
         if await self.feedback.explained(message):
             return
-        if message.channel == "direct":  # who writes has not blocked us, even if we missed being told
-            await self.chats.unblock(int(message.address["chat"]))
+        # A chat that speaks to us has not shut us out, even if we missed being told.
+        await self.chats.unblock(int(message.address["chat"]))
         await self.accept(message)
 
     async def _migrated(self, old: int, new: int) -> None:
