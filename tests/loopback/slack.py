@@ -11,6 +11,7 @@ import asyncio
 import json
 import socket
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -33,7 +34,7 @@ class LoopbackSlack:
         self.workspace = Workspace()
         self.faults = Faults()
         self.socket = SocketDelivery()
-        self.methods = Methods(self.workspace, lambda: f"ws://127.0.0.1:{self.port}/socket")
+        self.methods = Methods(self.workspace, lambda: f"ws://127.0.0.1:{self.port}/socket?ticket={uuid.uuid4().hex}")
         self.port = port
         self.scopes: set[str] = set()
         self.tokens = {BOT_TOKEN, APP_TOKEN}

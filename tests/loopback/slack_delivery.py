@@ -82,9 +82,18 @@ class SocketDelivery:
     acknowledged: set[str] = field(default_factory=set)
     answers: dict[str, Json] = field(default_factory=dict)
     opened: int = 0
+    refusals: int = 0
+    spent: set[str] = field(default_factory=set)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Each ticket is good for one attempt; the next ``refusals`` attempts fail."""
+        ticket = request.query["ticket"]
+        if self.refusals or ticket in self.spent:
+            self.refusals = max(0, self.refusals - 1)
+            self.spent.add(ticket)
+            raise web.HTTPForbidden
+        self.spent.add(ticket)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json({"type": "hello", "num_connections": 1})

@@ -155,6 +155,13 @@ async def test_a_thread_is_named_after_its_first_question_only(stage: Scene) -> 
     assert (title["title"], title["thread_ts"]) == ("How many days of holiday?", first.address["thread_ts"])
 
 
+async def test_furniture_under_way_is_finished_when_the_service_stops(stage: Scene) -> None:
+    stage.slack.faults.delays["assistant.threads.setTitle"] = 0.05
+    await stage.say("How many days?")
+    await stage.platform.stop()
+    assert [title["title"] for title in stage.slack.workspace.titles] == ["How many days?"]
+
+
 async def test_furniture_that_fails_is_counted_and_nothing_else(stage: Scene) -> None:
     stage.slack.faults.waiting.append(Fault(method="assistant.threads.setTitle", code="missing_scope", times=9))
     await stage.say("How many days?")
@@ -341,6 +348,16 @@ async def test_socket_mode_hears_acknowledges_and_reconnects(redis: Redis, keys:
         assert await socket.acknowledgement(await socket.send(event("three", "1700000000.000003")))
         assert [message.text for message in stage.accepted] == ["one", "two", "three"]
         assert stage.platform.seconds_since_last_event() < 5
+
+
+async def test_socket_mode_asks_for_another_address_when_the_first_is_refused(redis: Redis, keys: Keys) -> None:
+    async with scene(redis, keys, socket_mode=True) as stage:
+        socket = stage.slack.socket
+        assert await socket.connection(1)
+        socket.refusals = 1
+        await socket.disconnect()
+        assert await socket.connection(2)
+        assert await socket.acknowledgement(await socket.send(event("one", "1700000000.000001")))
 
 
 async def test_in_socket_mode_what_was_not_stored_is_not_acknowledged_and_taken_when_it_comes_again(

@@ -28,6 +28,7 @@ from bots.platforms.slack.pacing import Pacing
 from bots.platforms.slack.posting import Place
 from bots.platforms.slack.receiver import Receiver
 from bots.platforms.slack.sharing import Sharing
+from bots.platforms.slack.socket_addresses import forget_used_addresses
 from bots.platforms.slack.streaming import SlackReply
 from bots.platforms.slack.threads import Threads
 from bots.replies import ReplyEntry, ReplyLedger
@@ -173,6 +174,7 @@ class SlackPlatform:
         self._socket = AsyncSocketModeHandler(
             app, token, web_client=self._calls.client, ping_interval=self._ping_seconds
         )
+        await forget_used_addresses(self._socket.client)
         self._socket.client.wss_uri = url
         self._connecting = asyncio.ensure_future(self._socket.client.connect())  # type: ignore[no-untyped-call]
         if url is not None:

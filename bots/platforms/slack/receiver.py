@@ -41,6 +41,7 @@ _bolt_log = logging.getLogger("cotorra.slack.bolt")
 _bolt_log.setLevel(logging.ERROR)  # below that, bolt (1.30) writes payloads into its warnings
 _ANY = re.compile(".*")
 _TITLE_CHARACTERS = 60
+_DRAIN_SECONDS = 5.0
 
 
 class Receiver:
@@ -113,8 +114,10 @@ class Receiver:
         return time.monotonic() - self._heard_at
 
     async def stop(self) -> None:
-        """Takes nothing more in and lets go of what runs in the background."""
+        """Takes nothing more in; what runs in the background has five seconds to end."""
         self._accept = None
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_DRAIN_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
