@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -84,6 +85,12 @@ class Inbox:
         with store("messages set aside cannot be listed"):
             values = await self._redis.hvals(self._keys.aside)
         return sorted((AsideMessage.from_json(text(value)) for value in values), key=lambda aside: aside.at)
+
+    async def prune(self, before: datetime) -> int:
+        """Deletes messages that were set aside before then; says how many."""
+        with store("messages set aside are kept a while longer"):
+            gone = [aside.turn_id for aside in await self.list_aside() if aside.at < before]
+            return int(await self._redis.hdel(self._keys.aside, *gone)) if gone else 0
 
     async def retry(self, turn: str | None = None) -> int:
         """Puts one message (all, for None) back at the end of its conversation's queue; says how many."""

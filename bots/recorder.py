@@ -142,6 +142,11 @@ class Recorder:
             pass
         await self._step_down()
 
+    async def prune(self, before: datetime) -> None:
+        """Deletes what the log refused before then. Raises ``StoreUnavailable``."""
+        with store("what the log refused is kept a while longer"):
+            await self._redis.xtrim(self._dead, minid=int(before.timestamp() * 1000), approximate=False)
+
     async def _round(self) -> float:
         if not await self._leading():
             return LEASE_SECONDS / 3

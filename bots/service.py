@@ -7,7 +7,7 @@ before a stop is answered by whoever starts next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +32,7 @@ from bots.inbox import Backlog
 from bots.metrics import Metrics
 from bots.ownership import control_socket
 from bots.platforms.base import Accept, Platform
+from bots.recorder import Recorder
 from bots.server import HttpServer, service_app
 from bots.settings import Settings
 from bots.worker import Worker
@@ -137,7 +138,7 @@ class Service:
             working = tasks.create_task(self._worker.run(), name="worker")
             beside = (
                 tasks.create_task(_keep_up(answering), name="sync"),
-                tasks.create_task(self._prune(stores), name="retention"),
+                tasks.create_task(self._prune(stores, recorder), name="retention"),
             )
             log.info("ready", url=f"http://{self._host}:{self.port}", platforms=sorted(platforms))
             await drain.wait()
@@ -148,14 +149,20 @@ class Service:
             await recorder.stop()
             await recording
 
-    async def _prune(self, stores: Stores) -> None:
+    async def _prune(self, stores: Stores, recorder: Recorder) -> None:
         """Deletes what is older than ``log.retention_days``; several processes doing so harm nobody."""
+        places: Sequence[Callable[[datetime], Awaitable[object]]] = (
+            lambda before: asyncio.to_thread(stores.log.prune, before),
+            stores.inbox.prune,
+            recorder.prune,
+        )
         while True:
             before = datetime.now(UTC) - timedelta(days=self._settings.log.retention_days)
-            try:
-                await asyncio.to_thread(stores.log.prune, before)
-            except TuningError as error:
-                log.warning("not_pruned", error=type(error).__name__)
+            for prune in places:
+                try:
+                    await prune(before)
+                except (StoreUnavailable, TuningError) as error:
+                    log.warning("not_pruned", error=type(error).__name__)
             await asyncio.sleep(PRUNE_SECONDS)
 
     async def _answering(self, stack: AsyncExitStack, drain: asyncio.Event) -> Answering | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
@@ -124,6 +124,14 @@ async def test_figures_of_what_waits(inbox: Inbox, redis: Redis, keys: Keys) -> 
     await set_aside(inbox)
     backlog = await inbox.backlog()
     assert (backlog.queued, backlog.aside) == (1, 1)
+
+
+async def test_a_message_set_aside_is_deleted_when_it_is_too_old(inbox: Inbox) -> None:
+    await inbox.accept(message(1))
+    await set_aside(inbox)
+    assert await inbox.prune(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert await inbox.prune(datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert not await inbox.list_aside()
 
 
 async def test_all_messages_set_aside_are_put_back_in_the_order_they_failed(inbox: Inbox) -> None:

@@ -190,6 +190,18 @@ async def test_a_turn_alone_is_forgotten_in_the_log_and_among_what_it_refused(
     assert not log.turns
 
 
+async def test_what_the_log_refused_is_deleted_when_it_is_too_old(outbox: Outbox, redis: Redis, keys: Keys) -> None:
+    log = ListLog(fails=lambda turns: LogRefused("no"))
+    recorder = Recorder(redis, keys, log, log)
+    await outbox.post(TurnEntry(turn=turn(1)))
+    await recorder.drain()
+    kept = []
+    for hours in (-1, 1):
+        await recorder.prune(datetime.now(UTC) + timedelta(hours=hours))
+        kept.append(await redis.xlen(keys.of("outbox", "dead")))
+    assert kept == [1, 0]
+
+
 async def test_one_recorder_is_at_work_and_another_takes_over_when_it_stops(
     outbox: Outbox, redis: Redis, keys: Keys
 ) -> None:
