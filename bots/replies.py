@@ -80,8 +80,12 @@ class ReplyRecord:
         return self.final is not None and self.finished
 
     def answer_for(self, audiences: frozenset[str]) -> OutgoingReply | None:
-        """The computed answer, if it stands already or those who read it now may read all of it."""
-        return self.final if self.stands or audiences.issuperset(self.audiences) else None
+        """The computed answer, if it stands already or those who read it now may read all of it.
+
+        A record of version 0.1.0 tells no audiences; what it may have used is unknown.
+        """
+        readable = bool(self.audiences) and audiences.issuperset(self.audiences)
+        return self.final if self.stands or readable else None
 
     def with_post(self, post: Post) -> ReplyRecord:
         """The record with its last post replaced if it is the same one (or was still without an id), else added."""

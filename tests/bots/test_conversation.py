@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -105,6 +106,17 @@ async def test_a_stored_answer_is_computed_again_when_others_read_it_by_now(talk
     logged = turn(await talk.handle(said(QUESTION)))
     assert [asked.audiences for asked in talk.asked] == [INTERNAL, PUBLIC]
     assert talk.screen.texts() == [logged.answer] == ["Ask your manager. [1]"]
+
+
+async def test_a_stored_answer_of_which_nobody_knows_who_may_read_it_is_computed_again(talk: Talk) -> None:
+    message = said(QUESTION)
+    talk.screen.dies_at = "computed"
+    with pytest.raises(DiedError):
+        await talk.handle(message)
+    entry = await talk.ledger.open(message.turn_id, await talk.lease(message))
+    await entry.save(replace(entry.record, audiences=()))
+    await talk.handle(message)
+    assert len(talk.asked) == 2
 
 
 @pytest.mark.parametrize(("step", "before", "after"), [("computed", PUBLIC, INTERNAL), ("stands", INTERNAL, PUBLIC)])
