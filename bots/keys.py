@@ -49,8 +49,8 @@ class Keys:
         return self.conversation(conversation, "seen")
 
     def wishes(self, conversation: str) -> str:
-        """The hash of wishes to forget: when, by whose words."""
-        return self.conversation(conversation, "wishes")
+        """The hash of wishes to forget: when, by whose words. Hashed: it outlives the conversation for a day."""
+        return self.of("wishes", hashlib.sha256(conversation.encode()).hexdigest()[:32])
 
     def seen(self, key: str) -> str:
         """Hashed: a seen key names people and messages, and outlives the conversation."""
