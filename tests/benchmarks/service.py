@@ -33,10 +33,10 @@ P = TypeVar("P", bound=Process)
 APOLOGY = ("Sorry, I could not answer", "Lo siento, no he podido")
 
 
-def embedded(folder: Path, slack: Slack, name: str = "service") -> Cotorra:
+def embedded(folder: Path, slack: Slack, name: str = "service", **more: str) -> Cotorra:
     """``cotorra serve`` on the embedded default."""
     port = free_port()
-    environ = {"COTORRA_HOME": str(folder / "home"), "COTORRA_PORT": str(port), **slack_environment(slack)}
+    environ = {"COTORRA_HOME": str(folder / "home"), "COTORRA_PORT": str(port), **slack_environment(slack), **more}
     return Cotorra(name, ["serve"], environ, folder, port)
 
 
@@ -61,6 +61,15 @@ def measured(service: Cotorra, slack: Slack, loads: Loads, count: int) -> Json:
         "stage_means_ms": service.stage_means_ms(),
         "memory_mib": {"at_rest": round(memory), "after": round(service.memory_mib())},
     }
+
+
+def everysec(folder: Path, slack: Slack, loads: Loads, count: int) -> Json:
+    """The steady load with ``redis.appendfsync = "everysec"``: what it costs that every acknowledged write is on the disk."""
+    with ExitStack() as stack:
+        relaxed = embedded(folder, slack, "relaxed", COTORRA_REDIS__APPENDFSYNC="everysec")
+        _keep(stack, relaxed).wait_ready()
+        steady, _ = _run(slack, loads, [relaxed.events_url], STEADY_RATE, count)
+        return steady
 
 
 def _run(slack: Slack, loads: Loads, urls: Sequence[str], rate: float, count: int) -> tuple[Json, int]:
@@ -244,6 +253,8 @@ def _embedded_part(folder: Path, slack: Slack, loads: Loads, count: int, kills: 
         if "measure" in wanted:
             report |= measured(service, slack, loads, count)
         service.stop()
+        if "measure" in wanted:
+            report["everysec"] = everysec(folder, slack, loads, count)
         service.start()
         report["warm_start_s"] = round(service.wait_ready(), 2)
         if "embedded" in wanted:
@@ -254,8 +265,12 @@ def _embedded_part(folder: Path, slack: Slack, loads: Loads, count: int, kills: 
 
 
 def _write(report: Json) -> None:
+    """Parts that were left out with ``--only`` stay as they were measured before."""
     target = Path(".bench/service.json")
     target.parent.mkdir(exist_ok=True)
+    known: Json = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
+    kill = {**known.get("kill", {}), **report.get("kill", {})}
+    report = {**known, **report, "kill": kill}
     target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
 
