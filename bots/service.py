@@ -72,6 +72,8 @@ class Service:
         async with AsyncExitStack() as stack:
             stores = await stack.enter_async_context(open_stores(self._settings))
             platforms = open_platforms(self._settings, stores, self._metrics, self._busy)
+            if self._receive:
+                self._waiting.update(dict.fromkeys(platforms, "it was not reached yet"))
             for platform in platforms.values():
                 stack.push_async_callback(platform.close)
             self._observe(platforms)
@@ -107,7 +109,6 @@ class Service:
         await asyncio.Event().wait()
 
     async def _open(self, name: str, platform: Platform, accept: Accept) -> None:
-        self._waiting[name] = "it was not reached yet"
         await platform.start(accept)
         self._waiting.pop(name)
 

@@ -72,7 +72,9 @@ class TelegramSettings(Section):
     api_url: str = "https://api.telegram.org/bot"
     drafts: bool = Field(False, description="stream with sendMessageDraft in private chats")
     chat_audiences: Mapping[str, tuple[str, ...]] = Field(default_factory=dict, description="chat id -> audiences")
-    contact: str = Field("", description="how to reach a person: shown by /start, by /help and when the bot does not know")
+    contact: str = Field(
+        "", description="how to reach a person: shown by /start, by /help and when the bot does not know"
+    )
 
     @field_validator("api_url")
     @classmethod

@@ -82,7 +82,9 @@ class _ThreadedEmbeddings(Embeddings):
 
     async def aembed_query(self, text: str) -> list[float]:
         """Embed one text together with whatever else is waiting, unless it was asked for lately."""
-        key = hashlib.sha256(text.encode(errors="replace")).digest()  # the words of a person who is forgotten are not kept
+        key = hashlib.sha256(
+            text.encode(errors="replace")
+        ).digest()  # the words of a person who is forgotten are not kept
         vector = self._known.pop(key, None) or await self._queries.submit(text)
         self._known[key] = vector
         if len(self._known) > KNOWN:

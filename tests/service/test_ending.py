@@ -48,6 +48,8 @@ async def each_answered_once(stage: Stage, sent: list[Sent]) -> None:
 
 async def test_what_is_accepted_while_the_models_load_is_answered_when_they_are_there(stage: Stage) -> None:
     await stage.start(ready="/healthz")
+    while "slack" in await stage.text("/readyz"):
+        await asyncio.sleep(0.05)
     sent = await stage.asks(HOLIDAY, "D1")
     await stage.person().says(HOLIDAY)
     await each_answered_once(stage, [sent])
