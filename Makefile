@@ -5,11 +5,10 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$python; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := PIP_CONSTRAINT=constraints.txt PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 BENCHED := $(VENV)/.benched
-INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e
+INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e
 OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
