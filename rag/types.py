@@ -40,6 +40,7 @@ class Passage:
     position: int
     language: str
     audience: str
+    tenant: str = ""
     updated_at: datetime | None = None
 
     @property
@@ -83,6 +84,7 @@ class Question:
     conversation: str
     text: str
     audiences: frozenset[str]
+    tenant: str = ""
     speaker: str = ""
     speaker_name: str = ""
     language: str | None = None
