@@ -65,6 +65,32 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What passages are looked for: a turn and the conversation that it stands in.
+
+    ``history`` is what both sides said before it, oldest first; ``rewritten`` is the turn as a question that stands alone,
+    where a language model wrote one; ``language`` (ISO 639-1) is detected if not given.
+    """
+
+    text: str
+    history: tuple[str, ...] = ()
+    rewritten: str = ""
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieval:
+    """What was found, best first. ``score`` in [0, 1] is how likely the hits answer the turn in its conversation.
+
+    ``evidence`` is what the score was made from, by the name of each figure: what a calibration learns from.
+    """
+
+    hits: tuple[Hit, ...]
+    score: float
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """One question and its answer, as memory keeps them. ``speaker`` tells people in a group apart."""
 
