@@ -82,7 +82,7 @@ def _sources(settings: Settings) -> list[Finding]:
                 advice="add a [[knowledge.sources]] section with name and path to cotorra.toml",
             )
         ]
-    return [_source(source.name, source.path) for source in known]
+    return [_source(source.name, source.path) for source in known if source.path]
 
 
 def _source(name: str, path: Path) -> Finding:

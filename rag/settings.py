@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+
+from rag.language import LANGUAGES
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -17,13 +20,42 @@ class Section(BaseModel):
 
 
 class SourceSettings(Section):
-    """One source of documents: a folder, a single file, or (with a later release) a site or a LangChain loader."""
+    """One source of documents: exactly one of ``path``, ``url``, ``git`` and ``loader`` says where they are."""
 
     name: Name
-    path: Path
+    path: Path | None = Field(None, description="a folder or a single file")
+    url: str | None = Field(None, repr=False, description="a site: its sitemap or the page to start from")
+    git: str | None = Field(None, repr=False, description="a Git repository: an address or a path")
+    loader: str | None = Field(None, description="a LangChain document loader by its dotted name")
     audience: Name = "public"
+    tenant: Name | Literal[""] = ""
+    language: str | None = Field(
+        None, pattern=f"^({'|'.join(LANGUAGES)})$", description="of all documents; else detected"
+    )
     base_url: str = Field("", description="Prefix of the links in citations, for example https://help.example.com/")
-    glob: str = "**/*.md"
+    glob: str = Field("", description="which files are read, for example **/*.md; empty is every kind that can be read")
+    branch: str = Field("", description="of the Git repository; empty is the one that it names itself")
+    folder: str = Field("", description="of the Git repository; empty is all of it")
+    options: dict[str, Any] = Field(default_factory=dict, repr=False, description="what the loader is made with")
+    pages: int = Field(1000, ge=1, le=1_000_000, description="pages of a site at most")
+    rate: float = Field(2.0, gt=0, le=100, description="requests to a site a second")
+    include: tuple[str, ...] = Field((), description="paths of a site that are read, for example /docs/*")
+    exclude: tuple[str, ...] = Field((), description="paths of a site that are left out")
+    every_minutes: float | None = Field(None, gt=0, description="how often it is read; otherwise as all sources are")
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> SourceSettings:
+        places = [key for key in ("path", "url", "git", "loader") if getattr(self, key) is not None]
+        if len(places) != 1:
+            named = " and ".join(places) or "none"
+            raise ValueError(f"a source has exactly one of path, url, git and loader; source {self.name!r} has {named}")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where the documents come from, as a message may show it: without what stands before @ in an address."""
+        place = str(self.path or self.url or self.git or self.loader)
+        return re.sub(r"(?<=://)[^/@]*@", "", place).partition("?")[0]
 
 
 class KnowledgeSettings(Section):
@@ -79,4 +111,4 @@ class QdrantSettings(Section):
 
 def handbook_source(root: Path) -> SourceSettings:
     """The handbook as the sample knowledge base."""
-    return SourceSettings(name="handbook", path=root / "docs", audience="public")
+    return SourceSettings(name="handbook", path=root / "docs", audience="public", glob="**/*.md")

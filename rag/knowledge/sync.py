@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 
 from rag.errors import KnowledgeError, ModelError, RagError, SourceShrank
 from rag.knowledge.chunking import embedding_text, split
-from rag.knowledge.loaders import LoadedDocument, Unreadable, discover
+from rag.knowledge.loaders import Candidate, Unreadable, discover
 from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.index import IndexedPassage, PassageIndex
 from rag.retrieval.sparse import SparseEncoder
@@ -127,10 +128,10 @@ class Synchronizer:
         return dropped
 
     async def _read(self, source: SourceSettings, tally: _Tally, progress: Report | None) -> None:
-        documents = discover(source)
+        documents = discover(source, Path(".cotorra", "sources", source.name))
         while (found := await asyncio.to_thread(next, documents, None)) is not None:
             if progress:
-                progress(found.document if isinstance(found, Unreadable) else found.id)
+                progress(found.document)
             await self._take(found, tally)
 
     async def _withdraw(self, source: SourceSettings, documents: Sequence[str]) -> None:
@@ -139,24 +140,28 @@ class Synchronizer:
             if any(passage.audience != source.audience for passage in await self._index.passages(document)):
                 await self._index.remove([document])
 
-    async def _take(self, found: LoadedDocument | Unreadable, tally: _Tally) -> None:
+    async def _take(self, found: Candidate | Unreadable, tally: _Tally) -> None:
         if isinstance(found, Unreadable):
             return tally.skip(found)
-        tally.seen.add(found.id)
+        tally.seen.add(found.document)
         digest = self._digest(found)
-        if tally.before.get(found.id) == digest:
+        if tally.before.get(found.document) == digest:
             tally.unchanged += 1
-            tally.current.add(found.id)
+            tally.current.add(found.document)
             return None
         try:
-            tally.written(found.id, await self._write(found, digest))
+            tally.written(found.document, await self._write(found, digest))
+        except KnowledgeError as error:
+            tally.skip(Unreadable(path=found.document, reason=str(error), document=found.document))
         except RagError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a parser throws at one page, the others are read
-            tally.skip(Unreadable(path=found.id, reason=f"{type(error).__name__}: {error}", document=found.id))
+            reason = f"{type(error).__name__}: {error}"
+            tally.skip(Unreadable(path=found.document, reason=reason, document=found.document))
         return None
 
-    async def _write(self, document: LoadedDocument, digest: str) -> int:
+    async def _write(self, candidate: Candidate, digest: str) -> int:
+        document = await asyncio.to_thread(candidate.load)
         passages = await asyncio.to_thread(
             split, document, window=self._window, count_tokens=self._embeddings.count_tokens
         )
@@ -177,24 +182,15 @@ class Synchronizer:
         if known >= ENOUGH and 2 * len(vanished) > known and not allow_shrink:
             raise SourceShrank(
                 f"source {source.name!r} lost {len(vanished)} of its {known} documents at once; none was removed from the "
-                f"index. Check its path {source.path}; if this is meant: cotorra sync --source {source.name} --allow-shrink"
+                f"index. Check {source.place}; if this is meant: cotorra sync --source {source.name} --allow-shrink"
             )
         if vanished:
             await self._index.remove(vanished)
         return len(vanished)
 
-    def _digest(self, document: LoadedDocument) -> str:
+    def _digest(self, candidate: Candidate) -> str:
         """sha256 of all that decides what is written. The time of change is left out: a checkout changes nothing else."""
-        decisive = [
-            LAYOUT,
-            self._window,
-            self._embeddings.name,
-            document.markdown,
-            document.title,
-            document.url,
-            document.language,
-            document.audience,
-        ]
+        decisive = [LAYOUT, self._window, self._embeddings.name, candidate.fingerprint]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 

@@ -20,8 +20,17 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 def read(path: Path, **options: str) -> tuple[list[LoadedDocument], list[Unreadable]]:
-    found = list(discover(SourceSettings(name="kb", path=path, **options)))
-    return [each for each in found if isinstance(each, LoadedDocument)], [e for e in found if isinstance(e, Unreadable)]
+    documents: list[LoadedDocument] = []
+    unreadable: list[Unreadable] = []
+    for found in discover(SourceSettings(name="kb", path=path, **options), path.parent / "cache"):
+        if isinstance(found, Unreadable):
+            unreadable.append(found)
+            continue
+        try:
+            documents.append(found.load())
+        except KnowledgeError as error:
+            unreadable.append(Unreadable(path=found.document, reason=str(error), document=found.document))
+    return documents, unreadable
 
 
 def test_pages_come_in_the_order_of_their_paths_with_title_link_and_language(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""Sources to documents: a folder of Markdown, or one file. Other formats and sites come as further loaders."""
+"""A folder as a source, or one file."""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +12,7 @@ import yaml
 
 from rag.errors import KnowledgeError
 from rag.knowledge.blocks import parse
+from rag.knowledge.loaders.documents import Candidate, LoadedDocument, Unreadable, fingerprint, printable, reason
 from rag.language import LANGUAGES, detect
 from rag.settings import SourceSettings
 
@@ -22,99 +22,77 @@ BEGINNING = 4000
 """Characters in which front matter and title stand."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedDocument:
-    """One document. ``id`` is source name and path, ``url`` a link (or the path, without a base), without an anchor."""
-
-    id: str
-    source: str
-    title: str
-    url: str
-    markdown: str
-    language: str
-    audience: str
-    updated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
-    """A file that was left out, and why. ``document`` is the id it would have."""
-
-    path: str
-    reason: str
-    document: str
-
-
-def discover(source: SourceSettings) -> Iterator[LoadedDocument | Unreadable]:
-    """Every document of a source, in the order of paths; blocking. Raises ``KnowledgeError`` when there is no source."""
-    root, paths = _paths(source)
+def read_folder(source: SourceSettings, folder: Path) -> Iterator[Candidate | Unreadable]:
+    """Every document of a folder (or the one file that it is), in the order of paths; blocking."""
+    root, paths = _paths(source, folder)
     for path in paths:
         relative = path.relative_to(root)
         if any(part.startswith(".") for part in relative.parts) or path.is_dir():
             continue
         try:
-            yield _load(source, root, path)
+            yield _candidate(source, root, path)
         except Exception as error:  # noqa: BLE001 - a loop of links, a parser's limit: the other pages are read
-            yield Unreadable(
-                path=_printable(str(path)), reason=_reason(error), document=_printable(_id(source, relative))
-            )
+            yield Unreadable(path=printable(str(path)), reason=reason(error), document=printable(_id(source, relative)))
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, KnowledgeError):
-        return str(error)
-    return (isinstance(error, OSError) and error.strerror) or f"{type(error).__name__}: {error}"
-
-
-def _printable(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
-
-
-def _paths(source: SourceSettings) -> tuple[Path, list[Path]]:
-    if source.path.is_file():
-        return source.path.parent, [source.path]
-    if not source.path.is_dir():
+def _paths(source: SourceSettings, folder: Path) -> tuple[Path, list[Path]]:
+    if folder.is_file():
+        return folder.parent, [folder]
+    if not folder.is_dir():
         raise KnowledgeError(
-            f"knowledge.sources: path of {source.name!r} is {source.path}, which does not exist; correct the path, or "
+            f"knowledge.sources: path of {source.name!r} is {folder}, which does not exist; correct the path, or "
             "remove the source"
         )
     try:
-        return source.path, sorted(source.path.glob(source.glob))
+        return folder, sorted(folder.glob(source.glob or "**/*.md"))
     except (ValueError, NotImplementedError) as error:
         raise KnowledgeError(
             f"knowledge.sources: glob of {source.name!r} is {source.glob!r}: {error}; write for example **/*.md"
         ) from error
 
 
-def _load(source: SourceSettings, root: Path, path: Path) -> LoadedDocument:
+def _candidate(source: SourceSettings, root: Path, path: Path) -> Candidate:
     relative = path.relative_to(root)
-    if _printable(str(relative)) != str(relative):
+    if printable(str(relative)) != str(relative):
         raise KnowledgeError("has a name that is not UTF-8; rename it")
     if not path.resolve().is_relative_to(root.resolve()):
         raise KnowledgeError("is a link that leaves the source's folder")
-    text = _read(path)
-    named, markdown = _front_matter(text)
+    content = _read(path)
+    return Candidate(
+        document=_id(source, relative),
+        fingerprint=fingerprint(source, content, relative.as_posix()),
+        load=lambda: _load(source, relative, path),
+    )
+
+
+def _load(source: SourceSettings, relative: Path, path: Path) -> LoadedDocument:
+    named, markdown = _front_matter(_text(_read(path)))
     return LoadedDocument(
         id=_id(source, relative),
         source=source.name,
         title=named or _title(markdown) or path.stem.replace("-", " ").replace("_", " "),
         url=_url(source.base_url, relative),
         markdown=markdown,
-        language=_language(relative, markdown),
+        language=source.language or _language(relative, markdown),
         audience=source.audience,
+        tenant=source.tenant,
         updated_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
     )
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     if path.suffix.lower() not in (".md", ".markdown"):
         raise KnowledgeError("is not Markdown (.md); only Markdown is read")
     if not stat.S_ISREG((found := path.stat()).st_mode):  # reading a pipe would wait for ever
         raise KnowledgeError("is no regular file")
     if (size := found.st_size) > LARGEST:
         raise KnowledgeError(f"has {size / 1e6:.1f} MB; at most {LARGEST // 1_000_000} MB are read")
+    return path.read_bytes()
+
+
+def _text(content: bytes) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig").replace("\x00", "")
+        return content.decode("utf-8-sig").replace("\x00", "")
     except UnicodeDecodeError as error:
         raise KnowledgeError(f"is not UTF-8 (byte {error.start}); save it as UTF-8") from error
 
