@@ -11,21 +11,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import qdrant_edge as qdrant
 
 from rag.errors import ConfigurationError, IndexLocked, IndexUnavailable
-from rag.retrieval import records
-from rag.retrieval.index import Found, IndexedPassage, IndexQuery
-from rag.retrieval.records import DENSE, SPARSE, Marker, StoredHit
-from rag.retrieval.sparse import SparseVector
+from rag.retrieval import edge_search, records
+from rag.retrieval.edge_search import matching, sparse_vector
+from rag.retrieval.index import Choose, Found, IndexedPassage, IndexQuery
+from rag.retrieval.records import DENSE, SPARSE, Marker
 from rag.types import Passage
 
 if TYPE_CHECKING:
-    from qdrant_edge import ConditionType, NamedVector
+    from qdrant_edge import NamedVector
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +43,7 @@ class EdgeIndex:
     async def open(self) -> None:
         """Load the folder or create it, and finish what an interruption left."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-        await self._run(_newest_markers, _matching(kind=[records.MARKER]))
+        await self._run(_newest_markers, matching(kind=[records.MARKER]))
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
         """Write the new version and delete the older ones, as one job."""
@@ -53,21 +52,21 @@ class EdgeIndex:
     async def remove(self, documents: Collection[str]) -> None:
         """Delete all versions of documents."""
         if documents:
-            await self._run(_delete, _matching(document=documents))
+            await self._run(_delete, matching(document=documents))
 
     async def documents(self, source: str) -> Mapping[str, str]:
         """Digest by document id."""
-        markers = await self._run(_newest_markers, _matching(kind=[records.MARKER], source=[source]))
+        markers = await self._run(_newest_markers, matching(kind=[records.MARKER], source=[source]))
         return {document: marker.digest for document, marker in markers.items()}
 
     async def sources(self) -> frozenset[str]:
         """From the documents' markers."""
-        markers = await self._run(_markers, _matching(kind=[records.MARKER]))
+        markers = await self._run(_markers, matching(kind=[records.MARKER]))
         return frozenset(marker.source for marker in markers)
 
-    async def search(self, query: IndexQuery) -> list[Found]:
-        """Both legs, filtered, fused; the cosine from the stored vectors (0.5 ms for 20 hits)."""
-        return await self._run(_search, query) if query.audiences else []
+    async def search(self, query: IndexQuery, choose: Choose) -> list[Found]:
+        """All legs, the choice and the fetching, as one job."""
+        return [] if query.scope.empty else await self._run(edge_search.search, query, choose)
 
     async def passages(self, document: str) -> list[Passage]:
         """The newest version's passages by position."""
@@ -76,6 +75,9 @@ class EdgeIndex:
     async def count(self) -> int:
         """Passages of all documents."""
         return await self._run(_count)
+
+    async def settle(self) -> None:
+        """Nothing to do: the vectors are compared exactly."""
 
     async def close(self) -> None:
         """Flush and release the folder."""
@@ -149,11 +151,11 @@ def _load_or_create(folder: Path, dimension: int) -> qdrant.EdgeShard:
 def _replace(
     shard: qdrant.EdgeShard, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]
 ) -> None:
-    version = records.next_version(_markers(shard, _matching(kind=[records.MARKER], document=[document])))
+    version = records.next_version(_markers(shard, matching(kind=[records.MARKER], document=[document])))
     marker = Marker(document=document, source=source, digest=digest, version=version)
     shard.update(qdrant.UpdateOperation.upsert_points(version_points(marker, passages)))
     older = qdrant.FieldCondition("version", range=qdrant.RangeFloat(lt=version))
-    _delete(shard, _matching(older, document=[document]))
+    _delete(shard, matching(older, document=[document]))
 
 
 def _delete(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> None:
@@ -165,7 +167,7 @@ def _newest_markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> dict[str,
     markers = _markers(shard, chosen)
     if old := records.superseded(markers):
         versions = qdrant.FieldCondition("version", match=qdrant.MatchAny(sorted({marker.version for marker in old})))
-        _delete(shard, _matching(versions, document={marker.document for marker in old}))
+        _delete(shard, matching(versions, document={marker.document for marker in old}))
     return records.newest(markers)
 
 
@@ -174,7 +176,7 @@ def _markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> list[Marker]:
 
 
 def _passages(shard: qdrant.EdgeShard, document: str) -> list[Passage]:
-    found = [record.payload or {} for record in _scroll(shard, _matching(kind=[records.PASSAGE], document=[document]))]
+    found = [record.payload or {} for record in _scroll(shard, matching(kind=[records.PASSAGE], document=[document]))]
     return records.current_passages(found)
 
 
@@ -188,58 +190,7 @@ def _scroll(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> list[qdrant.Recor
 
 
 def _count(shard: qdrant.EdgeShard) -> int:
-    return shard.count(qdrant.CountRequest(exact=True, filter=_matching(kind=[records.PASSAGE])))
-
-
-def _search(shard: qdrant.EdgeShard, query: IndexQuery) -> list[Found]:
-    hits = _hits(shard, query, set())
-    old = records.outdated_hits(hits)
-    if old:
-        hits = _hits(shard, query, old)
-    return [hit.found for hit in hits]
-
-
-def _hits(shard: qdrant.EdgeShard, query: IndexQuery, without: set[int]) -> list[StoredHit]:
-    visible = _visible(query, without)
-    request = qdrant.QueryRequest(
-        query.limit,
-        query=qdrant.Fusion.Rrf(records.RRF_K),  # type: ignore[arg-type]  # the stub of 0.9 forgets its base class
-        prefetches=_legs(query, visible),
-        filter=visible,
-        with_payload=True,
-        with_vector=[DENSE],
-    )
-    return [_hit(point, query) for point in shard.query(request)]
-
-
-def _legs(query: IndexQuery, visible: qdrant.Filter) -> list[qdrant.Prefetch]:
-    nearest = [qdrant.Query.Nearest(list(query.dense), using=DENSE)]
-    if query.sparse.indices:
-        nearest.append(qdrant.Query.Nearest(_sparse(query.sparse), using=SPARSE))
-    return [qdrant.Prefetch(query.candidates, query=leg, filter=visible) for leg in nearest]
-
-
-def _visible(query: IndexQuery, without: set[int]) -> qdrant.Filter:
-    readable = _readable(query.audiences, query.sources)
-    if not without:
-        return readable
-    hidden: list[ConditionType] = [qdrant.FieldCondition("version", match=qdrant.MatchAny(sorted(without)))]
-    return qdrant.Filter(must=readable.must, must_not=hidden)
-
-
-@lru_cache(maxsize=256)
-def _readable(audiences: frozenset[str], sources: frozenset[str] | None) -> qdrant.Filter:
-    return _matching(**{"audience": audiences} | ({} if sources is None else {"source": sources}))
-
-
-def _hit(point: qdrant.ScoredPoint, query: IndexQuery) -> StoredHit:
-    vectors = cast("dict[str, list[float]]", point.vector)
-    return records.hit_of(point.payload or {}, point.score, vectors[DENSE], query.dense)
-
-
-def _matching(*conditions: qdrant.FieldCondition, **fields: Collection[str]) -> qdrant.Filter:
-    named = [qdrant.FieldCondition(name, match=qdrant.MatchAny(sorted(values))) for name, values in fields.items()]
-    return qdrant.Filter(must=[*named, *conditions])
+    return shard.count(qdrant.CountRequest(exact=True, filter=matching(kind=[records.PASSAGE])))
 
 
 def _point(record: tuple[str, dict[str, Any]], vectors: dict[str, NamedVector]) -> qdrant.Point:
@@ -247,8 +198,4 @@ def _point(record: tuple[str, dict[str, Any]], vectors: dict[str, NamedVector]) 
 
 
 def _vectors(indexed: IndexedPassage) -> dict[str, NamedVector]:
-    return {DENSE: list(indexed.dense), SPARSE: _sparse(indexed.sparse)}
-
-
-def _sparse(vector: SparseVector) -> qdrant.SparseVector:
-    return qdrant.SparseVector(list(vector.indices), list(vector.values))
+    return {DENSE: list(indexed.dense), SPARSE: sparse_vector(indexed.sparse)}

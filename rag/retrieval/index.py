@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,27 +20,87 @@ class IndexedPassage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexQuery:
-    """A hybrid search. Only passages of ``audiences`` (and of ``sources``, if given) take part in it.
+class Scope:
+    """Which passages take part in a search: those of an audience, and of a tenant, in these sets.
 
-    ``candidates`` is what each leg contributes before fusion, ``limit`` what is returned.
+    ``sources`` and ``languages`` (ISO 639-1) narrow it further where they are given. An empty set holds nothing.
     """
 
-    dense: Sequence[float]
-    sparse: SparseVector
     audiences: frozenset[str]
-    limit: int
-    candidates: int
     sources: frozenset[str] | None = None
+    languages: frozenset[str] | None = None
+    tenants: frozenset[str] = frozenset({""})
+
+    @property
+    def fields(self) -> dict[str, frozenset[str]]:
+        """The values allowed, by the name of a passage's field."""
+        given = {
+            "audience": self.audiences,
+            "tenant": self.tenants,
+            "source": self.sources,
+            "language": self.languages,
+        }
+        return {name: values for name, values in given.items() if values is not None}
+
+    @property
+    def empty(self) -> bool:
+        """No passage can be in it."""
+        return not all(self.fields.values())
+
+    def may_read(self, audience: str, tenant: str) -> bool:
+        """Whether whoever asks may see what this audience and tenant have."""
+        return audience in self.audiences and tenant in self.tenants
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One search out of several: by meaning (``dense``, a unit vector) or by words (``sparse``, weights before IDF)."""
+
+    dense: Sequence[float] | None = None
+    sparse: SparseVector | None = None
+
+    def __post_init__(self) -> None:
+        if (self.dense is None) == (self.sparse is None):
+            raise ValueError("a leg searches either by meaning or by words: give it one of dense and sparse")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexQuery:
+    """Several searches at once within one scope.
+
+    ``candidates`` is how many matches each leg gives at most, ``reach`` how many passages on either side come along with
+    each one that is chosen.
+    """
+
+    legs: tuple[Leg, ...]
+    scope: Scope
+    candidates: int
+    reach: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What a leg found: the cosine of a dense one, the IDF-weighted BM25 score of a sparse one."""
+
+    key: str
+    document: str
+    position: int
+    version: int
+    score: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A passage that was found: reciprocal rank ``fused`` in (0, 1], cosine ``dense`` in [-1, 1]."""
+    """A passage that was chosen, and its neighbours of the same version that the scope may read, in reading order."""
 
+    key: str
     passage: Passage
-    fused: float
-    dense: float
+    before: tuple[Passage, ...] = ()
+    after: tuple[Passage, ...] = ()
+
+
+Choose = Callable[[Sequence[Sequence[Match]]], Sequence[str]]
+"""The matches of each leg, best first, to the keys wanted, best first. Pure and fast: searches wait for it."""
 
 
 class PassageIndex(Protocol):
@@ -65,14 +125,17 @@ class PassageIndex(Protocol):
     async def sources(self) -> frozenset[str]:
         """The names of all sources that have documents here."""
 
-    async def search(self, query: IndexQuery) -> list[Found]:
-        """Hybrid search, best first."""
+    async def search(self, query: IndexQuery, choose: Choose) -> list[Found]:
+        """What ``choose`` takes out of the legs' matches, in its order."""
 
     async def passages(self, document: str) -> list[Passage]:
         """All passages of a document, in reading order."""
 
     async def count(self) -> int:
         """How many passages there are."""
+
+    async def settle(self) -> None:
+        """Bring the search structures up to date with what was written; searches go on meanwhile."""
 
     async def close(self) -> None:
         """Let go of the index; safe to repeat."""

@@ -13,17 +13,17 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from operator import mul
 from typing import Any
 
-from rag.retrieval.index import Found, IndexedPassage
+from rag.retrieval.index import Choose, Found, IndexedPassage, Match, Scope
 from rag.types import Passage
 
 DENSE, SPARSE = "dense", "bm25"
-KEYWORDS = ("kind", "document", "source", "audience")
+KEYWORDS = ("kind", "document", "source", "audience", "tenant", "language")
+MATCHED = ["document", "position", "version"]
+"""What of a payload a match is made of: the text of a hundred candidates is not worth reading."""
 MARKER, PASSAGE = "document", "passage"
 PAGE = 1000
-RRF_K = 2  # what a Qdrant server uses (1 / (k + rank), ranks from 0): first in both legs is 1.0
 _NAMESPACE = uuid.UUID("5b4c7ab4-6b0c-4d3e-9d51-0a8f5f0c7c11")
 
 Payload = Mapping[str, Any]
@@ -40,14 +40,6 @@ class Marker:
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredHit:
-    """A hit with the version it belongs to."""
-
-    found: Found
-    version: int
-
-
 def next_version(existing: Iterable[Marker]) -> int:
     """A number above all that exist, even where another host's clock is ahead."""
     return max(time.time_ns() // 1000, *(marker.version + 1 for marker in existing), 0)
@@ -55,7 +47,7 @@ def next_version(existing: Iterable[Marker]) -> int:
 
 def marker_point(marker: Marker) -> tuple[str, dict[str, Any]]:
     """Id and payload of a version's marker."""
-    return _id(marker, "marker"), {"kind": MARKER, **asdict(marker)}
+    return _id(marker.document, marker.version, "marker"), {"kind": MARKER, **asdict(marker)}
 
 
 def passage_point(marker: Marker, indexed: IndexedPassage) -> tuple[str, dict[str, Any]]:
@@ -63,7 +55,8 @@ def passage_point(marker: Marker, indexed: IndexedPassage) -> tuple[str, dict[st
     passage = asdict(indexed.passage)
     passage |= {"document": marker.document, "source": marker.source, "headings": list(indexed.passage.headings)}
     passage["updated_at"] = indexed.passage.updated_at and indexed.passage.updated_at.isoformat()
-    return _id(marker, str(indexed.passage.position)), {"kind": PASSAGE, "version": marker.version, **passage}
+    key = _id(marker.document, marker.version, str(indexed.passage.position))
+    return key, {"kind": PASSAGE, "version": marker.version, **passage}
 
 
 def marker_of(payload: Payload) -> Marker:
@@ -79,13 +72,54 @@ def passage_of(payload: Payload) -> Passage:
     return Passage(**fields)
 
 
-def hit_of(payload: Payload, fused: float, stored: Sequence[float], asked: Sequence[float]) -> StoredHit:
-    """A hit, with the cosine of the two unit vectors."""
-    cosine = sum(map(mul, stored, asked))
-    return StoredHit(
-        found=Found(passage=passage_of(payload), fused=fused, dense=max(-1.0, min(1.0, cosine))),
-        version=payload["version"],
+def match_of(key: str, payload: Payload, score: float) -> Match:
+    """What a leg found."""
+    return Match(
+        key=key, document=payload["document"], position=payload["position"], version=payload["version"], score=score
     )
+
+
+def chosen(choose: Choose, legs: Sequence[Sequence[Match]]) -> list[Match]:
+    """The matches whose keys are wanted, each once, in the order wished for."""
+    matches = {match.key: match for leg in legs for match in leg}
+    return [matches[key] for key in dict.fromkeys(choose(legs))]
+
+
+def keys_around(match: Match, reach: int) -> list[str]:
+    """The keys of a match and of its neighbours, in reading order. Past the end of a document there is nothing to find."""
+    positions = range(max(0, match.position - reach), match.position + reach + 1)
+    return [_id(match.document, match.version, str(position)) for position in positions]
+
+
+def found_among(payloads: Mapping[str, Payload], match: Match, scope: Scope, reach: int) -> Found | None:
+    """A match as it was fetched; None if it is not there, or is there for others.
+
+    Every leg was filtered, but neighbours come by their keys: nothing is handed out that was not looked at here.
+    """
+    own = _readable(payloads.get(match.key), scope)
+    if own is None:
+        return None
+    keys = keys_around(match, reach)
+    place = keys.index(match.key)
+    before = _unbroken(payloads, reversed(keys[:place]), scope)
+    after = _unbroken(payloads, keys[place + 1 :], scope)
+    return Found(key=match.key, passage=own, before=tuple(reversed(before)), after=tuple(after))
+
+
+def _unbroken(payloads: Mapping[str, Payload], keys: Iterable[str], scope: Scope) -> list[Passage]:
+    """Up to the first that is missing or hidden: what stands behind a gap is no neighbour."""
+    found: list[Passage] = []
+    for key in keys:
+        if (passage := _readable(payloads.get(key), scope)) is None:
+            break
+        found.append(passage)
+    return found
+
+
+def _readable(payload: Payload | None, scope: Scope) -> Passage | None:
+    if payload is None or not scope.may_read(payload["audience"], payload["tenant"]):
+        return None
+    return passage_of(payload)
 
 
 def newest(markers: Iterable[Marker]) -> dict[str, Marker]:
@@ -110,19 +144,14 @@ def current_passages(payloads: Sequence[Payload]) -> list[Passage]:
     return sorted(passages, key=lambda passage: passage.position)
 
 
-def outdated(versions: Iterable[tuple[str, int]]) -> set[int]:
-    """Versions, out of pairs of document and version, that a newer one of the same document supersedes."""
-    pairs = set(versions)
+def outdated(legs: Iterable[Iterable[Match]]) -> set[tuple[str, int]]:
+    """Pairs of document and version, among matches, that a newer one of the same document supersedes."""
+    pairs = {(match.document, match.version) for leg in legs for match in leg}
     latest: dict[str, int] = {}
     for document, version in pairs:
         latest[document] = max(version, latest.get(document, version))
-    return {version for document, version in pairs if version < latest[document]}
+    return {(document, version) for document, version in pairs if version < latest[document]}
 
 
-def outdated_hits(hits: Iterable[StoredHit]) -> set[int]:
-    """Versions among hits that a newer one among them supersedes."""
-    return outdated((hit.found.passage.document, hit.version) for hit in hits)
-
-
-def _id(marker: Marker, part: str) -> str:
-    return str(uuid.uuid5(_NAMESPACE, f"{marker.document}\x1f{marker.version}\x1f{part}"))
+def _id(document: str, version: int, part: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, f"{document}\x1f{version}\x1f{part}"))

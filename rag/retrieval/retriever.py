@@ -13,7 +13,7 @@ from pydantic import ConfigDict, PrivateAttr, SkipValidation
 from rag.language import detect
 from rag.retrieval.calibration import Evidence, calibrate, coverage
 from rag.retrieval.embeddings import TextEmbeddings
-from rag.retrieval.index import Found, IndexQuery, PassageIndex
+from rag.retrieval.index import Found, IndexQuery, Leg, Match, PassageIndex, Scope
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import RetrievalSettings
 from rag.types import Hit, Passage
@@ -48,20 +48,20 @@ class HybridRetriever(BaseRetriever):
         wanted = limit or self.settings.limit
         terms = self.sparse.encode_query(question, spoken)
         query = IndexQuery(
-            dense=await self.embeddings.aembed_query(question),
-            sparse=terms,
-            audiences=audiences,
-            limit=max(POOL, 2 * wanted),
+            legs=(Leg(dense=await self.embeddings.aembed_query(question)), Leg(sparse=terms)),
+            scope=Scope(audiences=audiences),
             candidates=max(self.settings.candidates, POOL, 2 * wanted),
         )
-        hits = self._scored(await self.index.search(query), frozenset(terms.indices), spoken)
+        fusion = _Fusion(max(POOL, 2 * wanted))
+        found = await self.index.search(query, fusion)
+        hits = self._scored(found, fusion, frozenset(terms.indices), spoken)
         return sorted(hits, key=lambda hit: hit.score, reverse=True)[:wanted]
 
-    def _scored(self, found: Sequence[Found], asked: frozenset[int], language: str) -> list[Hit]:
+    def _scored(self, found: Sequence[Found], fusion: _Fusion, asked: frozenset[int], language: str) -> list[Hit]:
         """Passages are read as if in the question's language, whose stemmer made the question's terms."""
         present = [self._terms(_shown(each.passage), language) for each in found]
         shares = coverage(asked, present)
-        return [_hit(each, covered, language) for each, covered in zip(found, shares, strict=True)]
+        return [_hit(each, fusion, covered, language) for each, covered in zip(found, shares, strict=True)]
 
     def _terms(self, text: str, language: str) -> frozenset[int]:
         """Passages come back question after question; reading a dozen of them anew costs 2 ms."""
@@ -91,10 +91,29 @@ class HybridRetriever(BaseRetriever):
         raise NotImplementedError("the index is asynchronous: use ainvoke")
 
 
-def _hit(found: Found, covered: float, language: str) -> Hit:
+class _Fusion:
+    """Reciprocal ranks, added up; remembers them and the cosines by key."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.fused: dict[str, float] = {}
+        self.cosine: dict[str, float] = {}
+
+    def __call__(self, legs: Sequence[Sequence[Match]]) -> list[str]:
+        self.fused = {}
+        for leg in legs:
+            for rank, match in enumerate(leg):
+                self.fused[match.key] = self.fused.get(match.key, 0.0) + 1 / (2 + rank)
+        self.cosine = {match.key: match.score for match in legs[0]}
+        return sorted(self.fused, key=self.fused.__getitem__, reverse=True)[: self._limit]
+
+
+def _hit(found: Found, fusion: _Fusion, covered: float, language: str) -> Hit:
+    """What only the words brought is no nearer in meaning than the last of those that the meaning brought."""
+    fused, cosine = fusion.fused[found.key], fusion.cosine.get(found.key, min(fusion.cosine.values(), default=0.0))
     same = found.passage.language == language
-    evidence = Evidence(cosine=found.dense, covered=covered, fused=found.fused, same_language=same)
-    return Hit(passage=found.passage, score=calibrate(evidence, language), fused=found.fused)
+    evidence = Evidence(cosine=cosine, covered=covered, fused=fused, same_language=same)
+    return Hit(passage=found.passage, score=calibrate(evidence, language), fused=fused)
 
 
 def _shown(passage: Passage) -> str:

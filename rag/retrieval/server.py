@@ -15,14 +15,16 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from rag.errors import ConfigurationError, IndexUnavailable
-from rag.retrieval import records
-from rag.retrieval.index import Found, IndexedPassage, IndexQuery
-from rag.retrieval.records import DENSE, SPARSE, Marker, StoredHit
-from rag.retrieval.sparse import SparseVector
+from rag.retrieval import records, server_search
+from rag.retrieval.index import Choose, Found, IndexedPassage, IndexQuery, Match
+from rag.retrieval.records import DENSE, SPARSE, Marker
+from rag.retrieval.server_search import matching, sparse_vector
 from rag.settings import QdrantSettings
 from rag.types import Passage
 
 CONFLICT = 409
+TRIES = 8
+"""Searches that replacements may spoil, one after the other, before giving up."""
 
 
 class ServerIndex:
@@ -43,51 +45,63 @@ class ServerIndex:
             for name in records.KEYWORDS:
                 await self._index(name, models.PayloadSchemaType.KEYWORD)
             await self._index("version", models.PayloadSchemaType.INTEGER)
-        await self._newest_markers(_matching(kind=[records.MARKER]))
+        await self._newest_markers(matching(kind=[records.MARKER]))
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
         """Write the new version in one request, then delete all but the newest: meanwhile another process may have written."""
-        existing = await self._markers(_matching(kind=[records.MARKER], document=[document]))
+        existing = await self._markers(matching(kind=[records.MARKER], document=[document]))
         version = records.next_version(existing)
         marker = Marker(document=document, source=source, digest=digest, version=version)
         with self._answering():
             await self._client.upsert(self._collection, version_points(marker, passages), wait=True)
-        await self._newest_markers(_matching(kind=[records.MARKER], document=[document]))
+        await self._newest_markers(matching(kind=[records.MARKER], document=[document]))
 
     async def remove(self, documents: Collection[str]) -> None:
         """Delete all versions of documents."""
         if documents:
-            await self._delete(_matching(document=documents))
+            await self._delete(matching(document=documents))
 
     async def documents(self, source: str) -> Mapping[str, str]:
         """Digest by document id."""
-        markers = await self._newest_markers(_matching(kind=[records.MARKER], source=[source]))
+        markers = await self._newest_markers(matching(kind=[records.MARKER], source=[source]))
         return {document: marker.digest for document, marker in markers.items()}
 
     async def sources(self) -> frozenset[str]:
         """From the documents' markers."""
-        return frozenset(marker.source for marker in await self._markers(_matching(kind=[records.MARKER])))
+        return frozenset(marker.source for marker in await self._markers(matching(kind=[records.MARKER])))
 
-    async def search(self, query: IndexQuery) -> list[Found]:
-        """Both legs, filtered, fused; the cosine from the stored vectors."""
-        if not query.audiences:
+    async def search(self, query: IndexQuery, choose: Choose) -> list[Found]:
+        """All legs in one request, what was chosen in another; again if a replacement came in between."""
+        if query.scope.empty:
             return []
-        hits = await self._hits(query, set())
-        old = records.outdated_hits(hits)
-        if old:
-            hits = await self._hits(query, old)
-        return [hit.found for hit in hits]
+        hidden: set[tuple[str, int]] = set()
+        for _ in range(TRIES):
+            legs = await self._matches(query, hidden)
+            if old := records.outdated(legs):
+                hidden |= old
+                continue
+            wanted = records.chosen(choose, legs)
+            payloads = await self._retrieve(
+                {key for match in wanted for key in records.keys_around(match, query.reach)}
+            )
+            if all(match.key in payloads for match in wanted):
+                found = (records.found_among(payloads, match, query.scope, query.reach) for match in wanted)
+                return [each for each in found if each is not None]
+        raise IndexUnavailable(self._line(f"held no version still in {TRIES} tries: too many replacements at once"))
 
     async def passages(self, document: str) -> list[Passage]:
         """The newest version's passages by position."""
-        found = [payload async for payload in self._scroll(_matching(kind=[records.PASSAGE], document=[document]))]
+        found = [payload async for payload in self._scroll(matching(kind=[records.PASSAGE], document=[document]))]
         return records.current_passages(found)
 
     async def count(self) -> int:
         """Passages of all documents."""
         with self._answering():
-            counted = await self._client.count(self._collection, _matching(kind=[records.PASSAGE]), exact=True)
+            counted = await self._client.count(self._collection, matching(kind=[records.PASSAGE]), exact=True)
         return counted.count
+
+    async def settle(self) -> None:
+        """Nothing to do: the server keeps its own structures."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -123,8 +137,8 @@ class ServerIndex:
     async def _newest_markers(self, chosen: models.Filter) -> dict[str, Marker]:
         markers = await self._markers(chosen)
         if old := records.superseded(markers):
-            versions = _versions({marker.version for marker in old})
-            await self._delete(_matching(versions, document={marker.document for marker in old}))
+            versions = server_search.versions({marker.version for marker in old})
+            await self._delete(matching(versions, document={marker.document for marker in old}))
         return records.newest(markers)
 
     async def _markers(self, chosen: models.Filter) -> list[Marker]:
@@ -140,18 +154,17 @@ class ServerIndex:
             if offset is None:
                 return
 
-    async def _hits(self, query: IndexQuery, without: set[int]) -> list[StoredHit]:
-        visible = _visible(query, without)
+    async def _matches(self, query: IndexQuery, hidden: set[tuple[str, int]]) -> list[list[Match]]:
+        visible = server_search.visible(query.scope, hidden)
+        requests = server_search.requests(query, visible)
         with self._answering():
-            response = await self._client.query_points(
-                self._collection,
-                query=models.FusionQuery(fusion=models.Fusion.RRF),
-                prefetch=_legs(query, visible),
-                query_filter=visible,
-                limit=query.limit,
-                with_vectors=[DENSE],
-            )
-        return [_hit(point, query) for point in response.points]
+            answers = await self._client.query_batch_points(self._collection, requests) if requests else []
+        return server_search.matches(query, answers)
+
+    async def _retrieve(self, keys: Collection[str]) -> dict[str, records.Payload]:
+        with self._answering():
+            points = await self._client.retrieve(self._collection, list(keys)) if keys else []
+        return {str(point.id): point.payload or {} for point in points}
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -188,45 +201,12 @@ def _client(settings: QdrantSettings) -> AsyncQdrantClient:
     )
 
 
-def _legs(query: IndexQuery, visible: models.Filter) -> list[models.Prefetch]:
-    dense = models.Prefetch(query=list(query.dense), using=DENSE, filter=visible, limit=query.candidates)
-    if not query.sparse.indices:
-        return [dense]
-    words = models.Prefetch(query=_sparse(query.sparse), using=SPARSE, filter=visible, limit=query.candidates)
-    return [dense, words]
-
-
-def _visible(query: IndexQuery, without: set[int]) -> models.Filter:
-    fields = {"audience": query.audiences} | ({} if query.sources is None else {"source": query.sources})
-    return models.Filter(must=_matching(**fields).must, must_not=[_versions(without)] if without else None)
-
-
-def _hit(point: models.ScoredPoint, query: IndexQuery) -> StoredHit:
-    vectors = cast("dict[str, list[float]]", point.vector)
-    return records.hit_of(point.payload or {}, point.score, vectors[DENSE], query.dense)
-
-
-def _versions(versions: set[int]) -> models.FieldCondition:
-    return models.FieldCondition(key="version", match=models.MatchAny(any=sorted(versions)))
-
-
-def _matching(*conditions: models.FieldCondition, **fields: Collection[str]) -> models.Filter:
-    named = [
-        models.FieldCondition(key=name, match=models.MatchAny(any=sorted(values))) for name, values in fields.items()
-    ]
-    return models.Filter(must=[*named, *conditions])
-
-
 def _point(record: tuple[str, dict[str, Any]], vectors: dict[str, models.Vector]) -> models.PointStruct:
     return models.PointStruct(id=record[0], vector=cast("models.VectorStruct", vectors), payload=record[1])
 
 
 def _vectors(indexed: IndexedPassage) -> dict[str, models.Vector]:
-    return {DENSE: list(indexed.dense), SPARSE: _sparse(indexed.sparse)}
-
-
-def _sparse(vector: SparseVector) -> models.SparseVector:
-    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+    return {DENSE: list(indexed.dense), SPARSE: sparse_vector(indexed.sparse)}
 
 
 def _reason(error: UnexpectedResponse) -> str:

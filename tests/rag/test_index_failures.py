@@ -17,7 +17,7 @@ from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.server import ServerIndex
 from rag.settings import QdrantSettings
 from tests.loopback.qdrant import LoopbackQdrant
-from tests.rag.indexed import DIMENSION, asked, indexed, passage
+from tests.rag.indexed import DIMENSION, asked, first, indexed, passage, search
 
 OWNER = """
 import asyncio, sys
@@ -100,7 +100,7 @@ async def test_a_collection_that_vanished_is_reported(tmp_path: Path) -> None:
     with LoopbackQdrant(tmp_path) as running:
         index = ServerIndex(QdrantSettings(url=running.url), DIMENSION)
         with pytest.raises(IndexUnavailable, match="answers 404 Not found: Collection `cotorra`"):
-            await index.search(asked("slack"))
+            await search(index, asked("slack"))
 
 
 @pytest.mark.parametrize("url", [None, "qdrant.example.com", "ftp://qdrant.example.com"])
@@ -120,7 +120,7 @@ async def test_a_search_between_the_two_steps_of_another_process_sees_the_new_ve
         client = AsyncQdrantClient(url=running.url, check_compatibility=False)
         await client.upsert("cotorra", server.version_points(marker, new), wait=True)
         await client.close()
-        assert [hit.passage.text for hit in await index.search(asked("slack", limit=3))] == ["new slack"] * 3
+        assert [hit.passage.text for hit in await search(index, asked("slack"), first(3))] == ["new slack"] * 3
         assert [each.text for each in await index.passages("a.md")] == ["new slack"] * 3
         assert await index.documents("handbook") == {"a.md": "d2"}
         assert await index.count() == 3, "listing the documents finished the replacement"

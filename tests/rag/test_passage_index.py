@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import qdrant_edge
@@ -19,11 +20,24 @@ from qdrant_client import AsyncQdrantClient
 
 from rag.retrieval import edge, records, server
 from rag.retrieval.edge import EdgeIndex
-from rag.retrieval.index import IndexedPassage, PassageIndex
+from rag.retrieval.index import Choose, IndexedPassage, IndexQuery, Leg, Match, PassageIndex, Scope
 from rag.retrieval.server import ServerIndex
 from rag.settings import QdrantSettings
+from rag.types import Passage
 from tests.loopback.qdrant import LoopbackQdrant
-from tests.rag.indexed import DIMENSION, EAST, NORTH, asked, indexed, passage
+from tests.rag.indexed import (
+    DIMENSION,
+    EAST,
+    EVERYONE,
+    NORTH,
+    SPARSE,
+    all_of,
+    asked,
+    first,
+    indexed,
+    passage,
+    search,
+)
 
 
 class Backend(ABC):
@@ -105,12 +119,30 @@ async def index(backend: Backend) -> AsyncIterator[PassageIndex]:
     await backend.drop()
 
 
-async def found(index: PassageIndex, text: str, **how: object) -> list[str]:
-    return [hit.passage.id for hit in await index.search(asked(text, **how))]  # type: ignore[arg-type]
+async def found(index: PassageIndex, text: str, choose: Choose = all_of, **scope: frozenset[str]) -> list[str]:
+    query = asked(text, scope=Scope(**({"audiences": EVERYONE} | scope)))
+    return [hit.passage.id for hit in await index.search(query, choose)]
+
+
+async def matched(index: PassageIndex, *legs: Leg, candidates: int = 40) -> list[list[Match]]:
+    """What a choice is made from."""
+    seen: list[list[Match]] = []
+
+    def look(matches: Sequence[Sequence[Match]]) -> list[str]:
+        seen.extend(list(leg) for leg in matches)
+        return []
+
+    query = IndexQuery(legs=legs, scope=Scope(audiences=EVERYONE), candidates=candidates)
+    assert await index.search(query, look) == []
+    return seen
+
+
+def words(text: str) -> Leg:
+    return Leg(sparse=SPARSE.encode_query(text, "en"))
 
 
 async def test_an_empty_index_finds_and_holds_nothing(index: PassageIndex) -> None:
-    assert await index.search(asked("slack")) == []
+    assert await search(index, asked("slack")) == []
     assert await index.passages("a.md") == []
     assert await index.documents("handbook") == {}
     assert await index.count() == 0
@@ -119,7 +151,7 @@ async def test_an_empty_index_finds_and_holds_nothing(index: PassageIndex) -> No
 async def test_a_passage_comes_back_as_it_went_in(index: PassageIndex) -> None:
     written = passage("a.md", 0, "Connect Slack")
     await index.replace("a.md", "handbook", "d1", [indexed(written)])
-    (hit,) = await index.search(asked("slack"))
+    (hit,) = await search(index, asked("slack"))
     assert hit.passage == written
     assert await index.passages("a.md") == [written]
 
@@ -130,23 +162,77 @@ async def test_passages_of_a_document_come_in_reading_order(index: PassageIndex)
     assert await index.passages("a.md") == written
 
 
-async def test_words_find_what_meaning_does_not_and_the_reverse(index: PassageIndex) -> None:
+async def test_each_leg_gives_its_own_matches_best_first_with_their_scores(index: PassageIndex) -> None:
     await index.replace("words.md", "handbook", "d1", [indexed(passage("words.md", 0, "slack"), EAST)])
-    await index.replace("sense.md", "handbook", "d1", [indexed(passage("sense.md", 0, "messenger"), NORTH)])
-    hits = {hit.passage.document: hit for hit in await index.search(asked("slack", dense=NORTH))}
-    assert hits.keys() == {"words.md", "sense.md"}
-    assert hits["sense.md"].dense == pytest.approx(1)
-    assert hits["words.md"].dense == pytest.approx(0)
-    assert 0 < hits["sense.md"].fused < hits["words.md"].fused <= 1
+    await index.replace("sense.md", "handbook", "d1", [indexed(passage("sense.md", 7, "messenger"), NORTH)])
+    meaning, spelling, other = await matched(index, Leg(dense=NORTH), words("slack"), Leg(dense=EAST))
+    assert [match.document for match in meaning] == ["sense.md", "words.md"]
+    assert [match.score for match in meaning] == pytest.approx([1, 0])
+    assert [match.document for match in spelling] == ["words.md"]
+    assert spelling[0].score > 0
+    assert [match.document for match in other] == ["words.md", "sense.md"]
+    assert [match.key for match in other] == [meaning[1].key, meaning[0].key]
+    assert (meaning[0].position, meaning[1].position) == (7, 0)
+    assert min(match.version for match in meaning) > 0
 
 
 async def test_a_rare_word_outweighs_a_frequent_one(index: PassageIndex) -> None:
     frequent = [indexed(passage("a.md", at, "bot bot bot"), EAST) for at in range(9)]
     await index.replace("a.md", "handbook", "d1", frequent)
     await index.replace("b.md", "handbook", "d1", [indexed(passage("b.md", 0, "webhook secret"), NORTH)])
-    best = (await index.search(asked("bot webhook", dense=NORTH)))[0]
-    assert best.passage.document == "b.md"
-    assert best.fused == pytest.approx(1), "first in both legs: by words too, though the other has more of them"
+    (spelling,) = await matched(index, words("bot webhook"))
+    assert spelling[0].document == "b.md"
+    assert spelling[0].score > spelling[1].score
+
+
+async def test_a_leg_gives_no_more_than_its_candidates(index: PassageIndex) -> None:
+    await index.replace("a.md", "handbook", "d1", [indexed(passage("a.md", at, "slack")) for at in range(9)])
+    meaning, spelling = await matched(index, Leg(dense=NORTH), words("slack"), candidates=4)
+    assert (len(meaning), len(spelling)) == (4, 4)
+
+
+async def test_a_query_without_legs_and_a_leg_without_words_find_nothing(index: PassageIndex) -> None:
+    await index.replace("a.md", "handbook", "d1", [indexed(passage("a.md", 0, "slack"))])
+    assert await matched(index) == []
+    assert [len(leg) for leg in await matched(index, words("how do I"), Leg(dense=NORTH), words("the"))] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("given", [{}, {"dense": NORTH, "sparse": SPARSE.encode_query("slack", "en")}])
+def test_a_leg_that_is_not_one_search_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="either by meaning or by words"):
+        Leg(**given)
+
+
+async def test_what_is_chosen_comes_in_the_order_of_the_choice_and_once(index: PassageIndex) -> None:
+    await index.replace("a.md", "handbook", "d1", [indexed(passage("a.md", at, "slack")) for at in range(5)])
+
+    def backwards(legs: Sequence[Sequence[Match]]) -> list[str]:
+        return [match.key for match in sorted(legs[0], key=lambda match: -match.position) for _ in range(2)]
+
+    assert await found(index, "slack", backwards) == [f"a.md#{at}" for at in (4, 3, 2, 1, 0)]
+
+
+async def test_neighbours_come_along_in_reading_order_as_far_as_the_document_goes(index: PassageIndex) -> None:
+    written = [passage("a.md", at, "slack" if at in {1, 5} else "else") for at in range(7)]
+    await index.replace("a.md", "handbook", "d1", [indexed(each) for each in written])
+    await index.replace("b.md", "handbook", "d1", [indexed(passage("b.md", 0, "else"))])
+    query = IndexQuery(legs=(words("slack"),), scope=Scope(audiences=EVERYONE), candidates=9, reach=2)
+    hits = {hit.passage.position: hit for hit in await search(index, query)}
+    assert hits.keys() == {1, 5}
+    assert [each.position for each in hits[1].before] == [0]
+    assert list(hits[1].after) == written[2:4]
+    assert list(hits[5].before) == written[3:5]
+    assert [each.position for each in hits[5].after] == [6]
+
+
+async def test_a_neighbour_for_others_hides_what_is_behind_it_too(index: PassageIndex) -> None:
+    kept = {0: "legal", 4: "legal"}
+    written = [passage("a.md", at, "slack" if at == 2 else "else", audience=kept.get(at, "public")) for at in range(6)]
+    await index.replace("a.md", "handbook", "d1", [indexed(each) for each in written])
+    query = IndexQuery(legs=(words("slack"),), scope=Scope(audiences=EVERYONE), candidates=9, reach=3)
+    (hit,) = await search(index, query)
+    assert list(hit.before) == [written[1]]
+    assert list(hit.after) == [written[3]]
 
 
 async def test_a_question_without_content_words_is_searched_by_meaning(index: PassageIndex) -> None:
@@ -156,7 +242,7 @@ async def test_a_question_without_content_words_is_searched_by_meaning(index: Pa
 
 async def test_the_limit_is_kept(index: PassageIndex) -> None:
     await index.replace("a.md", "handbook", "d1", [indexed(passage("a.md", at, "slack")) for at in range(5)])
-    assert len(await found(index, "slack", limit=3)) == 3
+    assert len(await found(index, "slack", first(3))) == 3
 
 
 async def test_only_the_sources_asked_for_are_searched(index: PassageIndex) -> None:
@@ -168,32 +254,77 @@ async def test_only_the_sources_asked_for_are_searched(index: PassageIndex) -> N
     assert len(await found(index, "slack")) == 2
 
 
+async def test_only_the_languages_and_tenants_asked_for_are_searched(index: PassageIndex) -> None:
+    for document, kind in {"es": {"language": "es"}, "en": {}, "acme": {"tenant": "acme"}}.items():
+        await index.replace(document, "handbook", "d1", [indexed(passage(document, 0, "slack", **kind))])
+    assert await found(index, "slack", languages=frozenset({"es"})) == ["es#0"]
+    assert await found(index, "slack", languages=frozenset()) == []
+    assert sorted(await found(index, "slack")) == ["en#0", "es#0"], "what belongs to a tenant is nobody else's"
+    assert await found(index, "slack", tenants=frozenset({"acme"})) == ["acme#0"]
+    assert len(await found(index, "slack", tenants=frozenset({"", "acme"}))) == 3
+    assert await found(index, "slack", tenants=frozenset()) == []
+
+
 AUDIENCES = st.sampled_from(["public", "employees", "legal", "Ñandú 组"])
+TENANTS = st.sampled_from(["", "acme", "Ñandú"])
+LANGUAGES = st.sampled_from(["en", "es", "zh"])
+SOURCES = st.sampled_from(["handbook", "wiki"])
+KIND = st.tuples(AUDIENCES, TENANTS, LANGUAGES)
+SCOPES = st.builds(
+    Scope,
+    audiences=st.frozensets(AUDIENCES),
+    tenants=st.frozensets(TENANTS),
+    languages=st.none() | st.frozensets(LANGUAGES),
+    sources=st.none() | st.frozensets(SOURCES),
+)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(written=st.lists(AUDIENCES, max_size=8), reading=st.frozensets(AUDIENCES))
-async def test_exactly_what_the_audiences_may_read_is_found(
-    index: PassageIndex, written: list[str], reading: frozenset[str]
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=st.dictionaries(SOURCES, st.lists(KIND, max_size=8)), scope=SCOPES, reach=st.integers(0, 3))
+async def test_exactly_what_the_scope_holds_is_found_and_no_neighbour_that_it_hides(
+    index: PassageIndex,
+    written: dict[str, list[tuple[str, str, str]]],
+    scope: Scope,
+    reach: int,
 ) -> None:
-    passages = [passage("a.md", at, "slack", audience=audience) for at, audience in enumerate(written)]
-    await index.replace("a.md", "handbook", "d1", [indexed(each) for each in passages])
-    allowed = {each.id for each in passages if each.audience in reading}
-    assert set(await found(index, "slack", audiences=reading)) == allowed
+    everything: dict[str, Passage] = {}
+    await index.remove(["handbook", "wiki"])
+    for source, kinds in written.items():
+        passages = [
+            passage(source, at, "slack", audience=audience, tenant=tenant, language=language, source=source)
+            for at, (audience, tenant, language) in enumerate(kinds)
+        ]
+        await index.replace(source, source, "d1", [indexed(each) for each in passages])
+        everything |= {each.id: each for each in passages}
+    hits = await search(index, asked("slack", scope=scope, reach=reach))
+    assert {hit.passage.id for hit in hits} == {each.id for each in everything.values() if inside(scope, each)}
+    for hit in hits:
+        assert all(scope.may_read(each.audience, each.tenant) for each in (*hit.before, *hit.after))
+        around = [each.position - hit.passage.position for each in (*hit.before, *hit.after)]
+        assert around == [*range(-len(hit.before), 0), *range(1, len(hit.after) + 1)]
+        assert max(len(hit.before), len(hit.after)) <= reach
+
+
+def inside(scope: Scope, each: Passage) -> bool:
+    return (
+        scope.may_read(each.audience, each.tenant)
+        and (scope.sources is None or each.source in scope.sources)
+        and (scope.languages is None or each.language in scope.languages)
+    )
 
 
 async def test_hidden_passages_do_not_crowd_out_those_that_may_be_read(index: PassageIndex) -> None:
     hidden = [indexed(passage("a.md", at, "slack slack", audience="legal")) for at in range(60)]
     await index.replace("a.md", "handbook", "d1", hidden)
     await index.replace("b.md", "handbook", "d1", [indexed(passage("b.md", 0, "slack once"), EAST)])
-    assert await found(index, "slack", limit=1) == ["b.md#0"]
+    assert await found(index, "slack", first(1)) == ["b.md#0"]
 
 
 async def test_a_new_version_leaves_nothing_of_the_old_one(index: PassageIndex) -> None:
     old = [indexed(passage("a.md", at, f"old slack {at}")) for at in range(4)]
     await index.replace("a.md", "handbook", "d1", old)
     await index.replace("a.md", "handbook", "d2", [indexed(passage("a.md", 0, "new slack"))])
-    assert [hit.passage.text for hit in await index.search(asked("slack"))] == ["new slack"]
+    assert [hit.passage.text for hit in await search(index, asked("slack"))] == ["new slack"]
     assert await index.count() == 1
     assert await index.documents("handbook") == {"a.md": "d2"}
 
@@ -253,7 +384,7 @@ async def test_an_interrupted_replacement_is_finished_when_the_index_opens(backe
     await backend.write_first_step(marker, [indexed(passage("a.md", 0, "new slack"))])
     again = backend.index()
     await again.open()
-    assert [hit.passage.text for hit in await again.search(asked("slack"))] == ["new slack"]
+    assert [hit.passage.text for hit in await search(again, asked("slack"))] == ["new slack"]
     assert await again.count() == 1
     assert await again.documents("handbook") == {"a.md": "d2"}
     await again.close()
@@ -300,7 +431,7 @@ async def test_every_search_during_replacements_sees_one_whole_version(index: Pa
     writing = asyncio.create_task(write())
     seen = set()
     while not writing.done():
-        texts = [hit.passage.text for hit in await index.search(asked("slack", limit=size))]
+        texts = [hit.passage.text for hit in await search(index, asked("slack"), first(size))]
         assert len(texts) == size
         assert len(set(texts)) == 1
         seen.add(texts[0])
