@@ -7,7 +7,8 @@ RagError
 ├── IndexUnavailable        the passage index does not answer
 │   └── IndexLocked         another process owns the embedded index
 ├── ModelError              an embedding or language model cannot be loaded or failed
-└── MemoryUnavailable       conversation memory does not answer
+├── MemoryUnavailable       conversation memory does not answer
+└── EvaluationError         a question set that cannot be used, or too little in it to learn from
 """
 
 from __future__ import annotations
@@ -43,3 +44,7 @@ class ModelError(RagError):
 
 class MemoryUnavailable(RagError):
     """Conversation memory does not answer; trying again later may help."""
+
+
+class EvaluationError(RagError):
+    """A set of questions cannot be read, or holds too little for what is asked of it."""

@@ -1,0 +1,194 @@
+"""The figures of a run: how well passages are found, how well the score tells when they answer, and what went worst."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rag.evaluation.bootstrap import Figure, Floats, Statistic, auroc, difference, figure, mean
+from rag.evaluation.judging import Judged
+
+DEPTHS = (1, 5, 10)
+GAIN_DEPTH = 10
+UNKNOWN = "unknown"
+"""The source of a turn whose set names none and for which nothing was found."""
+
+Figures = Mapping[str, Figure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a run was made under. ``depth`` passages were asked for; ``limit`` of them are handed to the answerer."""
+
+    depth: int
+    limit: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstCase:
+    """A turn that went wrong. ``rank`` is None where nothing expected was found; ``expected`` is empty where nothing is."""
+
+    line: int
+    question: str
+    expected: tuple[str, ...]
+    found: tuple[str, ...]
+    rank: int | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All figures of one run, by name; a figure that the set cannot tell is left out."""
+
+    turns: int
+    conversations: int
+    answerable: int
+    rules: Rules
+    retrieval: Figures
+    by_language: Mapping[str, Figures]
+    by_source: Mapping[str, Figures]
+    abstention: Figures
+    worst: tuple[WorstCase, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A second run under other settings, and the second minus the first, turn by turn."""
+
+    changes: Mapping[str, str]
+    changed: Report
+    difference: Figures
+
+
+def report(judged: Sequence[Judged], rules: Rules, *, worst: int) -> Report:
+    """Everything about one run."""
+    located = [one for one in judged if one.case.expected]
+    return Report(
+        turns=len(judged),
+        conversations=len({one.case.conversation for one in judged}),
+        answerable=sum(one.case.answerable for one in judged),
+        rules=rules,
+        retrieval=_figures(retrieval_statistics(located, rules), located),
+        by_language=_split(located, rules, lambda one: one.case.language or UNKNOWN),
+        by_source=_split(located, rules, lambda one: one.source or UNKNOWN),
+        abstention=_figures(abstention_statistics(judged, rules), judged),
+        worst=_worst(judged, rules)[:worst],
+    )
+
+
+def compare(
+    before: Sequence[Judged],
+    after: Sequence[Judged],
+    rules: tuple[Rules, Rules],
+    changes: Mapping[str, str],
+    *,
+    worst: int,
+) -> Comparison:
+    """``before`` and ``after`` hold the same turns in the same order."""
+    located = [number for number, one in enumerate(before) if one.case.expected]
+    return Comparison(
+        changes=changes,
+        changed=report(after, rules[1], worst=worst),
+        difference={
+            **_paired([before[at] for at in located], [after[at] for at in located], rules, retrieval_statistics),
+            **_paired(before, after, rules, abstention_statistics),
+        },
+    )
+
+
+def _paired(
+    before: Sequence[Judged],
+    after: Sequence[Judged],
+    rules: tuple[Rules, Rules],
+    statistics: Callable[[Sequence[Judged], Rules], dict[str, Statistic]],
+) -> dict[str, Figure]:
+    earlier, later = statistics(before, rules[0]), statistics(after, rules[1])
+    return _figures({name: difference(later[name], earlier[name]) for name in earlier if name in later}, before)
+
+
+def retrieval_statistics(located: Sequence[Judged], rules: Rules) -> dict[str, Statistic]:
+    """Recall at depths, mean reciprocal rank, and nDCG, over turns of which the set says where the answer stands."""
+    depths = sorted({depth for depth in DEPTHS if depth <= rules.depth} | {rules.depth})
+    gained = min(GAIN_DEPTH, rules.depth)
+    recalls = {f"recall@{depth}": mean([float(one.answered_within(depth)) for one in located]) for depth in depths}
+    return recalls | {
+        "mrr": mean([1 / one.rank if one.rank else 0.0 for one in located]),
+        f"ndcg@{gained}": mean([_ndcg(one.places, gained) for one in located]),
+    }
+
+
+def abstention_statistics(judged: Sequence[Judged], rules: Rules) -> dict[str, Statistic]:
+    """How well the score tells when to answer.
+
+    ``auroc`` of answerable against unanswerable turns, ``auroc_found`` of turns whose passages answer against all others;
+    at the threshold, the share of answerable and of unanswerable turns that are answered, and of answers that rest on a
+    passage that answers.
+    """
+    scores = [one.retrieval.score for one in judged]
+    answered = [score >= rules.threshold for score in scores]
+    right = [one.answered_within(rules.limit) for one in judged]
+    answerable = [one.case.answerable for one in judged]
+    return {
+        "auroc": auroc(scores, answerable),
+        "auroc_found": auroc(scores, right),
+        "answered": _share(answered, answerable),
+        "false_answers": _share(answered, [not each for each in answerable]),
+        "precision": _share(right, answered),
+    }
+
+
+def _share(true: Sequence[bool], among: Sequence[bool]) -> Statistic:
+    """The share of ``true`` in those that ``among`` marks."""
+    both = mean([float(one and marked) for one, marked in zip(true, among, strict=True)])
+    marked = mean(list(map(float, among)))
+
+    def statistic(weights: Floats) -> float:
+        whole = marked(weights)
+        return both(weights) / whole if whole else math.nan
+
+    return statistic
+
+
+def _figures(statistics: Mapping[str, Statistic], judged: Sequence[Judged]) -> dict[str, Figure]:
+    groups: list[Hashable] = [one.case.conversation for one in judged]
+    found = {name: figure(statistic, groups) for name, statistic in statistics.items()} if groups else {}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _split(located: Sequence[Judged], rules: Rules, key: Callable[[Judged], str]) -> dict[str, Figures]:
+    names = sorted({key(one) for one in located})
+    parts = {name: [one for one in located if key(one) == name] for name in names}
+    return {name: _figures(retrieval_statistics(part, rules), part) for name, part in parts.items()}
+
+
+def _ndcg(places: Sequence[int | None], depth: int) -> float:
+    """Järvelin and Kekäläinen (2002), each place counting once: best is every expected place first."""
+    gained = sum(1 / math.log2(1 + place) for place in places if place is not None and place <= depth)
+    best = sum(1 / math.log2(1 + place) for place in range(1, min(len(places), depth) + 1))
+    return gained / best
+
+
+def _worst(judged: Sequence[Judged], rules: Rules) -> tuple[WorstCase, ...]:
+    """What was sought and not found first, or answered though nothing answers it, the surest errors before the others."""
+    wrong = [one for one in judged if _went_wrong(one, rules)]
+    wrong.sort(key=lambda one: (1 / one.rank if one.rank else 0.0, -one.retrieval.score))
+    return tuple(map(_worst_case, wrong))
+
+
+def _went_wrong(one: Judged, rules: Rules) -> bool:
+    if one.case.expected:
+        return one.rank != 1
+    return not one.case.answerable and one.retrieval.score >= rules.threshold
+
+
+def _worst_case(one: Judged) -> WorstCase:
+    return WorstCase(
+        line=one.case.line,
+        question=one.case.question,
+        expected=tuple(map(str, one.case.expected)),
+        found=tuple(dict.fromkeys(hit.passage.url or hit.passage.id for hit in one.retrieval.hits)),
+        rank=one.rank,
+        score=one.retrieval.score,
+    )
