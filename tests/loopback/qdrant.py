@@ -81,12 +81,35 @@ class _Collections:
         self._lock = Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._open = {path.stem: _Collection(folder / path.stem, _read(path)) for path in folder.glob("*.json")}
+        self._aliases_file = folder / "aliases"
+        self._aliases: dict[str, str] = _read(self._aliases_file) if self._aliases_file.exists() else {}
 
     def get(self, name: str) -> _Collection:
         try:
-            return self._open[name]
+            return self._open[self._aliases.get(name, name)]
         except KeyError:
             raise _Refused(404, f"Not found: Collection `{name}` doesn't exist!") from None
+
+    def names(self) -> dict[str, list[dict[str, str]]]:
+        return {"collections": [{"name": name} for name in self._open]}
+
+    def change_aliases(self, actions: list[dict[str, Any]]) -> bool:
+        """All or none, as Qdrant does; deleting one that is not there is no error."""
+        with self._lock:
+            aliases = dict(self._aliases)
+            for action in actions:
+                if deleted := action.get("delete_alias"):
+                    aliases.pop(deleted["alias_name"], None)
+                if created := action.get("create_alias"):
+                    if created["collection_name"] not in self._open:
+                        raise _Refused(404, f"Not found: Collection `{created['collection_name']}` doesn't exist!")
+                    aliases[created["alias_name"]] = created["collection_name"]
+            self._save_aliases(aliases)
+        return True
+
+    def _save_aliases(self, aliases: dict[str, str]) -> None:
+        self._aliases = aliases
+        self._aliases_file.write_text(json.dumps(aliases))
 
     def exists(self, name: str) -> dict[str, bool]:
         return {"exists": name in self._open}
@@ -106,6 +129,7 @@ class _Collections:
                 found.shard.close()
                 (self._folder / f"{name}.json").unlink()
                 shutil.rmtree(self._folder / name)
+                self._save_aliases({alias: to for alias, to in self._aliases.items() if to != name})
         return found is not None
 
     def close(self) -> None:
@@ -174,8 +198,16 @@ POINTS: dict[tuple[str, str], Handler] = {
 
 def _answer(collections: _Collections, request: Request, body: Any) -> object:
     """The result of one call; blocking."""
-    name, rest = request.path_params["name"], request.path_params.get("rest")
-    match request.method, rest:
+    name, rest = request.path_params.get("name"), request.path_params.get("rest")
+    if name is None:
+        return collections.names()
+    if (request.method, name, rest) == ("POST", "aliases", None):
+        return collections.change_aliases(body["actions"])
+    return _answer_about(collections, request.method, name, rest, body)
+
+
+def _answer_about(collections: _Collections, method: str, name: str, rest: str | None, body: Any) -> object:
+    match method, rest:
         case "PUT", None:
             return collections.create(name, body)
         case "GET", None:
@@ -184,9 +216,9 @@ def _answer(collections: _Collections, request: Request, body: Any) -> object:
             return collections.delete(name)
         case "GET", "exists":
             return collections.exists(name)
-    handler = POINTS.get((request.method, str(rest)))
+    handler = POINTS.get((method, str(rest)))
     if handler is None:
-        raise _Refused(404, f"this loopback does not answer {request.method} {request.url.path}")
+        raise _Refused(404, f"this loopback does not answer {method} /collections/{name}/{rest}")
     return handler(collections.get(name), body)
 
 
@@ -214,9 +246,10 @@ def application(folder: Path, api_key: str | None = None) -> Starlette:
         yield
         collections.close()
 
-    one = Route("/collections/{name}", respond, methods=["GET", "PUT", "DELETE"])
+    every = Route("/collections", respond, methods=["GET"])
+    one = Route("/collections/{name}", respond, methods=["GET", "PUT", "DELETE", "POST"])
     below = Route("/collections/{name}/{rest:path}", respond, methods=["GET", "PUT", "POST"])
-    return Starlette(routes=[Route("/", _version), one, below], lifespan=lifespan)
+    return Starlette(routes=[Route("/", _version), every, one, below], lifespan=lifespan)
 
 
 class LoopbackQdrant:
