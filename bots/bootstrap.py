@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 from redis.asyncio import Redis
 
-from bots.audience import audiences
+from bots.audience import audiences, tenant
 from bots.commands import Commands
 from bots.conversation import Conversations
 from bots.errors import BotsError
@@ -208,6 +208,7 @@ def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> T
         forgetting=stores.forgetting,
         library=answering.library,
         audiences=frozenset(settings.audience.terminal) | {"public"},
+        tenant=settings.audience.terminal_tenant,
     )
 
 
@@ -279,6 +280,7 @@ def build_worker(
         forgetting=stores.forgetting,
         metrics=metrics,
         audiences=lambda message: audiences(message, settings),
+        tenant=lambda message: tenant(message, settings),
         contact=settings.telegram.contact,
     )
     return Worker(

@@ -33,8 +33,8 @@ class Commands:
         self._forgetting = forgetting
         self._contact = contact
 
-    async def run(self, message: IncomingMessage, audiences: frozenset[str]) -> Obeyed:
-        """What is told may be read by ``audiences``. Raises ``StoreUnavailable`` or ``MemoryUnavailable``."""
+    async def run(self, message: IncomingMessage, audiences: frozenset[str], tenant: str = "") -> Obeyed:
+        """What is told may be read by ``audiences`` of ``tenant``. Raises ``StoreUnavailable`` or ``MemoryUnavailable``."""
         match message.command:
             case "new":
                 await self._memory.forget(message.conversation)
@@ -42,7 +42,7 @@ class Commands:
             case "forget":
                 return await self._forget(message)
             case "sources":
-                return Obeyed(text=await self._sources(message, audiences))
+                return Obeyed(text=await self._sources(message, audiences, tenant))
             case "start":
                 return Obeyed(text=self._with_contact(say(message.language, "start")))
             case "help":
@@ -63,10 +63,14 @@ class Commands:
         entry = self._forgetting.from_log(message.conversation, speaker, message.received_at)
         return Obeyed(text=say(message.language, "forgotten_own" if speaker else "forgotten"), entries=(entry,))
 
-    async def _sources(self, message: IncomingMessage, audiences: frozenset[str]) -> str:
+    async def _sources(self, message: IncomingMessage, audiences: frozenset[str], tenant: str) -> str:
         """Those of the last answer, but for what may not be read here now: the place may have been shared since."""
         sources = await self._last_sources(message.conversation)
-        readable = [source for source in sources if source.passage.audience in audiences]
+        readable = [
+            source
+            for source in sources
+            if source.passage.audience in audiences and source.passage.tenant in ("", tenant)
+        ]
         if not readable:
             return say(message.language, "no_sources")
         lines = [_source_line(s.number, s.title, s.passage.url) for s in readable]

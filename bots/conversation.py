@@ -34,7 +34,8 @@ log = structlog.get_logger()
 class Conversations:
     """Handles one message at a time of a conversation; the worker sees to the order and to trying again.
 
-    ``audiences`` maps a resolved message to what its readers may read; ``contact`` tells customers how to reach a person.
+    ``audiences`` and ``tenant`` map a resolved message to what its readers may read; ``contact`` tells customers how to reach
+    a person.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Conversations:
         forgetting: Forgetting,
         metrics: Metrics,
         audiences: Callable[[IncomingMessage], frozenset[str]],
+        tenant: Callable[[IncomingMessage], str] = lambda _: "",
         contact: str = "",
     ) -> None:
         self._platforms = platforms
@@ -60,6 +62,7 @@ class Conversations:
         self._forgetting = forgetting
         self._metrics = metrics
         self._audiences = audiences
+        self._tenant = tenant
         self._contact = contact
 
     async def handle(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
@@ -119,7 +122,7 @@ class Conversations:
 
     async def _obey(self, message: IncomingMessage, entry: ReplyEntry) -> Sequence[OutboxEntry]:
         message = await self._platforms[message.platform].resolve(message)
-        outcome = await self._commands.run(message, self._audiences(message))
+        outcome = await self._commands.run(message, self._audiences(message), self._tenant(message))
         await self._notify(message, entry, outcome.text, outcome="command")
         return outcome.entries
 
@@ -153,14 +156,15 @@ class Conversations:
         resolved = message if entry.record.stands else await platform.resolve(message)
         reply = await platform.reply(resolved, entry)
         question = self._question(resolved, turn)
-        final = entry.record.answer_for(question.audiences)
+        final = entry.record.answer_for(question.audiences, question.tenant)
         if final is None:
             past = await self._memory.load(message.conversation) if history is None else history
             answer = await self._compute(question, past, reply)
             final = self._outgoing(answer, turn, message)
             turned = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
             read_by = tuple(sorted(question.audiences))
-            await entry.save(replace(entry.record, final=final, logged=turned, audiences=read_by))
+            computed = replace(entry.record, final=final, logged=turned, audiences=read_by, tenant=question.tenant)
+            await entry.save(computed)
         await reply.finish(final)
         await self._remember(message, turn, final)
         logged = entry.record.logged
@@ -189,6 +193,7 @@ class Conversations:
             conversation=message.conversation,
             text=message.text,
             audiences=self._audiences(message),
+            tenant=self._tenant(message),
             speaker=message.sender.id,
             speaker_name=message.sender.name,
             language=message.language,

@@ -61,7 +61,8 @@ class ReplyRecord:
 
     ``text`` is the part of the Markdown that was confirmed, so that a second computation can be compared with it;
     ``logged`` is what the log will say of the turn, stored with ``final`` so that a crash between the two loses neither;
-    ``audiences`` are those that the answer may have used: it goes to nobody who is not in all of them.
+    ``audiences`` are those that the answer may have used: it goes to nobody who is not in all of them, nor to anyone who does
+    not belong to ``tenant``, if it may have used a tenant's own documents.
     """
 
     turn_id: str
@@ -72,6 +73,7 @@ class ReplyRecord:
     final: OutgoingReply | None = None
     logged: LoggedTurn | None = None
     audiences: tuple[str, ...] = ()
+    tenant: str = ""
     finished: bool = False
 
     @property
@@ -79,12 +81,13 @@ class ReplyRecord:
         """Whether the answer is on the screen."""
         return self.final is not None and self.finished
 
-    def answer_for(self, audiences: frozenset[str]) -> OutgoingReply | None:
+    def answer_for(self, audiences: frozenset[str], tenant: str = "") -> OutgoingReply | None:
         """The computed answer, if it stands already or those who read it now may read all of it.
 
         A record of version 0.1.0 tells no audiences; what it may have used is unknown.
         """
-        readable = bool(self.audiences) and audiences.issuperset(self.audiences)
+        belongs = self.tenant in ("", tenant)
+        readable = belongs and bool(self.audiences) and audiences.issuperset(self.audiences)
         return self.final if self.stands or readable else None
 
     def with_post(self, post: Post) -> ReplyRecord:

@@ -18,6 +18,7 @@ from rag.settings import (
     KnowledgeSettings,
     MemorySettings,
     ModelSettings,
+    Name,
     QdrantSettings,
     RetrievalSettings,
     Section,
@@ -54,6 +55,7 @@ class SlackSettings(Section):
         (), description="internal channel ids that guests read: public documents only"
     )
     group_audiences: Mapping[str, str] = Field(default_factory=dict, description="user group id -> audience")
+    tenants: Mapping[str, Name] = Field(default_factory=dict, description="workspace id -> tenant")
 
     @field_validator("api_url")
     @classmethod
@@ -72,6 +74,7 @@ class TelegramSettings(Section):
     api_url: str = "https://api.telegram.org/bot"
     drafts: bool = Field(False, description="stream with sendMessageDraft in private chats")
     chat_audiences: Mapping[str, tuple[str, ...]] = Field(default_factory=dict, description="chat id -> audiences")
+    chat_tenants: Mapping[str, Name] = Field(default_factory=dict, description="chat id -> tenant")
     contact: str = Field(
         "", description="how to reach a person: shown by /start, by /help and when the bot does not know"
     )
@@ -112,9 +115,10 @@ class WorkerSettings(Section):
 
 
 class AudienceSettings(Section):
-    """Which audiences the embedded channels give."""
+    """Which audiences, and which tenant's documents, the embedded channels give."""
 
     terminal: tuple[str, ...] = ("public", "employees")
+    terminal_tenant: Name | Literal[""] = ""
 
 
 class Settings(Section):

@@ -41,7 +41,9 @@ class SourceSettings(Section):
     rate: float = Field(2.0, gt=0, le=100, description="requests to a site a second")
     include: tuple[str, ...] = Field((), description="paths of a site that are read, for example /docs/*")
     exclude: tuple[str, ...] = Field((), description="paths of a site that are left out")
-    every_minutes: float | None = Field(None, gt=0, description="how often it is read; otherwise as all sources are")
+    every_minutes: float | None = Field(
+        None, ge=0, description="how often it is read, 0 for never; otherwise as all sources are"
+    )
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> SourceSettings:
@@ -62,6 +64,7 @@ class KnowledgeSettings(Section):
     """What the bot knows. Without sources it knows its own handbook."""
 
     sources: tuple[SourceSettings, ...] = ()
+    every_minutes: float = Field(60, ge=0, description="how often sources are read again; 0 is never")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> KnowledgeSettings:
@@ -76,6 +79,9 @@ class EmbeddingSettings(Section):
 
     model: str = "packaged"
     batch: int = Field(64, ge=1, le=1024)
+    cache_days: float = Field(
+        7, ge=0, le=365, description="how long Redis keeps embeddings of questions; 0 is not at all"
+    )
 
 
 class RetrievalSettings(Section):

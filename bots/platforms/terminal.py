@@ -22,7 +22,7 @@ SPEAKER = "terminal"
 
 
 class TerminalDesk:
-    """The desk of this process. ``audiences`` is what the terminal reads when nothing is asked for."""
+    """The desk of this process. ``audiences`` is what the terminal reads when nothing is asked for, ``tenant`` whose."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class TerminalDesk:
         forgetting: Forgetting,
         library: Library,
         audiences: frozenset[str],
+        tenant: str = "",
     ) -> None:
         self._chain = chain
         self._retriever = retriever
@@ -44,6 +45,7 @@ class TerminalDesk:
         self._forgetting = forgetting
         self._library = library
         self._audiences = audiences
+        self._tenant = tenant
 
     async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
         question = self._question(asked)
@@ -62,6 +64,7 @@ class TerminalDesk:
             conversation=asked.conversation or f"terminal:{identity}",
             text=asked.text,
             audiences=asked.audiences | {"public"} if asked.audiences else self._audiences,
+            tenant=self._tenant,
             speaker=SPEAKER,
         )
 

@@ -120,6 +120,7 @@ class Talk:
         self.redis = redis
         self.keys = keys
         self.readers = PUBLIC
+        self.tenant = ""
         self.screen = Screen()
         self.telegram = Screen(name="telegram")
         self.ledger = ReplyLedger(redis, keys)
@@ -139,6 +140,7 @@ class Talk:
             forgetting=self.forgetting,
             metrics=self.metrics,
             audiences=lambda _: self.readers,
+            tenant=lambda _: self.tenant,
             contact=contact,
         )
 

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bots.audience import INTERNAL, PUBLIC, audiences
+from bots.audience import INTERNAL, PUBLIC, audiences, tenant
 from bots.messages import ChannelKind, IncomingMessage, PlatformName, Sender
 from bots.settings import Settings
 
 SETTINGS = Settings.model_validate(
     {
-        "slack": {"group_audiences": {"S1": "finance"}, "public_channels": ["CGUESTS"]},
-        "telegram": {"chat_audiences": {"-5": ["partners"]}},
-        "audience": {"terminal": ["employees"]},
+        "slack": {"group_audiences": {"S1": "finance"}, "public_channels": ["CGUESTS"], "tenants": {"T1": "acme"}},
+        "telegram": {"chat_audiences": {"-5": ["partners"]}, "chat_tenants": {"-5": "globex"}},
+        "audience": {"terminal": ["employees"], "terminal_tenant": "initech"},
     }
 )
 
@@ -26,6 +26,7 @@ def message(
     guest: bool = False,
     groups: tuple[str, ...] = (),
     place: str = "C1",
+    **address: str,
 ) -> IncomingMessage:
     return IncomingMessage(
         id="m",
@@ -37,7 +38,7 @@ def message(
         sender=Sender(id="U1", guest=guest, groups=groups),
         channel=channel,
         received_at=datetime.now(UTC),
-        address={"channel": place, "chat": place},
+        address={"channel": place, "chat": place, **address},
     )
 
 
@@ -71,3 +72,20 @@ def test_telegram_is_public_unless_the_chat_is_mapped() -> None:
 
 def test_the_terminal_reads_what_is_set() -> None:
     assert audiences(message("terminal", "direct"), SETTINGS) == {"public", "employees"}
+
+
+@pytest.mark.parametrize("channel", ["direct", "private", "public", "ephemeral"])
+@pytest.mark.parametrize(("team", "belongs_to"), [("T1", "acme"), ("T2", "")])
+def test_a_mapped_workspace_reads_its_tenants_documents(channel: ChannelKind, team: str, belongs_to: str) -> None:
+    assert tenant(message("slack", channel, team=team, user_team=team), SETTINGS) == belongs_to
+
+
+def test_where_people_of_another_organisation_read_no_tenants_documents_are_used() -> None:
+    assert tenant(message("slack", "shared", team="T1"), SETTINGS) == ""
+    assert tenant(message("slack", "direct", team="T1", user_team="T2", guest=True), SETTINGS) == ""
+
+
+def test_a_mapped_chat_and_the_terminal_read_their_tenants_documents() -> None:
+    assert tenant(message("telegram", "private", place="-5"), SETTINGS) == "globex"
+    assert tenant(message("telegram", "private", place="-4"), SETTINGS) == ""
+    assert tenant(message("terminal", "direct"), SETTINGS) == "initech"

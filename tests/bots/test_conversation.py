@@ -108,6 +108,15 @@ async def test_a_stored_answer_is_computed_again_when_others_read_it_by_now(talk
     assert talk.screen.texts() == [logged.answer] == ["Ask your manager. [1]"]
 
 
+async def test_a_stored_answer_is_computed_again_when_a_tenant_alone_may_have_read_it(talk: Talk) -> None:
+    talk.tenant, talk.screen.dies_at = "acme", "computed"
+    with pytest.raises(DiedError):
+        await talk.handle(said(QUESTION))
+    talk.tenant = ""
+    await talk.handle(said(QUESTION))
+    assert [asked.tenant for asked in talk.asked] == ["acme", ""]
+
+
 async def test_a_stored_answer_of_which_nobody_knows_who_may_read_it_is_computed_again(talk: Talk) -> None:
     message = said(QUESTION)
     talk.screen.dies_at = "computed"
