@@ -157,9 +157,9 @@ def _role(turn: object) -> Role | None:
     if not isinstance(turn, dict):
         return None
     _only(turn, ("role", "text"), "in conversation, ")
-    if turn.get("role") not in ROLES:
-        raise ValueError(f"role {turn.get('role')!r} is unknown; known are {', '.join(ROLES)}")
-    return ROLES[turn["role"]]
+    if (role := _text(turn, "role")) not in ROLES:
+        raise ValueError(f"role {role!r} is unknown; known are {', '.join(ROLES)}")
+    return ROLES[role]
 
 
 def _utterance(turn: object) -> str:
