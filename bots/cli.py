@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from bots.access import LogAccess
+from bots.eval_commands import evaluation
 from tuning.cli import conversations
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
 inbox = typer.Typer(help="Messages set aside after repeated failure.", no_args_is_help=True)
 app.add_typer(inbox, name="inbox")
 app.add_typer(conversations, name="conversations")
+app.add_typer(evaluation, name="eval")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Audience = Annotated[list[str] | None, typer.Option("--audience", help="Read as this audience; may be repeated.")]

@@ -14,13 +14,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bots.desk import Asked, AskEvent, Desk, FoundPassage, SetAside, SyncedSource
+from bots.desk import Asked, AskEvent, Desk, FoundPassage, Inquiry, Retrieved, SetAside, SyncedSource
 from bots.errors import BotsError, StoreUnavailable
 from rag.errors import RagError
 
 _ASKED: TypeAdapter[Asked] = TypeAdapter(Asked)
 _EVENT: TypeAdapter[AskEvent] = TypeAdapter(AskEvent)
 _FOUND: TypeAdapter[tuple[FoundPassage, ...]] = TypeAdapter(tuple[FoundPassage, ...])
+_INQUIRY: TypeAdapter[Inquiry] = TypeAdapter(Inquiry)
+_RETRIEVED: TypeAdapter[Retrieved] = TypeAdapter(Retrieved)
 _SYNCED: TypeAdapter[tuple[SyncedSource, ...]] = TypeAdapter(tuple[SyncedSource, ...])
 _ASIDE: TypeAdapter[tuple[SetAside, ...]] = TypeAdapter(tuple[SetAside, ...])
 
@@ -44,6 +46,9 @@ def control_app(desk: Desk) -> Starlette:
         found = await desk.search(body["query"], limit=body["limit"], audiences=frozenset(body["audiences"]))
         return _json(_FOUND, tuple(found))
 
+    async def retrieve(request: Request) -> Response:
+        return _json(_RETRIEVED, await desk.retrieve(_INQUIRY.validate_json(await request.body())))
+
     async def sync(request: Request) -> Response:
         body = await request.json()
         return _json(_SYNCED, tuple(await desk.sync(body["source"], allow_shrink=body["allow_shrink"])))
@@ -58,7 +63,7 @@ def control_app(desk: Desk) -> Starlette:
         body = await request.json()
         return JSONResponse(dict(await desk.forget(body["conversation"], body["speaker"])))
 
-    calls = (ask, new, search, sync, set_aside, retry, forget)
+    calls = (ask, new, search, retrieve, sync, set_aside, retry, forget)
     return Starlette(
         routes=[Route(f"/{call.__name__}", _reporting(call), methods=["POST"]) for call in calls],
     )
@@ -115,6 +120,9 @@ class RemoteDesk:
     async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
         return _FOUND.validate_json(await self._call("search", query=query, limit=limit, audiences=sorted(audiences)))
 
+    async def retrieve(self, inquiry: Inquiry) -> Retrieved:
+        return _RETRIEVED.validate_json(await self._post("retrieve", _INQUIRY.dump_json(inquiry)))
+
     async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
         return _SYNCED.validate_json(await self._call("sync", source=source, allow_shrink=allow_shrink))
 
@@ -135,8 +143,11 @@ class RemoteDesk:
         await self._client.aclose()
 
     async def _call(self, name: str, **values: object) -> bytes:
+        return await self._post(name, json.dumps(values).encode())
+
+    async def _post(self, name: str, body: bytes) -> bytes:
         try:
-            response = await self._client.post(f"/{name}", json=values)
+            response = await self._client.post(f"/{name}", content=body)
         except httpx.TransportError as error:
             raise StoreUnavailable("the running service stopped answering; try again") from error
         if response.status_code >= 400:

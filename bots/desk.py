@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from rag.types import Answer
+from rag.types import Answer, Query, Retrieval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,44 @@ class FoundPassage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """What retrieval is measured with. ``audiences`` empty means the terminal's own, ``sources`` None all.
+
+    ``changes`` holds settings of retrieval that this inquiry is made under instead of those in force, by their keys.
+    """
+
+    query: Query
+    limit: int
+    audiences: frozenset[str] = frozenset()
+    sources: frozenset[str] | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """What was found, with the settings it was found under and the embedding model that found it."""
+
+    retrieval: Retrieval
+    limit: int
+    threshold: float
+    embedding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncProgress:
+    """How far a source's sync has come, in documents looked at; ``total`` is 0 while nobody knows how many there are.
+
+    ``waiting``: one that began before this was asked for comes first, and this is its progress.
+    """
+
+    source: str
+    done: int = 0
+    total: int = 0
+    passages: int = 0
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyncedSource:
     """What ``cotorra sync`` did to one source. ``skipped`` holds path and reason; ``error`` is set when it failed whole."""
 
@@ -61,6 +99,9 @@ class SyncedSource:
     skipped: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
     error: str = ""
+
+
+SyncEvent = SyncProgress | SyncedSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +124,11 @@ class Desk(Protocol):
 
     async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]: ...
 
-    async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]: ...
+    async def retrieve(self, inquiry: Inquiry) -> Retrieved: ...
+
+    def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
+        """Progress, and what was done to each source as it ends. Leaving early stops no sync."""
+        ...
 
     async def set_aside(self) -> Sequence[SetAside]: ...
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from bots.desk import Asked, AskEvent, Complete, FoundPassage, SetAside, SyncedSource, Text
+from bots.desk import Asked, AskEvent, Complete, FoundPassage, Inquiry, Retrieved, SetAside, SyncedSource, Text
 from bots.errors import BotsError
 from bots.forgetting import Forgetting
 from bots.inbox import Inbox
@@ -14,9 +14,10 @@ from bots.knowledge import Library
 from bots.outbox import Outbox, TurnEntry
 from bots.turns import logged_turn
 from rag.chain import ConversationalChain
+from rag.evaluation.changes import changed
 from rag.memory import ConversationMemory
 from rag.retrieval.retriever import HybridRetriever
-from rag.types import Answer, Delta, Done, Exchange, Question
+from rag.types import Answer, Delta, Done, Exchange, Question, Retrieval
 
 SPEAKER = "terminal"
 
@@ -92,6 +93,18 @@ class TerminalDesk:
             )
             for hit in hits
         ]
+
+    async def retrieve(self, inquiry: Inquiry) -> Retrieved:
+        settings = changed(self._retriever.settings, inquiry.changes)
+        retriever = self._retriever.model_copy(update={"settings": settings}) if inquiry.changes else self._retriever
+        readers = inquiry.audiences | {"public"} if inquiry.audiences else self._audiences
+        hits = await retriever.find(inquiry.query.text, audiences=readers, limit=inquiry.limit)
+        return Retrieved(
+            retrieval=Retrieval(hits=tuple(hits), score=max((hit.score for hit in hits), default=0.0)),
+            limit=settings.limit,
+            threshold=settings.threshold,
+            embedding=retriever.embeddings.name,
+        )
 
     async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
         return await self._library.sync(source, allow_shrink=allow_shrink)

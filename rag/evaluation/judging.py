@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from rag.evaluation.cases import Case, Expected
+from rag.language import detect
 from rag.types import Passage, Retrieval
 
 EDGE_WORDS = 12
@@ -17,11 +18,16 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A turn with what was found for it. ``places`` is the rank (from 1) of each expected place, None if not found."""
+    """A turn with what was found for it.
+
+    ``places`` is the rank (from 1) of each expected place, None if not found; ``language`` and ``source`` are what the turn
+    counts for.
+    """
 
     case: Case
     retrieval: Retrieval
     places: tuple[int | None, ...]
+    language: str
     source: str
 
     @property
@@ -46,7 +52,18 @@ def _judged(case: Case, retrieval: Retrieval, known: Set[str]) -> Judged:
     passages = [hit.passage for hit in retrieval.hits]
     places = tuple(_rank(expected, passages) for expected in case.expected)
     found = next((passages[place - 1].source for place in places if place is not None), "")
-    return Judged(case=case, retrieval=retrieval, places=places, source=found or _source(case.expected, known))
+    return Judged(
+        case=case,
+        retrieval=retrieval,
+        places=places,
+        language=case.language or detect(case.question, detect(case.history[-1]) if case.history else "en"),
+        source=found or _source(case.expected, known),
+    )
+
+
+def expects(case: Case, source: str) -> bool:
+    """Whether one of the places that answer a turn is said to be in this source."""
+    return any(_source([place], {source}) == source for place in case.expected)
 
 
 def satisfies(passage: Passage, expected: Expected) -> bool:

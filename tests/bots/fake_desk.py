@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bots.control import control_app
-from bots.desk import Asked, AskEvent, Complete, Desk, FoundPassage, SetAside, SyncedSource, Text
+from bots.desk import Asked, AskEvent, Complete, Desk, FoundPassage, Inquiry, Retrieved, SetAside, SyncedSource, Text
 from bots.ownership import Ownership, control_socket
 from bots.server import HttpServer
-from rag.types import Answer, Hit, Source
+from rag.types import Answer, Hit, Retrieval, Source
 from tests.rag.fakes import passage
 
 ANSWER = Answer(
@@ -25,6 +25,12 @@ ANSWER = Answer(
     seconds={"answer": 0.25},
 )
 ASIDE = SetAside(turn_id="t", conversation="c", error="RuntimeError", tries=3, at=datetime(2026, 1, 2, tzinfo=UTC))
+RETRIEVED = Retrieved(
+    retrieval=Retrieval(hits=(Hit(passage=passage(), score=0.5),), score=0.5, evidence={"cosine": 0.5}),
+    limit=6,
+    threshold=0.5,
+    embedding="fake",
+)
 SYNCED = SyncedSource(source="kb", added=2, skipped=(("a.md", "no UTF-8"),))
 
 
@@ -52,6 +58,10 @@ class FakeDesk(Desk):
     async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
         self.note("search", query, limit, audiences)
         return [FoundPassage(title="Page", url="", text="Text.", score=0.5, source="kb")]
+
+    async def retrieve(self, inquiry: Inquiry) -> Retrieved:
+        self.note("retrieve", inquiry)
+        return RETRIEVED
 
     async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
         self.note("sync", source, allow_shrink)

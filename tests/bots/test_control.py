@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from bots.control import RemoteDesk, control_app
-from bots.desk import Asked, Complete, Text
+from bots.desk import Asked, Complete, Inquiry, Text
 from bots.errors import BotsError, StoreUnavailable
 from bots.server import HttpServer
 from rag.errors import IndexUnavailable
-from tests.bots.fake_desk import ANSWER, ASIDE, SYNCED, FakeDesk
+from rag.types import Query
+from tests.bots.fake_desk import ANSWER, ASIDE, RETRIEVED, SYNCED, FakeDesk
 
 
 @pytest.fixture
@@ -37,6 +38,13 @@ async def remote(socket: Path) -> AsyncIterator[RemoteDesk]:
         yield remote
 
 
+INQUIRY = Inquiry(
+    query=Query(text="¿Y allí?", history=("¿Dónde?", "Aquí.")),
+    limit=3,
+    audiences=frozenset({"public", "board"}),
+    sources=frozenset({"kb"}),
+    changes={"retrieval.threshold": "0.2"},
+)
 ASKED = Asked(text="¿Cuántas?", conversation="terminal:1", audiences=frozenset({"public", "board"}))
 
 
@@ -50,6 +58,7 @@ async def test_every_call_arrives_as_it_was_made(desk: FakeDesk, remote: RemoteD
     await remote.new("terminal:1")
     [found] = await remote.search("q", limit=3, audiences=frozenset({"public"}))
     assert (found.title, found.score) == ("Page", 0.5)
+    assert await remote.retrieve(INQUIRY) == RETRIEVED
     assert list(await remote.sync("kb", allow_shrink=True)) == [SYNCED]
     assert list(await remote.set_aside()) == [ASIDE]
     assert await remote.retry(None) == 2
@@ -57,6 +66,7 @@ async def test_every_call_arrives_as_it_was_made(desk: FakeDesk, remote: RemoteD
     assert desk.calls == [
         ("new", "terminal:1"),
         ("search", "q", 3, frozenset({"public"})),
+        ("retrieve", INQUIRY),
         ("sync", "kb", True),
         ("set_aside",),
         ("retry", None),
@@ -85,7 +95,7 @@ async def test_an_error_in_the_middle_of_an_answer_arrives_after_its_beginning(
 async def test_a_malformed_request_is_refused(desk: FakeDesk, socket: Path) -> None:
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
     async with httpx.AsyncClient(transport=transport, base_url="http://cotorra") as client:
-        for path in ("/ask", "/new", "/search", "/sync", "/retry", "/forget"):
+        for path in ("/ask", "/new", "/search", "/retrieve", "/sync", "/retry", "/forget"):
             for body in (b"", b"{", b"\xff\xfe", b"[]", b"{}", b'"text"', b'{"text": 1}'):
                 answer = await client.post(path, content=body)
                 assert answer.status_code == 400, (path, body)
