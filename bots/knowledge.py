@@ -57,7 +57,8 @@ class Library:
 
     async def _sync(self, source: SourceSettings, allow_shrink: bool) -> SyncedSource:
         try:
-            report = await self._synchronizer.sync(source, allow_shrink=allow_shrink)
+            cache = Path(".cotorra", "sources", source.name)
+            report = await self._synchronizer.sync(source, cache, allow_shrink=allow_shrink)
         except RagError as error:
             log.warning("sync_failed", source=source.name, reason=type(error).__name__)
             return SyncedSource(source=source.name, error=str(error))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rag.errors import KnowledgeError, ModelError, SourceShrank
-from rag.knowledge.sync import Synchronizer
+from rag.knowledge.sync import Synchronizer, SyncReport
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
@@ -28,9 +29,16 @@ def embeddings() -> WordEmbeddings:
     return WordEmbeddings()
 
 
+class Syncing(Synchronizer):
+    """Over an index, with a cache folder that no loader of these tests uses."""
+
+    async def sync(self, source: SourceSettings, cache: Path = Path("/nonexistent"), **how: Any) -> SyncReport:
+        return await super().sync(source, cache, **how)
+
+
 @pytest.fixture
-def synchronizer(index: EdgeIndex, embeddings: WordEmbeddings) -> Synchronizer:
-    return Synchronizer(index, embeddings, SparseEncoder())
+def synchronizer(index: EdgeIndex, embeddings: WordEmbeddings) -> Syncing:
+    return Syncing(index, embeddings, SparseEncoder())
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def write(folder: Path, number: int, text: str = "") -> None:
 
 
 async def test_only_what_changed_is_embedded_and_written(
-    synchronizer: Synchronizer, source: SourceSettings, embeddings: WordEmbeddings, index: EdgeIndex
+    synchronizer: Syncing, source: SourceSettings, embeddings: WordEmbeddings, index: EdgeIndex
 ) -> None:
     first = await synchronizer.sync(source)
     assert (first.added, first.passages, await index.count()) == (12, 12, 12)
@@ -63,7 +71,7 @@ async def test_only_what_changed_is_embedded_and_written(
 
 
 async def test_a_touched_file_costs_nothing_and_a_new_setting_everything(
-    synchronizer: Synchronizer, source: SourceSettings
+    synchronizer: Syncing, source: SourceSettings
 ) -> None:
     await synchronizer.sync(source)
     (source.path / "page01.md").touch()
@@ -73,7 +81,7 @@ async def test_a_touched_file_costs_nothing_and_a_new_setting_everything(
 
 
 async def test_a_source_that_lost_most_of_its_pages_loses_none_in_the_index(
-    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+    synchronizer: Syncing, source: SourceSettings, index: EdgeIndex
 ) -> None:
     await synchronizer.sync(source)
     for number in range(7):
@@ -86,7 +94,7 @@ async def test_a_source_that_lost_most_of_its_pages_loses_none_in_the_index(
 
 
 async def test_a_source_that_is_gone_loses_nothing(
-    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+    synchronizer: Syncing, source: SourceSettings, index: EdgeIndex
 ) -> None:
     await synchronizer.sync(source)
     with pytest.raises(KnowledgeError, match="does not exist"):
@@ -95,7 +103,7 @@ async def test_a_source_that_is_gone_loses_nothing(
 
 
 async def test_a_page_that_became_unreadable_is_reported_and_keeps_its_indexed_version(
-    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+    synchronizer: Syncing, source: SourceSettings, index: EdgeIndex
 ) -> None:
     await synchronizer.sync(source)
     (source.path / "page04.md").write_bytes(b"\xff\xfe\x00")
@@ -110,7 +118,7 @@ async def audiences(index: EdgeIndex) -> set[str]:
 
 
 async def test_what_cannot_be_read_again_does_not_stay_open_to_a_former_audience(
-    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex
+    synchronizer: Syncing, source: SourceSettings, index: EdgeIndex
 ) -> None:
     await synchronizer.sync(source)
     (source.path / "page04.md").write_bytes(b"\xff\xfe\x00")
@@ -123,7 +131,7 @@ async def test_what_cannot_be_read_again_does_not_stay_open_to_a_former_audience
 
 @pytest.mark.parametrize("trouble", ["gone", "shrank", "no model"])
 async def test_a_sync_that_fails_leaves_nothing_open_to_a_former_audience(
-    synchronizer: Synchronizer,
+    synchronizer: Syncing,
     source: SourceSettings,
     index: EdgeIndex,
     embeddings: WordEmbeddings,
@@ -154,7 +162,7 @@ async def test_a_page_that_breaks_a_parser_takes_no_other_down(index: EdgeIndex,
                 raise ValueError("a stumble")
             return super().embed_documents(texts)
 
-    report = await Synchronizer(index, Stumbling(), SparseEncoder()).sync(source)
+    report = await Syncing(index, Stumbling(), SparseEncoder()).sync(source)
     assert report.added == 11
     assert [(each.document, each.reason) for each in report.skipped] == [("kb/page06.md", "ValueError: a stumble")]
 
@@ -167,17 +175,17 @@ async def test_a_model_that_does_not_work_is_raised_not_reported_page_by_page(
             raise ModelError("no weights")
 
     with pytest.raises(ModelError):
-        await Synchronizer(index, Broken(), SparseEncoder()).sync(source)
+        await Syncing(index, Broken(), SparseEncoder()).sync(source)
 
 
-async def test_progress_hears_of_every_document(synchronizer: Synchronizer, source: SourceSettings) -> None:
+async def test_progress_hears_of_every_document(synchronizer: Syncing, source: SourceSettings) -> None:
     heard: list[str] = []
     await synchronizer.sync(source, progress=heard.append)
     assert heard == [f"kb/page{number:02}.md" for number in range(12)]
 
 
 async def test_sources_do_not_remove_each_others_pages(
-    synchronizer: Synchronizer, source: SourceSettings, index: EdgeIndex, tmp_path: Path
+    synchronizer: Syncing, source: SourceSettings, index: EdgeIndex, tmp_path: Path
 ) -> None:
     await synchronizer.sync(source)
     (tmp_path / "other").mkdir()
