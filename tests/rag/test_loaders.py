@@ -100,9 +100,12 @@ def test_links_out_of_the_folder_are_refused_and_hidden_folders_skipped(tmp_path
     assert [each.reason for each in unreadable] == ["is a link that leaves the source's folder"]
 
 
-def test_other_formats_are_named_not_guessed_at(tmp_path: Path) -> None:
-    write(tmp_path, "sheet.xlsx", b"PK")
-    assert "only Markdown" in read(tmp_path, glob="**/*")[1][0].reason
+def test_other_kinds_are_left_out_unless_the_glob_names_them(tmp_path: Path) -> None:
+    write(tmp_path, "logo.png", b"\x89PNG")
+    assert read(tmp_path) == ([], [])
+    (unreadable,) = read(tmp_path, glob="**/*.png")[1]
+    assert unreadable.reason.startswith("is of a kind that is not read; read are Markdown, HTML,")
+    assert read(tmp_path / "logo.png")[1][0].document == "kb/logo.png"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rag.errors import KnowledgeError
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, Unreadable
 from rag.settings import SourceSettings
 
@@ -21,8 +20,14 @@ def discover(source: SourceSettings, cache: Path) -> Iterator[Candidate | Unread
         from rag.knowledge.loaders.files import read_folder
 
         return read_folder(source, source.path)
+    if source.git is not None:
+        from rag.knowledge.loaders.checkout import read_repository
+
+        return read_repository(source, cache)
     if source.url is not None:
         from rag.knowledge.loaders.web import crawl
 
         return crawl(source, cache)
-    raise KnowledgeError(f"source {source.name!r} has no path and no url; name one in cotorra.toml")
+    from rag.knowledge.loaders.connectors import read_connector
+
+    return read_connector(source)

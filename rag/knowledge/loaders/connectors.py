@@ -1,0 +1,149 @@
+"""Any document loader of LangChain as a source: Confluence, Notion, Google Drive, S3 and what else there is."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rag.errors import KnowledgeError
+from rag.knowledge.loaders.documents import Candidate, LoadedDocument, fingerprint
+from rag.knowledge.loaders.pages import first_heading
+from rag.language import detect
+from rag.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from langchain_core.document_loaders import BaseLoader
+    from langchain_core.documents import Document
+
+_ORIGINS = ("source", "url", "link", "file_path", "path", "id", "page_id")
+"""Keys of the metadata under which loaders say what a piece is a piece of, the usual one first."""
+_TITLES = ("title", "name", "subject", "Title")
+_LINKS = ("url", "link", "webUrl", "source")
+_TIMES = ("when", "updated", "updated_at", "last_modified", "last_edited_time", "modified", "moddate", "date")
+LARGEST = 10_000_000
+
+
+def read_connector(source: SourceSettings) -> Iterator[Candidate]:
+    """The loader's documents, the pieces of one in their order; blocking.
+
+    Raises ``KnowledgeError`` when the loader cannot be made, or fails on the way: then nothing is known to have vanished.
+    """
+    pieces: dict[str, list[Document]] = {}
+    try:
+        for number, document in enumerate(_made(source).lazy_load(), 1):
+            pieces.setdefault(_origin(document.metadata, number), []).append(document)
+    except KnowledgeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a library's errors have no common root, and the source as a whole failed
+        raise KnowledgeError(
+            f"source {source.name!r}: {source.loader} failed ({_told(error, source)}); check its options and the service "
+            "behind it"
+        ) from None
+    for origin, parts in pieces.items():
+        yield _candidate(source, origin, parts)
+
+
+def _made(source: SourceSettings) -> BaseLoader:
+    loader = _class(source)
+    try:
+        return loader(**source.options)
+    except Exception as error:  # noqa: BLE001 - as above: pydantic, TypeError, a missing package
+        raise KnowledgeError(
+            f"source {source.name!r}: {source.loader} does not start ({_told(error, source)}); check options of the source"
+        ) from None
+
+
+def _class(source: SourceSettings) -> type[BaseLoader]:
+    from langchain_core.document_loaders import BaseLoader
+
+    module, _, name = (source.loader or "").rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name, None) if module else None
+    except ImportError as error:
+        raise KnowledgeError(
+            f"knowledge.sources: loader of {source.name!r} is {source.loader!r}, which cannot be imported ({error}); install "
+            "its package, or correct the name"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, BaseLoader)):
+        raise KnowledgeError(
+            f"knowledge.sources: loader of {source.name!r} is {source.loader!r}, which is no document loader of LangChain; "
+            "write for example langchain_community.document_loaders.ConfluenceLoader"
+        )
+    return found
+
+
+def _told(error: Exception, source: SourceSettings) -> str:
+    """What went wrong, without any text of the options: one of them may be a secret."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    for secret in sorted(_texts(source.options), key=len, reverse=True):
+        said = said.replace(secret, "…")
+    return said[:300]
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str) and len(value) >= 4:
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+
+
+def _origin(metadata: Mapping[str, object], number: int) -> str:
+    return next((str(metadata[key]) for key in _ORIGINS if metadata.get(key)), str(number))
+
+
+def _candidate(source: SourceSettings, origin: str, parts: list[Document]) -> Candidate:
+    markdown = "\n\n".join(part.page_content for part in parts).replace("\x00", "").encode(errors="replace").decode()
+    facts = (_first(parts, _TITLES), _link(parts), origin)
+    digest = hashlib.sha256(markdown.encode()).digest()
+
+    def load() -> LoadedDocument:
+        if not markdown.strip():
+            raise KnowledgeError("has no text; add some, or leave it out")
+        if len(markdown) > LARGEST:
+            raise KnowledgeError(f"has {len(markdown) / 1e6:.1f} million characters; at most 10 million are read")
+        return LoadedDocument(
+            id=f"{source.name}/{_printable(origin)}",
+            source=source.name,
+            title=facts[0] or first_heading(markdown) or origin.rstrip("/").rpartition("/")[2],
+            url=facts[1],
+            markdown=markdown,
+            language=source.language or detect(markdown),
+            audience=source.audience,
+            tenant=source.tenant,
+            updated_at=_time(_first(parts, _TIMES)),
+        )
+
+    return Candidate(
+        document=f"{source.name}/{_printable(origin)}", fingerprint=fingerprint(source, digest, *facts), load=load
+    )
+
+
+def _printable(origin: str) -> str:
+    return " ".join(origin.encode(errors="backslashreplace").decode().split())
+
+
+def _first(parts: list[Document], keys: tuple[str, ...]) -> str:
+    found = (
+        value for key in keys for part in parts if isinstance(value := part.metadata.get(key), str) and value.strip()
+    )
+    return next((" ".join(value.split()) for value in found), "")
+
+
+def _link(parts: list[Document]) -> str:
+    links = (_first(parts, (key,)) for key in _LINKS)
+    return next((link for link in links if link.startswith(("https://", "http://"))), "")
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,140 @@
+"""Questions with their answers, from CSV or JSON lines; other tables stay tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rag.errors import KnowledgeError
+from rag.knowledge.loaders.tables import cell, table
+
+_COLUMNS = {
+    "question": ("question", "pregunta", "frage", "q"),
+    "answer": ("answer", "respuesta", "antwort", "a"),
+    "title": ("title", "título", "titulo"),
+    "url": ("url", "link", "enlace"),
+    "language": ("language", "idioma", "lang"),
+    "category": ("category", "categoría", "categoria", "tema"),
+}
+HUGE = 500
+"""Entries from which on each category is a document: a change in one costs only the embedding of its own."""
+LONGEST_CELL = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One question with its answer, and where it belongs."""
+
+    question: str
+    answer: str
+    title: str = ""
+    url: str = ""
+    language: str = ""
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Entries that make one document. ``name`` tells it from the other parts of the file; empty if it is the only one."""
+
+    name: str
+    title: str
+    url: str
+    language: str
+    markdown: str
+
+
+def read_csv(text: str) -> list[Part]:
+    """The parts of a FAQ, or one part with a table. Raises ``KnowledgeError`` for what is neither."""
+    rows = _rows(text)
+    columns = _columns(rows[0]) if rows else {}
+    if {"question", "answer"} <= columns.keys():
+        return _parts([entry for row in rows[1:] if (entry := _entry(columns, row))])
+    if not (markdown := table(rows)):
+        raise KnowledgeError("is empty; fill it, or remove it")
+    return [Part(name="", title="", url="", language="", markdown=markdown)]
+
+
+def read_jsonl(text: str) -> list[Part]:
+    """The parts of a FAQ. Raises ``KnowledgeError`` that names the first line which is no entry."""
+    entries = [_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return _parts(entries)
+
+
+def _rows(text: str) -> list[list[str]]:
+    csv.field_size_limit(LONGEST_CELL)
+    first = text.lstrip().partition("\n")[0]
+    delimiter = max(",;\t|", key=first.count)  # the sniffer of the library guesses letters in short files
+    try:
+        return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise KnowledgeError(f"is no CSV that can be read ({error}); save it as CSV again") from error
+
+
+def _columns(head: Sequence[str]) -> dict[str, int]:
+    names = [name.strip().lower() for name in head]
+    found = {key: next((names.index(name) for name in known if name in names), -1) for key, known in _COLUMNS.items()}
+    return {key: index for key, index in found.items() if index >= 0}
+
+
+def _entry(columns: Mapping[str, int], row: Sequence[str]) -> Entry | None:
+    """Rows without a question or an answer are those that someone will still fill."""
+    values = {key: row[index].strip() for key, index in columns.items() if index < len(row)}
+    return Entry(**values) if values.get("question") and values.get("answer") else None
+
+
+def _line(number: int, line: str) -> Entry:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise KnowledgeError(
+            f"is no JSON in line {number}; write one object with question and answer a line"
+        ) from error
+    lowered = {str(key).strip().lower(): value for key, value in fields.items()} if isinstance(fields, dict) else {}
+    values = {
+        key: next((_text(lowered[name]) for name in known if name in lowered), "") for key, known in _COLUMNS.items()
+    }
+    if not values["question"] or not values["answer"]:
+        raise KnowledgeError(f"has no question and answer in line {number}; name the fields question and answer")
+    return Entry(**values)
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _parts(entries: Sequence[Entry]) -> list[Part]:
+    if not entries:
+        raise KnowledgeError("has no entry with question and answer; fill it, or remove it")
+    huge = len(entries) >= HUGE
+    groups: dict[tuple[str, str, str, str], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.language, entry.category if huge else "", entry.title, entry.url), []).append(entry)
+    return [
+        Part(
+            name="·".join(filter(None, key)) if len(groups) > 1 else "",
+            title=title or (category if huge else ""),
+            url=url,
+            language=language,
+            markdown="\n\n".join(_sections(group)),
+        )
+        for key, group in groups.items()
+        for language, category, title, url in [key]
+    ]
+
+
+def _sections(entries: Sequence[Entry]) -> Iterator[str]:
+    """A heading a question; those of one category stand together under it where there are several."""
+    by_category: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_category.setdefault(entry.category, []).append(entry)
+    for category, members in by_category.items():
+        nested = bool(category) and len(by_category) > 1
+        if nested:
+            yield f"## {cell(category)}"
+        for entry in members:
+            yield f"{'###' if nested else '##'} {' '.join(entry.question.split())}"
+            yield entry.answer

@@ -1,0 +1,165 @@
+"""HTML to Markdown, the page's own text without what surrounds it; runs in the converter's child process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import trafilatura
+from bs4 import BeautifulSoup, Tag
+from markdownify import ATX, MarkdownConverter
+
+from rag.errors import KnowledgeError
+from rag.knowledge.loaders.encoding import decode_page
+
+ENOUGH = 0.3
+"""Share of a page's words that its main part must have: with less, the part was not what it seemed to be."""
+_SURROUNDINGS = (
+    "script, style, noscript, template, nav, aside, form, iframe, svg, dialog, [hidden], [aria-hidden=true], "
+    "[role=navigation], [role=search]"
+)
+_PERMALINKS = "a.headerlink, a.anchor, a.anchor-link, a.hash-link, a[aria-label^=Permalink], a[title^=Permalink]"
+_Markdownify: Any = MarkdownConverter  # its stubs know none of the methods that are made to be overridden
+_HEADINGS = re.compile(r"^h[1-6]$")
+
+
+def convert(_kind: str, content: bytes, request: Mapping[str, str]) -> tuple[str, str]:
+    """Markdown, and the title that the page's head names. Headings keep the ids that links lead to, as ``{#id}``."""
+    page = decode_page(content, request.get("charset", ""))
+    soup = BeautifulSoup(page, "lxml")
+    title = soup.title.get_text() if soup.title else ""
+    scripted = soup.find("script") is not None
+    _name_headings(soup)
+    for element in soup.select(_SURROUNDINGS):
+        element.decompose()
+    markdown = _main(soup, request.get("url", "")) or _extracted(page, soup, request.get("url", ""))
+    if not re.search(r"\w", markdown):
+        cure = "without JavaScript; save it from a browser" if scripted else "at all; add some"
+        raise KnowledgeError(f"has no text {cure}, or leave it out")
+    return markdown, title
+
+
+def _name_headings(soup: BeautifulSoup) -> None:
+    """Gives each heading its anchor's name in ``data-anchor``, and takes permalink signs out of it."""
+    for heading in soup.find_all(_HEADINGS):
+        anchor = _anchor(heading)
+        for sign in heading.select(_PERMALINKS):
+            sign.decompose()
+        if anchor and not re.search(r"[\s{}]", anchor):
+            heading["data-anchor"] = anchor
+
+
+def _anchor(heading: Tag) -> str:
+    """Its own id, that of an anchor in it or of a permalink, or that of the section which it opens (Sphinx)."""
+    candidates = [heading.get("id"), *(link.get("id") or link.get("name") for link in heading.find_all("a"))]
+    candidates += [href[1:] for link in heading.select(_PERMALINKS) if (href := str(link.get("href"))).startswith("#")]
+    if (
+        isinstance(parent := heading.parent, Tag)
+        and parent.name in ("section", "div")
+        and parent.find(_HEADINGS) is heading
+    ):
+        candidates.append(
+            parent.get("id") if parent.name == "section" or "section" in (parent.get("class") or []) else None
+        )
+    return next((str(name) for name in candidates if name), "")
+
+
+def _main(soup: BeautifulSoup, url: str) -> str:
+    """What the page itself marks as its main part, if it has most of the page's text."""
+    for found in (soup.select("main, [role=main]"), soup.find_all("article")):
+        if len(found) == 1 and _words(found[0]) >= ENOUGH * _words(soup.body or soup):
+            return _markdown(found[0], url)
+    return ""
+
+
+def _extracted(page: str, soup: BeautifulSoup, url: str) -> str:
+    """What trafilatura takes for the main part, or the whole body where that is too little."""
+    for element in soup.select("body > header, body > footer"):
+        element.decompose()
+    body = soup.body or soup
+    text = trafilatura.extract(
+        page,
+        output_format="markdown",
+        include_comments=False,
+        include_tables=True,
+        include_formatting=True,
+        url=url or None,
+    )
+    if not text or len(re.findall(r"\w+", text)) < ENOUGH * _words(body):
+        return _markdown(body, url)
+    return "\n".join(_with_anchors(text, soup))
+
+
+def _with_anchors(text: str, soup: BeautifulSoup) -> Iterator[str]:
+    """Trafilatura drops ids: each heading gets the one of the next heading on the page that says the same."""
+    named: dict[str, list[str]] = {}
+    for heading in soup.find_all(_HEADINGS):
+        named.setdefault(_bare(heading.get_text()), []).append(str(heading.get("data-anchor", "")))
+    for line in text.split("\n"):
+        anchors = named.get(_bare(line)) if line.startswith("#") else None
+        anchor = anchors.pop(0) if anchors else ""
+        yield f"{line} {{#{anchor}}}" if anchor else line
+
+
+def _bare(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.replace("\\", "")))
+
+
+def _words(element: Tag) -> int:
+    return len(re.findall(r"\w+", element.get_text(" ")))
+
+
+def _markdown(element: Tag, url: str) -> str:
+    options = {
+        "heading_style": ATX,
+        "bullets": "-",
+        "escape_underscores": False,
+        "table_infer_header": True,
+        "page": url,
+    }
+    converter = _Markdown(**options)
+    return re.sub(r"\n{3,}", "\n\n", str(converter.convert_soup(element))).strip()
+
+
+class _Markdown(_Markdownify):
+    """markdownify, with anchors at headings, absolute links or none, and pictures by what they show."""
+
+    def escape(self, text: str, parent_tags: set[str]) -> str:
+        return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", str(super().escape(text, parent_tags)))
+
+    def convert_hN(self, n: int, el: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: N802 - markdownify's name
+        if not text.strip():
+            return ""
+        anchor = el.get("data-anchor")
+        return str(super().convert_hN(n, el, f"{text.strip()} {{#{anchor}}}" if anchor else text, parent_tags))
+
+    def convert_a(self, el: Tag, text: str, parent_tags: set[str]) -> str:
+        target = _absolute(self.options["page"], str(el.get("href") or ""))
+        if not target or not text.strip():
+            return text
+        el["href"] = target.replace(" ", "%20")
+        return str(super().convert_a(el, text, parent_tags))
+
+    def convert_img(self, el: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002 - as markdownify calls it
+        return str(el.get("alt") or "")
+
+    def convert_pre(self, el: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002 - as markdownify calls it
+        code = el.get_text().strip("\n")
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
+        return f"\n\n{fence}{_code_language(el)}\n{code}\n{fence}\n\n" if code.strip() else ""
+
+
+def _absolute(page: str, href: str) -> str:
+    """Where a link leads from anywhere; empty where only the page itself knows, or nobody should follow."""
+    try:
+        target = urljoin(page, href)
+        return target if urlsplit(target).scheme in ("http", "https", "mailto") else ""
+    except ValueError:  # an address like http://[
+        return ""
+
+
+def _code_language(pre: Tag) -> str:
+    named: list[Any] = [*(pre.get("class") or []), *((pre.code.get("class") or []) if pre.code else [])]
+    return next((match[1] for name in named if (match := re.match(r"lang(?:uage)?-(\w+)$", str(name)))), "")

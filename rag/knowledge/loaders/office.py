@@ -1,0 +1,63 @@
+"""Word and PowerPoint to Markdown; runs in the converter's child process."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from io import BytesIO
+
+from defusedxml.ElementTree import fromstring
+from markitdown import DocumentConverter, StreamInfo
+from markitdown.converters import DocxConverter, PptxConverter
+
+from rag.errors import KnowledgeError
+
+UNPACKED = 300_000_000
+"""Bytes that a file may unpack to: more is a bomb, or a book of scans."""
+RATIO = 200
+"""XML shrinks to a tenth or a twentieth; what shrinks more than this is made to harm."""
+HARMLESS = 20_000_000
+"""Bytes below which the ratio does not matter."""
+_OLE = b"\xd0\xcf\x11\xe0"
+_IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
+_CONVERTERS: dict[str, type[DocumentConverter]] = {"docx": DocxConverter, "pptx": PptxConverter}
+
+
+def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str, str]:
+    """Markdown and the title among the file's properties."""
+    check_archive(kind, content)
+    result = _CONVERTERS[kind]().convert(BytesIO(content), StreamInfo(extension=f".{kind}"))
+    markdown = _IMAGE.sub(r"\1" if kind == "docx" else "", result.markdown)
+    if not re.search(r"\w", re.sub(r"<!--.*?-->", "", markdown)):
+        raise KnowledgeError("has no text (it is empty, or its text is in pictures); add the text")
+    return markdown, _title(content)
+
+
+def check_archive(kind: str, content: bytes) -> None:
+    """Raises ``KnowledgeError`` for what is no OOXML file, is locked, or unpacks to far more than it is."""
+    if content.startswith(_OLE):
+        raise KnowledgeError(f"is locked by a password or in an old format; save it as .{kind} without a password")
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            sizes = [entry.file_size for entry in archive.infolist()]
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise KnowledgeError(f"is damaged, or is not a .{kind} file; open it and save it again") from error
+    unpacked = sum(sizes)
+    if unpacked > UNPACKED or (unpacked > HARMLESS and unpacked > RATIO * len(content)):
+        raise KnowledgeError(
+            f"unpacks from {len(content) / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB, as a zip bomb does; it was not opened"
+        )
+
+
+def _title(content: bytes) -> str:
+    """The title among the properties, unless a program wrote it."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        if "docProps/core.xml" not in archive.namelist():
+            return ""
+        try:
+            properties = fromstring(archive.read("docProps/core.xml"))
+        except Exception:  # noqa: BLE001 - odd properties: the text was read all the same
+            return ""
+    title = properties.findtext("{http://purl.org/dc/elements/1.1/}title") or ""
+    return "" if re.match(r"(PowerPoint Presentation|Microsoft Word|Document\d*$)", title) else title
