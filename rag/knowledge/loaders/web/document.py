@@ -1,0 +1,130 @@
+"""A page that was read as a document of the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from rag.errors import KnowledgeError
+from rag.knowledge.loaders import kinds
+from rag.knowledge.loaders.converter import Converter
+from rag.knowledge.loaders.documents import Candidate, LoadedDocument, fingerprint
+from rag.knowledge.loaders.encoding import decode_page
+from rag.knowledge.loaders.kinds import READ, Kind
+from rag.knowledge.loaders.pages import first_heading, front_matter
+from rag.knowledge.loaders.plain import plain
+from rag.knowledge.loaders.web.cache import Stored, stored_body
+from rag.knowledge.loaders.web.fetching import http_date
+from rag.knowledge.loaders.web.page import Facts, charset
+from rag.language import LANGUAGES, detect
+from rag.settings import SourceSettings
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_KINDS: dict[str, Kind] = {
+    "text/html": "html",
+    "application/xhtml+xml": "html",
+    "text/markdown": "markdown",
+    "application/pdf": "pdf",
+    f"{_OFFICE}.wordprocessingml.document": "docx",
+    f"{_OFFICE}.presentationml.presentation": "pptx",
+    f"{_OFFICE}.spreadsheetml.sheet": "xlsx",
+    "application/vnd.ms-excel": "xls",
+}
+_BY_NAME = ("text/plain", "application/octet-stream", "")
+"""Types that servers give to what they do not know; the name's ending says more."""
+
+_FILES = ("csv", "jsonl")
+"""One of these is many documents, which only a folder can be."""
+
+
+def document_id(source: SourceSettings, address: str) -> str:
+    parts = urlsplit(address)
+    return f"{source.name}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+
+
+def kind_of(page: Stored) -> Kind | None:
+    """What a page is to be read as; None for what is not read."""
+    named = media_type(page)
+    if named not in _BY_NAME:
+        return _KINDS.get(named)
+    ending = kinds.kind_of(path_of(page.address))
+    if ending in _FILES:
+        return None
+    return ending or ("text" if named == "text/plain" else None)
+
+
+def largest(address: str) -> int:
+    """Bytes up to which a page is read, by its name's ending."""
+    return kinds.largest(kinds.kind_of(path_of(address)))
+
+
+def path_of(address: str) -> PurePosixPath:
+    return PurePosixPath(urlsplit(address).path)
+
+
+def media_type(page: Stored) -> str:
+    return page.kind.partition(";")[0].strip().lower()
+
+
+def is_media(page: Stored) -> bool:
+    """What no one expects to be read, so that it is worth no line."""
+    return media_type(page).partition("/")[0] in {"image", "audio", "video", "font"}
+
+
+def candidate(
+    source: SourceSettings, cache: Path, page: Stored, facts: Facts, updated: datetime | None, converter: Converter
+) -> Candidate:
+    """The document of a page, which is read from the cache when it is loaded. Raises ``KnowledgeError``."""
+    kind = kind_of(page)
+    if kind is None:
+        raise KnowledgeError(f"is {media_type(page)[:60] or 'of no known type'}; read are web pages, {READ}")
+    document = _Document(source=source, page=page, kind=kind, language=facts.language, updated=updated)
+    return Candidate(
+        document=document_id(source, page.address),
+        fingerprint=fingerprint(source, facts.content.encode(), page.address, kind, facts.language),
+        load=lambda: document.load(stored_body(cache, page.body), converter),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    source: SourceSettings
+    page: Stored
+    kind: Kind
+    language: str
+    updated: datetime | None
+
+    def load(self, body: bytes, converter: Converter) -> LoadedDocument:
+        title, markdown = self._converted(body, converter)
+        return LoadedDocument(
+            id=document_id(self.source, self.page.address),
+            source=self.source.name,
+            title=title or _named(self.page.address),
+            url=self.page.address,
+            markdown=markdown,
+            language=self.source.language or self._declared() or detect(markdown),
+            audience=self.source.audience,
+            tenant=self.source.tenant,
+            updated_at=self.updated or http_date(self.page.modified),
+        )
+
+    def _converted(self, body: bytes, converter: Converter) -> tuple[str, str]:
+        if self.kind == "markdown":
+            named, markdown = front_matter(decode_page(body, charset(self.page.kind)))
+            return named or first_heading(markdown), markdown
+        if self.kind == "text":
+            return "", plain(decode_page(body, charset(self.page.kind)))
+        found = converter.convert(self.kind, body, url=self.page.address, charset=charset(self.page.kind))
+        return first_heading(found.markdown) or found.title, found.markdown
+
+    def _declared(self) -> str | None:
+        code = self.language.lower().replace("_", "-").partition("-")[0]
+        return code if code in LANGUAGES else None
+
+
+def _named(address: str) -> str:
+    parts = urlsplit(address)
+    name = PurePosixPath(unquote(parts.path)).stem or parts.hostname or address
+    return name.replace("-", " ").replace("_", " ")
