@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 BENCHED := $(VENV)/.benched
+DATA ?= ../shared/data
 INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e
 OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format bench-service clean
+.PHONY: help setup run test test-all lint format bench-service bench-retrieval clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-15s%s\n' "$$name" "$$what"; done
@@ -70,6 +71,9 @@ format: $(DEVELOPED) ## put the code into its one form
 
 bench-service: $(BENCHED) servers ## measure the service against its peer; writes .bench/service.json
 	@$(BIN)/python -m tests.benchmarks.service
+
+bench-retrieval: $(BENCHED) ## measure retrieval against its peers on DATA=FOLDER; writes .bench/retrieval.json
+	@$(BIN)/python -m tests.benchmarks.retrieval --data "$(DATA)"
 
 clean: ## remove what was installed and built (not COTORRA_HOME)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

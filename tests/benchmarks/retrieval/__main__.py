@@ -1,0 +1,139 @@
+"""``make bench-retrieval``: every figure of retrieval in one run, ours and others', on the same documents and machine.
+
+Writes the file anew after each part, so that a run that is stopped loses little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+
+from tests.benchmarks.retrieval import measures
+from tests.benchmarks.retrieval.figures import Json
+from tests.benchmarks.retrieval.systems import Build, System
+
+PEERS = ("langchain", "langchain_1000", "llamaindex", "haystack")
+Measure = Callable[[System, Path, measures.Say], Awaitable[Json]]
+COMPARED: dict[str, Measure] = {
+    "scifact": measures.scifact,
+    "doc2dial": measures.doc2dial,
+    "fastapi": measures.fastapi,
+}
+"""What peers are measured on too."""
+ALIKE = {("langchain_1000", "scifact")}
+"""Left out: nearly every abstract is one passage with either size."""
+ALONE = ("abstain", "latency", "ingest", "sync")
+
+
+class Results:
+    """The figures so far, and the file that they stand in."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._figures: Json = {}
+
+    def add(self, keys: Sequence[str], figures: Json) -> None:
+        """Put figures below keys, and write all of them."""
+        place = self._figures
+        for key in keys[:-1]:
+            inner = place.setdefault(key, {})
+            assert isinstance(inner, dict)
+            place = inner
+        place[keys[-1]] = figures
+        self._out.parent.mkdir(parents=True, exist_ok=True)
+        self._out.write_text(json.dumps(self._figures, indent=2) + "\n", encoding="utf-8")
+        say(f"{'.'.join(keys)}: {json.dumps(figures)}")
+
+
+def say(line: str) -> None:
+    """Progress, at once."""
+    print(line, flush=True)
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    arguments = _arguments()
+    if not (arguments.data / "scifact").is_dir():
+        sys.exit(f"no data in {arguments.data}: give the folder with scifact, doc2dial and the others, as DATA=FOLDER")
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "HAYSTACK_TELEMETRY_ENABLED": "false"}
+    results = Results(arguments.out)
+    started = perf_counter()
+    for part in arguments.only:
+        say(f"[{perf_counter() - started:.0f} s] {part}")
+        if part in COMPARED:
+            _compare(part, arguments, results)
+        else:
+            _alone(part, arguments, results)
+    say(f"[{perf_counter() - started:.0f} s] written to {arguments.out}")
+
+
+def _compare(part: str, arguments: argparse.Namespace, results: Results) -> None:
+    from tests.benchmarks.retrieval.peers import PEERS as BUILDS
+
+    if not arguments.without_ours:
+        from tests.benchmarks.retrieval.ours import Cotorra
+
+        results.add([part], asyncio.run(_measured(Cotorra, COMPARED[part], arguments.data)))
+    for peer in arguments.peers:
+        if (peer, part) in ALIKE:
+            continue
+        say(f"  {peer}")
+        results.add(["peers", peer, part], asyncio.run(_measured(BUILDS[peer], COMPARED[part], arguments.data)))
+
+
+async def _measured(build: Build, measure: Measure, data: Path) -> Json:
+    with tempfile.TemporaryDirectory() as folder:
+        system = build(Path(folder))
+        try:
+            return await measure(system, data, say)
+        finally:
+            await system.close()
+
+
+def _alone(part: str, arguments: argparse.Namespace, results: Results) -> None:
+    from tests.benchmarks.retrieval import abstaining, ingesting, latency, syncing
+
+    measured: dict[str, tuple[str, Callable[[Path, measures.Say], Awaitable[Json]]]] = {
+        "abstain": ("abstain", abstaining.measure),
+        "latency": ("latency_ms", latency.measure),
+        "ingest": ("ingest", ingesting.measure),
+        "sync": ("sync", syncing.measure),
+    }
+    key, measure = measured[part]
+    results.add([key], asyncio.run(_awaited(measure(arguments.data, say))))
+
+
+async def _awaited(figures: Awaitable[Json]) -> Json:
+    return await figures
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the data sets")
+    parser.add_argument("--out", type=Path, default=Path(".bench/retrieval.json"))
+    parts = (*COMPARED, *ALONE)
+    parser.add_argument("--only", type=_some_of(parts), default=parts, help=f"parts: {','.join(parts)}")
+    parser.add_argument("--peers", type=_some_of(PEERS), default=PEERS, help=f"peers: {','.join(PEERS)}, or none")
+    parser.add_argument("--without-ours", action="store_true", help="peers only")
+    return parser.parse_args()
+
+
+def _some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def chosen(text: str) -> tuple[str, ...]:
+        names = tuple(name for name in text.split(",") if name and name != "none")
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: choose from {', '.join(known)}")
+        return names
+
+    return chosen
+
+
+if __name__ == "__main__":
+    main()
