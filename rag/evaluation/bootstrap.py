@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 DRAWS = 2000
 SEED = 20
 EDGES = (2.5, 97.5)
+AT_ONCE = 1_000_000
+"""Weights held at a time: 8 MB."""
 
 Floats = NDArray[np.float64]
-Statistic = Callable[[Floats], float]
-"""A figure of all turns, given the weight of each; NaN where it has none."""
+Statistic = Callable[[Floats], Floats]
+"""A figure of all turns for each row of weights, which holds one for each turn; NaN where a row tells nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,38 +35,33 @@ class Figure:
 
 def figure(statistic: Statistic, groups: Sequence[Hashable], draws: int = DRAWS) -> Figure | None:
     """The statistic of all turns with its interval; None where it cannot be told."""
-    value = statistic(np.ones(len(groups)))
+    value = float(statistic(np.ones((1, len(groups))))[0])
     if np.isnan(value):
         return None
-    drawn = np.array([statistic(weights) for weights in _resamples(groups, draws)])
+    drawn = np.concatenate([statistic(weights) for weights in _resamples(groups, draws)])
     low, high = np.nanpercentile(drawn, EDGES)
-    return Figure(value=float(value), low=float(low), high=float(high), n=len(groups))
+    return Figure(value=value, low=float(low), high=float(high), n=len(groups))
 
 
 def mean(values: Sequence[float]) -> Statistic:
     """The weighted mean."""
     column = np.asarray(values, dtype=np.float64)
-
-    def statistic(weights: Floats) -> float:
-        total = weights.sum()
-        return float(weights @ column / total) if total else float("nan")
-
-    return statistic
+    return lambda weights: ratio(weights @ column, weights.sum(axis=1))
 
 
 def auroc(scores: Sequence[float], positive: Sequence[bool]) -> Statistic:
     """The chance that a positive scores above a negative, ties counting half (Mann and Whitney)."""
     order = np.argsort(scores, kind="stable")
-    ranked, truth = np.asarray(scores, dtype=np.float64)[order], np.asarray(positive, dtype=bool)[order]
+    ranked, truth = np.asarray(scores, dtype=np.float64)[order], np.asarray(positive, dtype=np.float64)[order]
     first = np.searchsorted(ranked, ranked, side="left")
     after = np.searchsorted(ranked, ranked, side="right")
 
-    def statistic(weights: Floats) -> float:
-        drawn = weights[order]
-        below = np.concatenate(([0.0], np.cumsum(np.where(truth, 0.0, drawn))))
-        wins = np.where(truth, drawn, 0.0) @ (below[first] + below[after]) / 2
-        pairs = below[-1] * (drawn.sum() - below[-1])
-        return float(wins / pairs) if pairs else float("nan")
+    def statistic(weights: Floats) -> Floats:
+        drawn = weights[:, order]
+        negative = drawn * (1 - truth)
+        below = np.concatenate((np.zeros((len(drawn), 1)), np.cumsum(negative, axis=1)), axis=1)
+        wins = (drawn * truth * (below[:, first] + below[:, after]) / 2).sum(axis=1)
+        return ratio(wins, below[:, -1] * (drawn @ truth))
 
     return statistic
 
@@ -74,10 +71,18 @@ def difference(later: Statistic, earlier: Statistic) -> Statistic:
     return lambda weights: later(weights) - earlier(weights)
 
 
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """NaN where there is nothing to have a part of."""
+    shares: Floats = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return shares
+
+
 def _resamples(groups: Sequence[Hashable], draws: int) -> Iterator[Floats]:
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     membership = np.array([numbers[group] for group in groups])
     random = np.random.default_rng(SEED)
-    for _ in range(draws):
-        drawn = np.bincount(random.integers(len(numbers), size=len(numbers)), minlength=len(numbers))
-        yield drawn[membership].astype(np.float64)
+    rows = max(1, AT_ONCE // len(groups))
+    for start in range(0, draws, rows):
+        shape = (min(rows, draws - start), len(numbers))
+        drawn = random.integers(len(numbers), size=shape) + np.arange(shape[0])[:, None] * len(numbers)
+        yield np.bincount(drawn.ravel(), minlength=drawn.size).reshape(shape)[:, membership].astype(np.float64)

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rag.evaluation.bootstrap import Figure, Floats, Statistic, auroc, difference, figure, mean
+import numpy as np
+
+from rag.evaluation.bootstrap import Figure, Statistic, auroc, difference, figure, mean, ratio
 from rag.evaluation.judging import Judged
 
 DEPTHS = (1, 5, 10)
@@ -141,14 +143,9 @@ def abstention_statistics(judged: Sequence[Judged], rules: Rules) -> dict[str, S
 
 def _share(true: Sequence[bool], among: Sequence[bool]) -> Statistic:
     """The share of ``true`` in those that ``among`` marks."""
-    both = mean([float(one and marked) for one, marked in zip(true, among, strict=True)])
-    marked = mean(list(map(float, among)))
-
-    def statistic(weights: Floats) -> float:
-        whole = marked(weights)
-        return both(weights) / whole if whole else math.nan
-
-    return statistic
+    marked = np.asarray(among, dtype=np.float64)
+    both = np.asarray(true, dtype=np.float64) * marked
+    return lambda weights: ratio(weights @ both, weights @ marked)
 
 
 def _figures(statistics: Mapping[str, Statistic], judged: Sequence[Judged]) -> dict[str, Figure]:

@@ -117,7 +117,7 @@ def test_the_roc_area_is_the_share_of_pairs_in_the_right_order_with_ties_and_wei
     turns = list(zip(scores, truth, weights, strict=True))
     pairs = [(yes, no, a * b) for yes, right, a in turns if right for no, wrong, b in turns if not wrong]
     won = sum(weight * (1.0 if yes > no else 0.5 if yes == no else 0.0) for yes, no, weight in pairs)
-    assert auroc(scores, truth)(np.array(weights)) == pytest.approx(won / sum(weight for _, _, weight in pairs))
+    assert auroc(scores, truth)(np.array([weights]))[0] == pytest.approx(won / sum(weight for _, _, weight in pairs))
 
 
 def test_an_interval_holds_what_the_normal_law_says_for_many_independent_turns() -> None:
