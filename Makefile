@@ -16,7 +16,7 @@ OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP
 .PHONY: help setup run test test-all lint format bench-service bench-retrieval clean
 
 help: ## show this list
-	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-15s%s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-17s%s\n' "$$name" "$$what"; done
 
 $(VENV)/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
