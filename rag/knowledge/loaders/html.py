@@ -34,7 +34,7 @@ def convert(_kind: str, content: bytes, request: Mapping[str, str]) -> tuple[str
     _name_headings(soup)
     for element in soup.select(_SURROUNDINGS):
         element.decompose()
-    markdown = _main(soup, request.get("url", "")) or _extracted(page, soup, request.get("url", ""))
+    markdown = _main(soup, request.get("url", "")) or _extracted(soup, request.get("url", ""))
     if not re.search(r"\w", markdown):
         cure = "without JavaScript; save it from a browser" if scripted else "at all; add some"
         raise KnowledgeError(f"has no text {cure}, or leave it out")
@@ -74,22 +74,21 @@ def _main(soup: BeautifulSoup, url: str) -> str:
     return ""
 
 
-def _extracted(page: str, soup: BeautifulSoup, url: str) -> str:
+def _extracted(soup: BeautifulSoup, url: str) -> str:
     """What trafilatura takes for the main part, or the whole body where that is too little."""
     for element in soup.select("body > header, body > footer"):
         element.decompose()
     body = soup.body or soup
-    text = trafilatura.extract(
-        page,
-        output_format="markdown",
-        include_comments=False,
-        include_tables=True,
-        include_formatting=True,
-        url=url or None,
-    )
-    if not text or len(re.findall(r"\w+", text)) < ENOUGH * _words(body):
+    text = trafilatura.extract(str(soup), output_format="markdown", include_comments=False, include_formatting=True)
+    if not text or _is_too_little(text, body):
         return _markdown(body, url)
     return "\n".join(_with_anchors(text, soup))
+
+
+def _is_too_little(text: str, body: Tag) -> bool:
+    """Too few words, or half of the headings gone: on short pages trafilatura gives bare lines."""
+    headings = len(re.findall(r"^#+ ", text, re.MULTILINE))
+    return len(re.findall(r"\w+", text)) < ENOUGH * _words(body) or 2 * headings < len(body.find_all(_HEADINGS))
 
 
 def _with_anchors(text: str, soup: BeautifulSoup) -> Iterator[str]:
@@ -123,7 +122,7 @@ def _markdown(element: Tag, url: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", str(converter.convert_soup(element))).strip()
 
 
-class _Markdown(_Markdownify):
+class _Markdown(_Markdownify):  # type: ignore[misc]
     """markdownify, with anchors at headings, absolute links or none, and pictures by what they show."""
 
     def escape(self, text: str, parent_tags: set[str]) -> str:

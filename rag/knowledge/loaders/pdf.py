@@ -28,7 +28,7 @@ def convert(_kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[st
         text = _text(document)
     if not re.search(r"\w", text):
         raise KnowledgeError("has no text, only pictures of it; run OCR on it (for example ocrmypdf) and sync again")
-    return plain(unbroken(text)), "" if _TYPIST.match(title) else title
+    return plain(unbroken(text.strip())), "" if _TYPIST.match(title) else title
 
 
 def _opened(content: bytes) -> pypdfium2.PdfDocument:

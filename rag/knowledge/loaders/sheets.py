@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -45,12 +45,16 @@ def _old(content: bytes) -> Iterator[tuple[str, Iterator[Sequence[object]]]]:
 
 
 def _values(sheet: Any, row: int, datemode: int) -> list[object]:
+    return [_value(cell, datemode) for cell in sheet.row(row)]
+
+
+def _value(cell: Any, datemode: int) -> object:
+    """Old files keep dates and truth as numbers, told apart by the cell's type."""
     from xlrd import XL_CELL_BOOLEAN, XL_CELL_DATE, XL_CELL_ERROR
     from xlrd.xldate import xldate_as_datetime
 
-    special: dict[int, Callable[[Any], object]] = {
-        XL_CELL_DATE: lambda value: xldate_as_datetime(value, datemode),
-        XL_CELL_BOOLEAN: bool,
-        XL_CELL_ERROR: lambda _: None,
-    }
-    return [special.get(cell.ctype, lambda value: value)(cell.value) for cell in sheet.row(row)]
+    if cell.ctype == XL_CELL_DATE:
+        return xldate_as_datetime(cell.value, datemode)
+    if cell.ctype == XL_CELL_BOOLEAN:
+        return bool(cell.value)
+    return None if cell.ctype == XL_CELL_ERROR else cell.value
