@@ -1,0 +1,110 @@
+"""Syncs in processes of their own, to be killed: a folder that changes, and what must be the same afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from random import Random
+
+from rag.knowledge.sync import Synchronizer, SyncReport, recipe_for
+from rag.retrieval.collections_edge import EdgeCollections
+from rag.retrieval.embeddings import TextEmbeddings
+from rag.retrieval.index import Found, IndexQuery, Leg, Match, PassageIndex, Scope
+from rag.retrieval.serving import Serving
+from rag.retrieval.sparse import SparseEncoder
+from rag.settings import SourceSettings
+from rag.types import Passage
+from tests.rag.fakes import WordEmbeddings
+
+SPARSE = SparseEncoder()
+NOWHERE = Path("/nonexistent")
+WORDS = [f"word{number}" for number in range(400)]
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["tests.rag.syncing"])  # a process takes 20 ms instead of a second of imports
+
+
+def source(folder: Path) -> SourceSettings:
+    return SourceSettings(name="kb", path=folder)
+
+
+def write(folder: Path, number: int, random: Random) -> None:
+    """A page of one to six sections."""
+    sections = (f"## Section {at}\n\n{' '.join(random.choices(WORDS, k=40))}.\n" for at in range(random.randint(1, 6)))
+    (folder / f"page{number:03}.md").write_text(f"# Page {number}\n\n" + "\n".join(sections))
+
+
+def mutate(folder: Path, random: Random) -> None:
+    """Some pages change, some go, some come."""
+    pages = sorted(folder.iterdir())
+    for page in random.sample(pages, 8):
+        page.unlink()
+    for number in random.sample(range(160), 60):
+        write(folder, number, random)
+
+
+def embeddings_of(model: str) -> WordEmbeddings:
+    """Of one width; the name makes another model of it."""
+    embeddings = WordEmbeddings()
+    embeddings.name = model
+    return embeddings
+
+
+def serving(home: Path, model: str) -> Serving:
+    embeddings = embeddings_of(model)
+    return Serving(EdgeCollections(home), embeddings, recipe_for(embeddings), embeddings_of)
+
+
+async def sync_fully(pair: Serving, model: str, folder: Path) -> SyncReport:
+    """As the service does: into the target, which serves when it is complete."""
+    synchronizer = Synchronizer(await pair.target(), embeddings_of(model), SPARSE, former=await pair.former())
+    report = await synchronizer.sync(source(folder), NOWHERE, allow_shrink=True)
+    await pair.complete()
+    return report
+
+
+def begin(home: Path, folder: Path, model: str) -> tuple[ForkServerProcess, Connection]:
+    """A process that syncs, and where it says when it begins."""
+    here, there = _PROCESSES.Pipe(duplex=False)
+    process = _PROCESSES.Process(target=_sync_in_process, args=(home, folder, model, there))
+    process.start()
+    there.close()
+    return process, here
+
+
+def _sync_in_process(home: Path, folder: Path, model: str, there: Connection) -> None:
+    there.send("begun")
+    asyncio.run(_sync_once(home, folder, model))
+
+
+async def _sync_once(home: Path, folder: Path, model: str) -> None:
+    pair = serving(home, model)
+    await pair.open()
+    await sync_fully(pair, model, folder)
+    await pair.close()
+
+
+async def contents(index: PassageIndex) -> tuple[dict[str, str], dict[str, list[Passage]], int]:
+    """All that an index holds, but for the versions' numbers."""
+    documents = dict(await index.documents("kb"))
+    return documents, {each: await index.passages(each) for each in sorted(documents)}, await index.count()
+
+
+async def found(index: PassageIndex, embeddings: TextEmbeddings, text: str) -> list[Passage]:
+    """A search by meaning and one by words, one after the other; equal scores in the order of passages."""
+    legs = (Leg(dense=embeddings.embed_query(text)), Leg(sparse=SPARSE.encode_query(text, "en")))
+    query = IndexQuery(legs=legs, scope=Scope(audiences=frozenset({"public"})), candidates=1000)
+    hits: list[Found] = await index.search(query, _in_fixed_order)
+    return [hit.passage for hit in hits[:40]]
+
+
+def _in_fixed_order(legs: Sequence[Sequence[Match]]) -> list[str]:
+    ranked = [
+        match.key
+        for leg in legs
+        for match in sorted(leg, key=lambda each: (-round(each.score, 4), each.document, each.position))[:20]
+    ]
+    return list(dict.fromkeys(ranked))
