@@ -47,7 +47,7 @@ def read_connector(source: SourceSettings) -> Iterator[Candidate]:
 
 
 def _made(source: SourceSettings) -> BaseLoader:
-    loader = _class(source)
+    loader = loader_class(source)
     try:
         return loader(**source.options)
     except Exception as error:  # noqa: BLE001 - as above: pydantic, TypeError, a missing package
@@ -56,7 +56,8 @@ def _made(source: SourceSettings) -> BaseLoader:
         ) from None
 
 
-def _class(source: SourceSettings) -> type[BaseLoader]:
+def loader_class(source: SourceSettings) -> type[BaseLoader]:
+    """What the source's ``loader`` names. Raises ``KnowledgeError``."""
     from langchain_core.document_loaders import BaseLoader
 
     module, _, name = (source.loader or "").rpartition(".")
