@@ -83,20 +83,16 @@ async def evaluate_retrieval(wish: Wish) -> Evaluated:
 def _chosen(questions: QuestionSet, source: str) -> Sequence[Case]:
     """Of one source: the questions that expect it, and those that nothing answers."""
     cases = [case for case in questions.cases if not source or not case.answerable or expects(case, source)]
-    if not any(case.answerable for case in cases):
+    if source and not any(case.answerable for case in cases):
         raise EvaluationError(
-            f"no question of {questions.file} expects "
-            + (
-                f"the source {source}; name it in expected, as source or as the beginning of document"
-                if source
-                else "anything"
-            )
+            f"no question of {questions.file} expects the source {source}; name it in expected, as source or as the "
+            "beginning of document"
         )
     return cases
 
 
 async def _run(desk: Desk, cases: Sequence[Case], wish: Wish, changes: Mapping[str, str]) -> _Run:
-    """Asks for every turn; a language that is not given is the one the desk's process would find."""
+    """Asks for every turn, with a bar where somebody watches."""
     with _progress("settings compared" if changes else "questions", len(cases)) as advance:
         retrieved: list[Retrieved] = []
         async for one in _asked(desk, [_inquiry(case, wish, changes) for case in cases]):
@@ -145,7 +141,6 @@ def _learned(questions: QuestionSet, run: _Run, wish: Wish) -> Learned:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[_Advance]:
-    """A bar where somebody watches."""
     console = Console(stderr=True)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:

@@ -21,8 +21,8 @@ from rag.evaluation.report import Comparison, Figures, Report, WorstCase
 Rows = Sequence[Sequence[str]]
 
 MEANING = {
-    "auroc": "AUROC: score tells answerable from unanswerable turns",
-    "auroc_found": "AUROC: score tells turns whose passages answer",
+    "auroc": "score tells answerable turns from others",
+    "auroc_found": "score tells turns whose passages answer",
     "answered": "answerable turns that are answered",
     "false_answers": "unanswerable turns that are answered",
     "precision": "answered turns whose passages answer",
@@ -58,15 +58,15 @@ def _print_report(told: Report) -> None:
         names = list(told.retrieval)
         cells = [[name, *(_figure(part.get(each)) for each in names), _turns(part)] for name, part in rows]
         _print_table("Passages found", ["", *names, "turns"], cells)
-    meant = [[MEANING[name], _figure(one)] for name, one in told.abstention.items()]
-    _print_table(f"To answer or to abstain, at threshold {told.rules.threshold:g}", ["", "share"], meant)
+    meant = [[name, _figure(one), MEANING[name]] for name, one in told.abstention.items()]
+    _print_table(f"To answer or to abstain, at threshold {told.rules.threshold:g}", ["", "share", ""], meant)
 
 
 def _print_comparison(now: Report, comparison: Comparison) -> None:
     changes = ", ".join(f"{key}={value}" for key, value in comparison.changes.items())
     before, after = ({**one.retrieval, **one.abstention} for one in (now, comparison.changed))
     rows = [
-        [MEANING.get(name, name), _figure(before.get(name)), _figure(after.get(name)), _signed(one)]
+        [name, _figure(before.get(name)), _figure(after.get(name)), _signed(one)]
         for name, one in comparison.difference.items()
     ]
     _print_table(f"Now, and with {changes}", ["", "now", "changed", "difference"], rows)
@@ -120,11 +120,17 @@ def _print_table(title: str, columns: Sequence[str], rows: Rows) -> None:
 
 
 def _figure(one: Figure | None) -> str:
-    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" if one else "-"
+    return f"{_short(one.value)} [{_short(one.low)}, {_short(one.high)}]" if one else "-"
 
 
 def _signed(one: Figure) -> str:
-    return f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+    return f"{_short(one.value, '+')} [{_short(one.low, '+')}, {_short(one.high, '+')}]"
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Three digits and no zero before the point: six figures with their intervals share a line."""
+    text = f"{value:{sign}.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text
 
 
 def _turns(part: Figures) -> str:

@@ -180,8 +180,18 @@ async def test_what_is_printed_for_people_holds_every_figure_and_steers_no_termi
     print_evaluated(await evaluate_retrieval(Wish(file=questions)), as_json=False)
     out = capsys.readouterr().out
     assert "5 turns of 5 conversations, 4 answerable" in out
-    for named in ("recall@1", "ndcg@10", "language es", "source kb", "threshold 0.5", "AUROC", "Worst cases"):
+    for named in (
+        "recall@1",
+        "ndcg@10",
+        "language es",
+        "source kb",
+        "threshold 0.5",
+        "auroc_found",
+        "Worst cases",
+        ".750 [.250, 1.000]",
+    ):
         assert named in out
+    assert ".750 [.250, 1.000]" in out
     assert "line 4: Where is  [31mthe moon?" in out
     assert "expected document Moon.md; not found, score 0.40" in out
     assert "\x1b" not in out
@@ -193,7 +203,7 @@ async def test_a_comparison_and_a_calibration_are_printed_for_people(
     changes = {"retrieval.candidates": "80"}
     print_evaluated(await evaluate_retrieval(Wish(file=questions, changes=changes)), as_json=False)
     assert "Now, and with retrieval.candidates=80" in (compared := capsys.readouterr().out)
-    assert "+0.750" in compared
+    assert "+.750 [+.250, +1.000]" in compared
     file = write(shell.folder / "many.jsonl", many(40))
     print_evaluated(await evaluate_retrieval(Wish(file=file, calibrate=True)), as_json=False)
     learned = capsys.readouterr().out
