@@ -43,7 +43,7 @@ class Site:
     def page(self, link: str, base: str) -> str | None:
         """The one spelling of a link that stands on ``base``; None where it leaves the site or leads nowhere."""
         try:
-            address = normal(urljoin(base, link.strip()))
+            address = normal(urljoin(base, link.strip().replace("\\", "/")))  # browsers take both for the same
         except ValueError:
             return None
         if address is None or origin(address) not in aliases(self.origin):

@@ -75,10 +75,13 @@ class Cache:
             )
         return replace(page, body=digest)
 
-    def touch(self, address: str) -> None:
-        """This crawl has seen that the page stays."""
+    def touch(self, page: Stored) -> Stored:
+        """This crawl has seen that the page stays as it was, by the rules that it has now."""
         with self._database:
-            self._database.execute("update pages set crawl = ? where address = ?", (self._crawl, address))
+            self._database.execute(
+                "update pages set crawl = ?, rules = ? where address = ?", (self._crawl, page.rules, page.address)
+            )
+        return page
 
     def forget(self, address: str) -> None:
         with self._database:

@@ -16,7 +16,7 @@ from rag.knowledge.loaders.documents import Candidate, Unreadable, reason
 from rag.knowledge.loaders.web.addresses import Site, folder, origin
 from rag.knowledge.loaders.web.cache import Cache, Stored
 from rag.knowledge.loaders.web.connection import Clock, SystemClock
-from rag.knowledge.loaders.web.document import candidate, document_id, is_media, kind_of, largest
+from rag.knowledge.loaders.web.document import candidate, document_id, is_aside, kind_of, largest
 from rag.knowledge.loaders.web.entrance import Entrance
 from rag.knowledge.loaders.web.fetching import Fetcher, Unanswered
 from rag.knowledge.loaders.web.frontier import HOPS, Frontier, Wanted
@@ -173,7 +173,7 @@ class _Crawl:
 
     def _page(self, wanted: Wanted, page: Stored) -> list[Result]:
         rules, kind = robots_rules(page.rules), kind_of(page)
-        if kind is None and is_media(page):
+        if kind is None and is_aside(page) and not wanted.listed:
             return []
         html = kind == "html"
         facts = self._cache.facts(page, partial(read_page, kind=page.kind)) if html else Facts(content=page.body)
@@ -229,7 +229,7 @@ class _Crawl:
         """Its links of the last time are followed, so that what only it leads to is not taken for vanished."""
         self._left_out += 1
         if known := self._cache.get(wanted.address):
-            self._cache.touch(wanted.address)
+            self._cache.touch(known)
             if kind_of(known) == "html":
                 self._follow(wanted, self._cache.facts(known, partial(read_page, kind=known.kind)))
         return Unreadable(path=wanted.address, reason=why, document=document_id(self._source, wanted.address))

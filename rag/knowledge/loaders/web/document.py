@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from rag.knowledge.loaders import kinds
 from rag.knowledge.loaders.converter import Converter
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, fingerprint
 from rag.knowledge.loaders.encoding import decode_page
-from rag.knowledge.loaders.kinds import READ, Kind
+from rag.knowledge.loaders.kinds import Kind
 from rag.knowledge.loaders.pages import first_heading, front_matter
 from rag.knowledge.loaders.plain import plain
 from rag.knowledge.loaders.web.cache import Stored, stored_body
@@ -35,6 +36,7 @@ _KINDS: dict[str, Kind] = {
 _BY_NAME = ("text/plain", "application/octet-stream", "")
 """Types that servers give to what they do not know; the name's ending says more."""
 
+_ASIDE = re.compile(r"[/+.-](xml|json|javascript|css|calendar|octet-stream|zip|gzip|tar|executable)$")
 _FILES = ("csv", "jsonl")
 """One of these is many documents, which only a folder can be."""
 
@@ -68,9 +70,10 @@ def media_type(page: Stored) -> str:
     return page.kind.partition(";")[0].strip().lower()
 
 
-def is_media(page: Stored) -> bool:
-    """What no one expects to be read, so that it is worth no line."""
-    return media_type(page).partition("/")[0] in {"image", "audio", "video", "font"}
+def is_aside(page: Stored) -> bool:
+    """What no one expects to be read where a page merely links to it: pictures, feeds, archives."""
+    named = media_type(page)
+    return named.partition("/")[0] in {"image", "audio", "video", "font"} or bool(_ASIDE.search(named))
 
 
 def candidate(
@@ -79,7 +82,9 @@ def candidate(
     """The document of a page, which is read from the cache when it is loaded. Raises ``KnowledgeError``."""
     kind = kind_of(page)
     if kind is None:
-        raise KnowledgeError(f"is {media_type(page)[:60] or 'of no known type'}; read are web pages, {READ}")
+        raise KnowledgeError(
+            f"is {media_type(page)[:60] or 'of no known type'}; read are web pages, text, PDF and office files"
+        )
     document = _Document(source=source, page=page, kind=kind, language=facts.language, updated=updated)
     return Candidate(
         document=document_id(source, page.address),

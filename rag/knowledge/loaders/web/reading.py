@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
 from rag.knowledge.loaders.web.cache import Cache, Stored
@@ -41,8 +41,7 @@ class Reader:
         if answer.status == 200:
             return self._cache.keep(_described(address, answer), answer.body)
         if answer.status == 304 and known:
-            self._cache.touch(address)
-            return known
+            return self._cache.touch(replace(known, rules=answer.headers.get("x-robots-tag", known.rules)))
         if 300 <= answer.status < 400 and (target := answer.headers.get("location")):
             return Moved(urljoin(address, target))
         if 400 <= answer.status < 500 and answer.status not in BUSY:
@@ -51,7 +50,7 @@ class Reader:
 
 
 def _conditions(known: Stored | None) -> dict[str, str]:
-    if known is None:
+    if known is None or known.rules:  # "not changed" would not say that a page may be indexed again
         return {}
     named = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
     return {name: value for name, value in named.items() if value}
