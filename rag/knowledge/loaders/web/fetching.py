@@ -22,6 +22,8 @@ LONGEST = 30.0
 WAIT = 30.0
 """Seconds of Retry-After that are waited for; a stop of the service would have to wait as long."""
 ATTEMPTS = 3
+REFUSAL = 65_536
+"""Bytes of an answer that is not the page."""
 BUSY = (429, 503)
 
 _TIMEOUTS = dict.fromkeys(("connect", "read", "write", "pool"), PATIENCE)
@@ -98,8 +100,10 @@ class Fetcher:
                 "GET", url, headers=list(sent.items()), extensions={"timeout": _TIMEOUTS}
             ) as response:
                 named = _folded(response.headers)
-                body = _body(response, named, most) if response.status == 200 else b""
-                return Answer(status=response.status, headers=named, body=body)
+                if response.status == 200:
+                    return Answer(status=200, headers=named, body=_body(response, named, most))
+                _drain(response)
+                return Answer(status=response.status, headers=named, body=b"")
         except httpcore.TimeoutException as error:
             raise Unanswered(f"did not answer in time; a page has {LONGEST:.0f} s") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ConnectionNotAvailable, OSError) as error:
@@ -156,6 +160,15 @@ def _body(response: httpcore.Response, headers: Mapping[str, str], most: int) ->
     if packing not in {"identity", ""}:
         raise KnowledgeError(f"is packed with {packing[:20]}, which was not asked for; only gzip is read")
     return b"".join(chunks)
+
+
+def _drain(response: httpcore.Response) -> None:
+    """Reads the few bytes of a refusal to their end, so that the connection serves for the next page."""
+    size = 0
+    for chunk in response.iter_stream():
+        size += len(chunk)
+        if size > REFUSAL:
+            return
 
 
 def _counted(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
