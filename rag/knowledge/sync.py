@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from rag.errors import IndexUnavailable, SourceShrank
-from rag.knowledge.loaders import Unreadable
+from rag.knowledge.loaders import Candidate, Unreadable, discover
 from rag.knowledge.sync_belt import sliced
 from rag.knowledge.sync_survey import Change, Report, Survey, Tally, at_hand
 from rag.knowledge.sync_writing import PassageWriter
@@ -31,6 +31,9 @@ WINDOW = 256
 """Tokens of a passage at most, however much the embedder reads: a citation must point at something short."""
 EVERY = 0.1
 """Seconds between two reports of progress at least."""
+
+
+Discover = Callable[[SourceSettings, Path], Iterator[Candidate | Unreadable]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Synchronizer:
     """Reads sources, and writes what changed into an index.
 
     ``former`` is what readers have while ``index`` is being filled for the first time: it tells how much a source had.
+    ``discover`` gives what a source holds; it blocks.
     """
 
     def __init__(
@@ -66,9 +70,11 @@ class Synchronizer:
         sparse: SparseEncoder,
         *,
         former: PassageIndex | None = None,
+        discover: Discover = discover,
     ) -> None:
         self._index = index
         self._former = former
+        self._discover = discover
         self._recipe = recipe_for(embeddings)
         self._writer = PassageWriter(index, embeddings, sparse, window=self._recipe.window)
 
@@ -83,7 +89,7 @@ class Synchronizer:
         survey = await self.survey(source)
         report = _Reporter(survey, progress)
         try:
-            await self._writer.write(survey.changes(cache), survey.tally, report.step)
+            await self._writer.write(self._read(survey, cache), survey.tally, report.step)
         except IndexUnavailable:
             raise
         except Exception:
@@ -100,7 +106,7 @@ class Synchronizer:
 
     async def changes(self, survey: Survey, cache: Path) -> AsyncIterator[Change]:
         """What changed, for a queue. Raises ``KnowledgeError``; then, as after any failure, call ``withdraw``."""
-        async for found in sliced(survey.changes(cache)):
+        async for found in sliced(self._read(survey, cache)):
             for change in found:
                 yield change
 
@@ -140,6 +146,10 @@ class Synchronizer:
             await self._index.remove(list(documents))
             dropped[source] = len(documents)
         return dropped
+
+    def _read(self, survey: Survey, cache: Path) -> Generator[Change | None]:
+        """Does nothing before it is asked for the first one, in a thread: finding a loader may import half a library."""
+        yield from survey.changes(self._discover(survey.source, cache))
 
     def _digest(self, fingerprint: str) -> str:
         """sha256 of all that decides what is written. The time of change is left out: a checkout changes nothing else."""

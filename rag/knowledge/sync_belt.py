@@ -70,19 +70,29 @@ class _Reader(Generic[T]):
     def __init__(self, steps: Generator[T | None]) -> None:
         self._steps = steps
         self._turn = Lock()
+        self._failure: Exception | None = None
         self.ended = False
 
     def read(self) -> list[T]:
-        found: list[T] = []
-        until = perf_counter() + SLICE
         with self._turn:
-            for step in self._steps:
-                if step is not None:
-                    found.append(step)
-                if self.ended or perf_counter() >= until:
-                    return found
-            self.ended = True
-        return found
+            if self._failure:
+                self.ended = True
+                raise self._failure
+            found: list[T] = []
+            try:
+                self._read_into(found)
+            except Exception as error:  # noqa: BLE001 - raised at the next turn: what was found before it counts
+                self._failure = error
+            return found
+
+    def _read_into(self, found: list[T]) -> None:
+        until = perf_counter() + SLICE
+        for step in self._steps:
+            if step is not None:
+                found.append(step)
+            if self.ended or perf_counter() >= until:
+                return
+        self.ended = True
 
     def close(self) -> None:
         with self._turn:

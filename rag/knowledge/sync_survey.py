@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 
 from rag.errors import KnowledgeError
-from rag.knowledge.loaders import Candidate, LoadedDocument, Unreadable, discover
+from rag.knowledge.loaders import Candidate, LoadedDocument, Unreadable
 from rag.settings import SourceSettings
 
 ENOUGH = 10
@@ -87,10 +86,10 @@ class Survey:
         self._latest = ""
         self._ended = False
 
-    def changes(self, cache: Path) -> Generator[Change | None]:
+    def changes(self, found: Iterable[Candidate | Unreadable]) -> Generator[Change | None]:
         """Each change, loaded, and None for each document that needs none; blocking. Raises ``KnowledgeError``."""
-        for found in discover(self.source, cache):
-            yield self._look_at(found)
+        for each in found:
+            yield self._look_at(each)
         self._ended = True
 
     def progress(self) -> SyncProgress:

@@ -10,6 +10,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
+from rag.knowledge.loaders import Candidate, LoadedDocument
 from rag.knowledge.sync import Synchronizer, SyncReport, recipe_for
 from rag.retrieval.collections_edge import EdgeCollections
 from rag.retrieval.embeddings import TextEmbeddings
@@ -44,6 +45,19 @@ def mutate(folder: Path, random: Random) -> None:
         page.unlink()
     for number in random.sample(range(160), 60):
         write(folder, number, random)
+
+
+def candidate(document: str, loaded: list[str] | None = None, *, says: str = "Some words.") -> Candidate:
+    """A document of a loader; ``loaded`` hears when it is loaded."""
+
+    def load() -> LoadedDocument:
+        if loaded is not None:
+            loaded.append(document)
+        return LoadedDocument(
+            id=document, source="kb", title="Page", url="", markdown=says, language="en", audience="public"
+        )
+
+    return Candidate(document=document, fingerprint=says, load=load)
 
 
 def embeddings_of(model: str) -> WordEmbeddings:

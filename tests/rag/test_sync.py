@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag.errors import KnowledgeError, ModelError, SourceShrank
+from rag.knowledge.loaders import Candidate, Unreadable
 from rag.knowledge.sync import Synchronizer, SyncReport
+from rag.knowledge.sync_survey import SyncProgress
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
 from tests.rag.fakes import WordEmbeddings
+from tests.rag.syncing import candidate
 
 
 @pytest.fixture
@@ -50,6 +53,11 @@ def source(tmp_path: Path) -> SourceSettings:
     return SourceSettings(name="kb", path=folder)
 
 
+def folder_of(source: SourceSettings) -> Path:
+    assert source.path
+    return source.path
+
+
 def write(folder: Path, number: int, text: str = "") -> None:
     (folder / f"page{number:02}.md").write_text(f"# Page {number}\n\nThis page is about subject{number}. {text}\n")
 
@@ -60,9 +68,9 @@ async def test_only_what_changed_is_embedded_and_written(
     first = await synchronizer.sync(source)
     assert (first.added, first.passages, await index.count()) == (12, 12, 12)
     embeddings.embedded.clear()
-    write(source.path, 3, "It changed.")
-    write(source.path, 99)
-    (source.path / "page05.md").unlink()
+    write(folder_of(source), 3, "It changed.")
+    write(folder_of(source), 99)
+    (folder_of(source) / "page05.md").unlink()
     second = await synchronizer.sync(source)
     assert (second.added, second.changed, second.removed, second.unchanged) == (1, 1, 1, 10)
     assert sorted(text.split("\n")[0] for text in embeddings.embedded) == ["Page 3", "Page 99"]
@@ -74,7 +82,7 @@ async def test_a_touched_file_costs_nothing_and_a_new_setting_everything(
     synchronizer: Syncing, source: SourceSettings
 ) -> None:
     await synchronizer.sync(source)
-    (source.path / "page01.md").touch()
+    (folder_of(source) / "page01.md").touch()
     assert (await synchronizer.sync(source)).unchanged == 12
     restricted = source.model_copy(update={"audience": "employees"})
     assert (await synchronizer.sync(restricted)).changed == 12
@@ -85,7 +93,7 @@ async def test_a_source_that_lost_most_of_its_pages_loses_none_in_the_index(
 ) -> None:
     await synchronizer.sync(source)
     for number in range(7):
-        (source.path / f"page{number:02}.md").unlink()
+        (folder_of(source) / f"page{number:02}.md").unlink()
     with pytest.raises(SourceShrank, match="'kb' lost 7 of its 12 documents"):
         await synchronizer.sync(source)
     assert await index.count() == 12
@@ -98,7 +106,7 @@ async def test_a_source_that_is_gone_loses_nothing(
 ) -> None:
     await synchronizer.sync(source)
     with pytest.raises(KnowledgeError, match="does not exist"):
-        await synchronizer.sync(source.model_copy(update={"path": source.path / "gone"}))
+        await synchronizer.sync(source.model_copy(update={"path": folder_of(source) / "gone"}))
     assert await index.count() == 12
 
 
@@ -106,7 +114,7 @@ async def test_a_page_that_became_unreadable_is_reported_and_keeps_its_indexed_v
     synchronizer: Syncing, source: SourceSettings, index: EdgeIndex
 ) -> None:
     await synchronizer.sync(source)
-    (source.path / "page04.md").write_bytes(b"\xff\xfe\x00")
+    (folder_of(source) / "page04.md").write_bytes(b"\xff\xfe\x00")
     report = await synchronizer.sync(source)
     assert (report.unchanged, report.removed) == (11, 0)
     assert [each.document for each in report.skipped] == ["kb/page04.md"]
@@ -121,10 +129,10 @@ async def test_what_cannot_be_read_again_does_not_stay_open_to_a_former_audience
     synchronizer: Syncing, source: SourceSettings, index: EdgeIndex
 ) -> None:
     await synchronizer.sync(source)
-    (source.path / "page04.md").write_bytes(b"\xff\xfe\x00")
+    (folder_of(source) / "page04.md").write_bytes(b"\xff\xfe\x00")
     await synchronizer.sync(source.model_copy(update={"audience": "employees"}))
     assert (await audiences(index), await index.count()) == ({"employees"}, 11)
-    write(source.path, 4)
+    write(folder_of(source), 4)
     await synchronizer.sync(source)
     assert (await audiences(index), await index.count()) == ({"public"}, 12)
 
@@ -144,10 +152,10 @@ async def test_a_sync_that_fails_leaves_nothing_open_to_a_former_audience(
     await synchronizer.sync(source)
     restricted = source.model_copy(update={"audience": "employees"})
     if trouble == "gone":
-        restricted = restricted.model_copy(update={"path": source.path / "gone"})
+        restricted = restricted.model_copy(update={"path": folder_of(source) / "gone"})
     elif trouble == "shrank":
         for number in range(7):
-            (source.path / f"page{number:02}.md").unlink()
+            (folder_of(source) / f"page{number:02}.md").unlink()
     else:
         monkeypatch.setattr(embeddings, "embed_documents", fail)
     with pytest.raises((KnowledgeError, ModelError)):
@@ -178,10 +186,59 @@ async def test_a_model_that_does_not_work_is_raised_not_reported_page_by_page(
         await Syncing(index, Broken(), SparseEncoder()).sync(source)
 
 
-async def test_progress_hears_of_every_document(synchronizer: Syncing, source: SourceSettings) -> None:
-    heard: list[str] = []
+async def test_progress_tells_how_far_it_is_and_ends_with_everything(
+    synchronizer: Syncing, source: SourceSettings
+) -> None:
+    heard: list[SyncProgress] = []
     await synchronizer.sync(source, progress=heard.append)
-    assert heard == [f"kb/page{number:02}.md" for number in range(12)]
+    (folder_of(source) / "page04.md").write_bytes(b"\xff\xfe\x00")
+    write(folder_of(source), 3, "It changed.")
+    await synchronizer.sync(source, progress=heard.append)
+    first, second = (each for each in heard if each.done == 12)
+    assert (first.seen, first.total, first.written, first.embedded) == (12, 12, 12, 12)
+    assert (second.total, second.unchanged, second.written, second.skipped, second.embedded) == (12, 10, 1, 1, 1)
+    assert second.document == "kb/page11.md"
+
+
+async def test_a_folder_that_cannot_be_read_keeps_all_that_is_below_it(
+    index: EdgeIndex, embeddings: WordEmbeddings, source: SourceSettings
+) -> None:
+    def all_there(_: SourceSettings, __: Path) -> Iterator[Candidate | Unreadable]:
+        return (candidate(f"kb/{folder}/page{number}.md") for folder in ("a", "b") for number in range(3))
+
+    def one_folder_closed(_: SourceSettings, __: Path) -> Iterator[Candidate | Unreadable]:
+        yield Unreadable(path="/docs/a", reason="Permission denied", document="kb/a/")
+        yield candidate("kb/b/page0.md")
+
+    await Syncing(index, embeddings, SparseEncoder(), discover=all_there).sync(source)
+    report = await Syncing(index, embeddings, SparseEncoder(), discover=one_folder_closed).sync(source)
+    assert (report.removed, [each.document for each in report.skipped]) == (2, ["kb/a/"])
+    assert sorted(await index.documents("kb")) == ["kb/a/page0.md", "kb/a/page1.md", "kb/a/page2.md", "kb/b/page0.md"]
+
+
+async def test_what_did_not_change_is_not_loaded(
+    index: EdgeIndex, embeddings: WordEmbeddings, source: SourceSettings
+) -> None:
+    def there(_: SourceSettings, __: Path) -> Iterator[Candidate | Unreadable]:
+        return (candidate(f"kb/page{number}.md", loaded) for number in range(3))
+
+    loaded: list[str] = []
+    synchronizer = Syncing(index, embeddings, SparseEncoder(), discover=there)
+    await synchronizer.sync(source)
+    assert (await synchronizer.sync(source)).unchanged == 3
+    assert loaded == ["kb/page0.md", "kb/page1.md", "kb/page2.md"]
+
+
+async def test_a_page_under_two_addresses_is_one_document(
+    index: EdgeIndex, embeddings: WordEmbeddings, source: SourceSettings
+) -> None:
+    def twice(_: SourceSettings, __: Path) -> Iterator[Candidate | Unreadable]:
+        return (candidate("kb/page.md", says=says) for says in ("first", "second"))
+
+    synchronizer = Syncing(index, embeddings, SparseEncoder(), discover=twice)
+    assert (await synchronizer.sync(source)).added == 1
+    assert (await synchronizer.sync(source)).unchanged == 1
+    assert [each.text for each in await index.passages("kb/page.md")] == ["first"]
 
 
 async def test_sources_do_not_remove_each_others_pages(
