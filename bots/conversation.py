@@ -217,6 +217,7 @@ class Conversations:
             asked_at=message.received_at,
             speaker=message.sender.id,
             speaker_name=message.sender.name,
+            answered=bool(final.sources),
         )
         keep = self._memory.replace if message.kind == "edit" else self._memory.append
         await keep(message.conversation, exchange)

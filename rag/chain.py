@@ -6,8 +6,6 @@ tracing and config of the caller reach every stage by its name.
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,27 +17,38 @@ from langchain_core.runnables import RunnableConfig, RunnableGenerator, Runnable
 from rag.answering.answerer import Answerer
 from rag.answering.grounding import Citations
 from rag.answering.small_talk import recognise
-from rag.condense import cleaned, is_empty, names_its_subject, standalone
+from rag.condense import cleaned, is_empty, utterances
 from rag.language import LANGUAGES, adetect
 from rag.prompts import abstention, say
+from rag.retrieval.index import Scope
 from rag.settings import RetrievalSettings
-from rag.types import Answer, ChainEvent, Delta, Done, Exchange, Hit, Outcome, Progress, Question, Source, Stage
+from rag.types import (
+    Answer,
+    ChainEvent,
+    Delta,
+    Done,
+    Exchange,
+    Hit,
+    Outcome,
+    Progress,
+    Query,
+    Question,
+    Retrieval,
+    Source,
+    Stage,
+)
 
 QUERY_CHARACTERS = 1000
 """Of a question that are embedded and searched for: more than any embedder reads of a question."""
 
 NEARBY = 0.5
 """Share of the threshold from which on a page is worth naming when the bot does not know."""
-WIDER = 2
-"""Times ``limit`` passages are looked through for the rest of the section that answers best."""
 
 
 class Finder(Protocol):
     """What finds passages; ``HybridRetriever`` is one."""
 
-    async def find(
-        self, text: str, *, audiences: frozenset[str], language: str | None = None, limit: int | None = None
-    ) -> list[Hit]: ...
+    async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,8 +58,9 @@ class _Work:
     question: Question
     history: Sequence[Exchange]
     language: str = "en"
-    queries: tuple[str, ...] = ()
+    query: Query | None = None
     hits: Sequence[Hit] = ()
+    score: float = 0.0
     said: str = ""
     outcome: Outcome = "answered"
     abandoned: bool = False
@@ -61,7 +71,7 @@ class _Work:
 
     def abstain(self, nearby: float) -> None:
         """Says that the documents do not tell; names the closest page if its score is at least ``nearby``."""
-        closest = self.hits[0].passage if _best(self.hits) >= nearby else None
+        closest = self.hits[0].passage if self.hits and self.score >= nearby else None
         self.say(abstention(self.language, closest), "abstained")
 
     @contextmanager
@@ -120,26 +130,18 @@ class ConversationalChain:
             if isinstance(item, _Work) and not item.said:
                 yield Progress(stage="retrieve")
                 with item.clocked("retrieve"):
-                    item.hits = await self._find(item)
-                if _best(item.hits) < self._settings.threshold:
+                    await self._find(item)
+                if item.score < self._settings.threshold:
                     item.abstain(self._nearby)
             yield item
 
-    async def _find(self, work: _Work) -> Sequence[Hit]:
-        """The hits of every query, each passage once with its best score, what belongs to the best one's section first.
-
-        A follow-up that names something new must find it: what the question before found is no answer to it.
-        """
-        searches = (
-            self._retriever.find(
-                query, audiences=work.question.audiences, language=work.language, limit=WIDER * self._settings.limit
-            )
-            for query in work.queries
-        )
-        alone, *joined = await asyncio.gather(*searches)
-        if joined and names_its_subject(work.question.text) and _best(alone) < self._settings.threshold:
-            joined = []
-        return _ranked([alone, *joined])[: self._settings.limit]
+    async def _find(self, work: _Work) -> None:
+        """The passages that suit the turn in its conversation; what belongs to the best one's section first."""
+        asked = work.question
+        scope = Scope(audiences=asked.audiences, tenants=frozenset({"", asked.tenant}))
+        found = await self._retriever.find(work.query or Query(text=asked.text), scope, limit=self._settings.limit)
+        work.score = found.score
+        work.hits = sorted(found.hits, key=lambda hit: _section(hit) != _section(found.hits[0]))
 
     async def _answer(self, items: AsyncIterator[_Item]) -> AsyncIterator[_Item]:
         async for item in items:
@@ -197,22 +199,6 @@ class ConversationalChain:
         )
 
 
-def _best(hits: Sequence[Hit]) -> float:
-    return max((hit.score for hit in hits), default=-1.0)
-
-
-def _ranked(found: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """What several searches agree on comes first: of a follow-up, what suits both its own words and what was said before."""
-    agreed: defaultdict[str, float] = defaultdict(float)
-    for hit in (hit for hits in found for hit in hits):
-        agreed[hit.passage.id] += hit.score
-    best: dict[str, Hit] = {}
-    for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: -hit.score):
-        best.setdefault(hit.passage.id, hit)
-    ranked = sorted(best.values(), key=lambda hit: -agreed[hit.passage.id])
-    return sorted(ranked, key=lambda hit: _section(hit) != _section(ranked[0]))
-
-
 def _section(hit: Hit) -> tuple[str, ...]:
     return (hit.passage.document, *hit.passage.headings)
 
@@ -233,8 +219,7 @@ async def _read(work: _Work) -> None:
         work.language = courtesy.language
         work.say(say(work.language, courtesy.kind), "small_talk")
     else:
-        asked = standalone(text, work.history)
-        work.queries = tuple(dict.fromkeys((text[:QUERY_CHARACTERS], asked[-QUERY_CHARACTERS:])))
+        work.query = Query(text=text[:QUERY_CHARACTERS], history=utterances(work.history), language=work.language)
 
 
 async def _language(work: _Work) -> str:

@@ -13,6 +13,7 @@ REACH = 3
 """Questions at most that a chain of follow-ups reaches back."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_MARKER = re.compile(r"[ \t]*\[\d{1,3}\](?![(:])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CONNECTIVE = re.compile(
     r"\W*(?:and|but|or|so|also|then|what about|how about|what if|why(?: not)?\W*$|how so|y|e|o|u|pero|entonces|también"
@@ -75,3 +76,13 @@ def standalone(text: str, history: Sequence[Exchange]) -> str:
             break
         asked.insert(0, exchange.question)
     return "\n".join(asked)
+
+
+def utterances(history: Sequence[Exchange]) -> tuple[str, ...]:
+    """What both sides said, oldest first, without citation markers, and without what the bot said when it did not know."""
+    said = ((exchange.question, exchange.answer if exchange.answered else "") for exchange in history)
+    return tuple(text for pair in said for text in map(_unmarked, pair) if text)
+
+
+def _unmarked(text: str) -> str:
+    return _MARKER.sub("", text).strip()

@@ -92,7 +92,8 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One question and its answer, as memory keeps them. ``speaker`` tells people in a group apart."""
+    """One question and its answer, as memory keeps them. ``speaker`` tells people in a group apart; ``answered`` is False
+    where the answer was that the documents do not say."""
 
     turn_id: str
     question: str
@@ -100,6 +101,7 @@ class Exchange:
     asked_at: datetime
     speaker: str
     speaker_name: str = ""
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

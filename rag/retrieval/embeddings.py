@@ -53,6 +53,7 @@ class TextEmbeddings(Protocol):
     def embed_query(self, text: str) -> list[float]: ...
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]: ...
     async def aembed_query(self, text: str) -> list[float]: ...
+    async def aembed_queries(self, texts: list[str]) -> list[list[float]]: ...
 
 
 def load_embeddings(settings: EmbeddingSettings) -> TextEmbeddings:
@@ -90,6 +91,10 @@ class _ThreadedEmbeddings(Embeddings):
         if len(self._known) > KNOWN:
             self._known.popitem(last=False)
         return vector
+
+    async def aembed_queries(self, texts: list[str]) -> list[list[float]]:
+        """Embed the texts of one question, in one batch if nothing else is waiting."""
+        return list(await asyncio.gather(*(self.aembed_query(text) for text in texts)))
 
     def _embed_questions(self, texts: list[str]) -> list[list[float]]:
         """On one core: beside a busy event loop two threads wait for each other at every layer.

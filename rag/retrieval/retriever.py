@@ -1,9 +1,10 @@
-"""Hybrid retrieval: a question to passages with calibrated scores, and LangChain's way to the same."""
+"""Hybrid retrieval: a turn in its conversation to passages with one calibrated score, and LangChain's way to the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -11,18 +12,44 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, PrivateAttr, SkipValidation
 
 from rag.language import detect
-from rag.retrieval.calibration import Evidence, calibrate, coverage
+from rag.retrieval.calibrated import Calibration
+from rag.retrieval.calibration import DEFAULT
 from rag.retrieval.embeddings import TextEmbeddings
-from rag.retrieval.index import Found, IndexQuery, Leg, Match, PassageIndex, Scope
-from rag.retrieval.sparse import SparseEncoder
+from rag.retrieval.evidence import evidence
+from rag.retrieval.fusion import Fusion
+from rag.retrieval.index import Found, IndexQuery, PassageIndex, Scope
+from rag.retrieval.legs import faded, searches
+from rag.retrieval.reading import Reading, distinct, joined
+from rag.retrieval.sparse import SparseEncoder, SparseVector
 from rag.settings import RetrievalSettings
-from rag.types import Hit, Passage
+from rag.types import Hit, Passage, Query, Retrieval
 
+T = TypeVar("T")
 PUBLIC = frozenset({"public"})
 READ = 4096
 """Passages whose terms are kept: some 20 MB."""
-POOL = 12
-"""Passages scored at least, whatever the limit: the best by score need not be the first by rank fusion."""
+SPARE = 2
+"""Times the limit that is fetched: some repeat others, and what is in the question's language comes first."""
+SAME_LANGUAGE = 0.1
+"""Added to the fused score, out of 1, of what is in the question's language: of a page and its translation, that one."""
+
+
+class Serving(Protocol):
+    """What embeds questions and what they are searched in; the two belong together."""
+
+    async def ask(self, work: Callable[[TextEmbeddings, PassageIndex], Awaitable[T]]) -> T: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Embeddings and an index that stay."""
+
+    embeddings: TextEmbeddings
+    index: PassageIndex
+
+    async def ask(self, work: Callable[[TextEmbeddings, PassageIndex], Awaitable[T]]) -> T:
+        """What ``work`` gives with them."""
+        return await work(self.embeddings, self.index)
 
 
 class HybridRetriever(BaseRetriever):
@@ -30,41 +57,70 @@ class HybridRetriever(BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
-    embeddings: SkipValidation[TextEmbeddings]
+    serving: SkipValidation[Serving]
     sparse: SparseEncoder
-    index: SkipValidation[PassageIndex]
     settings: RetrievalSettings
+    calibration: Calibration = DEFAULT
     _read: dict[tuple[str, str], frozenset[int]] = PrivateAttr(default_factory=dict)
 
-    async def find(
-        self, text: str, *, audiences: frozenset[str], language: str | None = None, limit: int | None = None
-    ) -> list[Hit]:
-        """Passages that these audiences may read, best first; ``language`` (ISO 639-1) is detected if not given.
+    async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval:
+        """Passages in ``scope``, best first, ``limit`` (of the settings if not given) at most.
 
         IndexUnavailable or ModelError when one of the two does not work.
         """
-        question = text.encode(errors="replace").decode()  # half a surrogate pair, as JSON may bring, cannot be encoded
-        spoken = language or detect(question)
+        asked = _encodable(query)
+        language = asked.language or detect(asked.text)
         wanted = limit or self.settings.limit
-        terms = self.sparse.encode_query(question, spoken)
-        query = IndexQuery(
-            legs=(Leg(dense=await self.embeddings.aembed_query(question)), Leg(sparse=terms)),
-            scope=Scope(audiences=audiences),
-            candidates=max(self.settings.candidates, POOL, 2 * wanted),
-        )
-        fusion = _Fusion(max(POOL, 2 * wanted))
-        found = await self.index.search(query, fusion)
-        hits = self._scored(found, fusion, frozenset(terms.indices), spoken)
-        return sorted(hits, key=lambda hit: hit.score, reverse=True)[:wanted]
 
-    def _scored(self, found: Sequence[Found], fusion: _Fusion, asked: frozenset[int], language: str) -> list[Hit]:
-        """Passages are read as if in the question's language, whose stemmer made the question's terms."""
-        present = [self._terms(_shown(each.passage), language) for each in found]
-        shares = coverage(asked, present)
-        return [_hit(each, fusion, covered, language) for each, covered in zip(found, shares, strict=True)]
+        async def work(embeddings: TextEmbeddings, index: PassageIndex) -> Retrieval:
+            legs = await searches(asked, language, embeddings, self.sparse)
+            candidates = max(self.settings.candidates, SPARE * wanted)
+            fusion = Fusion(legs, SPARE * wanted, candidates)
+            found = await index.search(
+                IndexQuery(legs=tuple(search.leg for search in legs), scope=scope, candidates=candidates, reach=1),
+                fusion,
+            )
+            return self._retrieval(asked, language, fusion, found, wanted)
+
+        return await self.serving.ask(work)
+
+    def _retrieval(self, query: Query, language: str, fusion: Fusion, found: Sequence[Found], limit: int) -> Retrieval:
+        fused = {
+            each.key: min(1.0, fusion.fused[each.key] + SAME_LANGUAGE * (each.passage.language == language))
+            for each in found
+        }
+        ranked = sorted(found, key=lambda each: fused[each.key], reverse=True)
+        kept = distinct(ranked, [self._terms(_shown(each.passage), language) for each in ranked])
+        readings = joined(kept[:limit])
+        figures = self._evidence(query, language, fusion, readings, fused)
+        score = self.calibration.probability(figures) if readings else 0.0
+        hits = [
+            Hit(passage=reading.passage, score=score * _share(fused, reading, readings), fused=fused[reading.key])
+            for reading in readings
+        ]
+        return Retrieval(hits=tuple(hits), score=score, evidence=figures)
+
+    def _evidence(
+        self,
+        query: Query,
+        language: str,
+        fusion: Fusion,
+        readings: Sequence[Reading],
+        fused: Mapping[str, float],
+    ) -> dict[str, float]:
+        return evidence(
+            fusion,
+            readings,
+            fused,
+            turn=_weights(self.sparse.encode_query(query.text, language)),
+            whole=_weights(faded((*query.history, query.text), language, self.sparse)),
+        )
 
     def _terms(self, text: str, language: str) -> frozenset[int]:
-        """Passages come back question after question; reading a dozen of them anew costs 2 ms."""
+        """Passages are read as if in the question's language, whose stemmer made the question's terms.
+
+        They come back question after question; reading a dozen of them anew costs 2 ms.
+        """
         terms = self._read.get((text, language))
         if terms is None:
             if len(self._read) >= READ:
@@ -79,7 +135,8 @@ class HybridRetriever(BaseRetriever):
         run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002 - LangChain's signature
         audiences: frozenset[str] = PUBLIC,
     ) -> list[Document]:
-        return [_document(hit) for hit in await self.find(query, audiences=audiences)]
+        found = await self.find(Query(text=query), Scope(audiences=audiences))
+        return [_document(hit) for hit in found.hits]
 
     def _get_relevant_documents(
         self,
@@ -91,29 +148,19 @@ class HybridRetriever(BaseRetriever):
         raise NotImplementedError("the index is asynchronous: use ainvoke")
 
 
-class _Fusion:
-    """Reciprocal ranks, added up; remembers them and the cosines by key."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.fused: dict[str, float] = {}
-        self.cosine: dict[str, float] = {}
-
-    def __call__(self, legs: Sequence[Sequence[Match]]) -> list[str]:
-        self.fused = {}
-        for leg in legs:
-            for rank, match in enumerate(leg):
-                self.fused[match.key] = self.fused.get(match.key, 0.0) + 1 / (2 + rank)
-        self.cosine = {match.key: match.score for match in legs[0]}
-        return sorted(self.fused, key=self.fused.__getitem__, reverse=True)[: self._limit]
+def _encodable(query: Query) -> Query:
+    """Half a surrogate pair, as JSON may bring, cannot be encoded."""
+    text, *history = (each.encode(errors="replace").decode() for each in (query.text, *query.history))
+    rewritten = query.rewritten.encode(errors="replace").decode()
+    return Query(text=text, history=tuple(history), rewritten=rewritten, language=query.language)
 
 
-def _hit(found: Found, fusion: _Fusion, covered: float, language: str) -> Hit:
-    """What only the words brought is no nearer in meaning than the last of those that the meaning brought."""
-    fused, cosine = fusion.fused[found.key], fusion.cosine.get(found.key, min(fusion.cosine.values(), default=0.0))
-    same = found.passage.language == language
-    evidence = Evidence(cosine=cosine, covered=covered, fused=fused, same_language=same)
-    return Hit(passage=found.passage, score=calibrate(evidence, language), fused=fused)
+def _weights(vector: SparseVector) -> dict[int, float]:
+    return dict(zip(vector.indices, vector.values, strict=True))
+
+
+def _share(fused: Mapping[str, float], reading: Reading, readings: Sequence[Reading]) -> float:
+    return fused[reading.key] / (fused[readings[0].key] or 1.0)
 
 
 def _shown(passage: Passage) -> str:

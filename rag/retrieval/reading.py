@@ -1,0 +1,92 @@
+"""Passages found to passages as they are read: repetitions collapsed, neighbours joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+
+from rag.retrieval.index import Found
+from rag.types import Passage
+
+ALIKE = 0.9
+"""Share of common terms, of all that either has, from which on two passages say the same."""
+FEW = 5
+"""Terms below which two passages are not compared: short ones are alike by chance."""
+READABLE = 1500
+"""Characters up to which neighbours are joined: some 250 words, what one reads to check an answer."""
+COMPLETED = 2
+"""Hits from the first on that are completed with the rest of their section."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A passage to be read, of one hit or several; ``key`` and ``terms`` are those of the best of them."""
+
+    key: str
+    passage: Passage
+    terms: Set[int]
+
+
+def distinct(found: Sequence[Found], terms: Sequence[Set[int]]) -> list[tuple[Found, Set[int]]]:
+    """Without those that repeat a better one in the same language; best first, as they come."""
+    kept: list[tuple[Found, Set[int]]] = []
+    for each, own in zip(found, terms, strict=True):
+        if not any(_repeats(each.passage, own, other.passage, others) for other, others in kept):
+            kept.append((each, own))
+    return kept
+
+
+def joined(found: Sequence[tuple[Found, Set[int]]]) -> list[Reading]:
+    """Neighbours among the hits joined where the best of them stands, and the first hits completed within their section."""
+    chosen = {(each.passage.document, each.passage.position) for each, _ in found}
+    used: set[tuple[str, int]] = set()
+    readings: list[Reading] = []
+    for place, (each, terms) in enumerate(found):
+        if (each.passage.document, each.passage.position) in used:
+            continue
+        pieces = _around(each, chosen, used, completing=place < COMPLETED)
+        used |= {(piece.document, piece.position) for piece in pieces}
+        readings.append(Reading(key=each.key, passage=_one(each.passage, pieces), terms=terms))
+    return readings
+
+
+def _around(
+    each: Found, chosen: Set[tuple[str, int]], used: Set[tuple[str, int]], *, completing: bool
+) -> list[Passage]:
+    """The hit with those next to it that were found too, or that complete its section; never one twice."""
+    pieces = [each.passage]
+    for neighbours, first in ((each.before[::-1], True), (each.after, False)):
+        for neighbour in neighbours:
+            place = (neighbour.document, neighbour.position)
+            belongs = place in chosen or (completing and neighbour.headings == each.passage.headings)
+            if place in used or not belongs or sum(len(one.text) for one in (*pieces, neighbour)) > READABLE:
+                break
+            pieces.insert(0 if first else len(pieces), neighbour)
+    return pieces
+
+
+def _one(best: Passage, pieces: Sequence[Passage]) -> Passage:
+    """One passage with the link and the headings of the best; headings that change within become lines of the text."""
+    if len(pieces) == 1:
+        return best
+    text, headings = "", pieces[0].headings
+    for piece in pieces:
+        if piece.headings != headings and piece.headings:
+            text += f"\n\n**{piece.headings[-1]}**"
+        headings = piece.headings
+        text += f"\n\n{piece.text}"
+    return replace(best, text=text.strip(), position=pieces[0].position, headings=_common(pieces) or best.headings)
+
+
+def _common(pieces: Sequence[Passage]) -> tuple[str, ...]:
+    shared = pieces[0].headings
+    for piece in pieces[1:]:
+        same = [a for a, b in zip(shared, piece.headings, strict=False) if a == b]
+        shared = shared[: len(same)]
+    return shared
+
+
+def _repeats(passage: Passage, terms: Set[int], other: Passage, others: Set[int]) -> bool:
+    if passage.language != other.language or min(len(terms), len(others)) < FEW:
+        return passage.text == other.text and passage.title == other.title
+    return len(terms & others) >= ALIKE * len(terms | others)
