@@ -15,6 +15,7 @@ from rag.knowledge.loaders.web import crawl
 from rag.settings import SourceSettings
 from tests.loopback.site import LoopbackSite, Page
 from tests.rag.crawling import Crawler, page
+from tests.rag.files import pdf
 
 
 @pytest.fixture
@@ -236,6 +237,14 @@ def test_other_kinds_of_files_are_read_by_type_and_the_rest_is_named_or_passed_o
     assert "is application/msword" in found.reasons["kb/old.doc"]
 
 
+def test_a_pdf_among_the_pages_is_converted(site: LoopbackSite, web: Crawler) -> None:
+    site.html("/", page("Start", "/handbook.pdf"))
+    site.put("/handbook.pdf", pdf("The hotel costs 120 euros a night."), kind="application/pdf")
+    document = web.crawl().load("kb/handbook.pdf")
+    assert "The hotel costs 120 euros a night." in document.markdown
+    assert document.url == f"{site.url}/handbook.pdf"
+
+
 def test_a_listed_address_of_a_kind_that_is_not_read_is_named(site: LoopbackSite, web: Crawler) -> None:
     small_site(site)
     site.sitemap("/sitemap.xml", "/program", "/docs/a.html")
@@ -305,3 +314,13 @@ def test_an_address_that_cannot_be_crawled_is_said_with_what_to_write(web: Crawl
     with pytest.raises(KnowledgeError, match=r"url of source 'kb'") as caught:
         list(crawl(source, web.cache, clock=web.site.clock))
     assert "word" not in str(caught.value).replace("password", "")
+
+
+def test_a_proxy_that_the_environment_names_is_asked(
+    site: LoopbackSite, web: Crawler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", site.url)
+    monkeypatch.setenv("no_proxy", "")
+    site.html("http://wiki.test/", page("Behind the proxy"))
+    assert web.crawl("http://wiki.test/").load("kb/").title == "Behind the proxy"
+    assert [each.path for each in site.asked] == ["http://wiki.test/robots.txt", "http://wiki.test/"]

@@ -127,6 +127,18 @@ def test_a_site_that_asks_to_wait_too_long_is_left_until_the_next_sync(
     assert site.paths().count("/a") == 1
 
 
+def test_waiting_for_a_site_has_an_end_however_often_it_asks(site: LoopbackSite, web: Crawler) -> None:
+    names = [f"/{number}" for number in range(60)]
+    site.html("/", page("Start", *names, "/a"))
+    for name in names[::2]:
+        site.put(name, status=503, Retry_After="30")
+        site.html(f"/{int(name[1:]) + 1}", page(name))
+    started = site.clock.now()
+    found = web.crawl(rate=100)
+    assert len(found.unreadable) == 30
+    assert site.clock.now() - started < 660
+
+
 @pytest.mark.parametrize("wait", ["", "-5", "soon", "Thu, 01 Jan 1970 00:00:00 GMT"])
 def test_a_wait_that_says_nothing_does_not_stop_the_crawl(site: LoopbackSite, web: Crawler, wait: str) -> None:
     site.put("/a", status=429, Retry_After=wait)

@@ -98,8 +98,8 @@ class Cache:
 
     def facts(self, page: Stored, read: Callable[[bytes], Facts]) -> Facts:
         """The facts of a page, read from its bytes once."""
-        (found,) = self._database.execute("select facts from pages where address = ?", (page.address,)).fetchone()
-        if found and (known := json.loads(found)).pop("version") == VERSION:
+        row = self._database.execute("select facts from pages where address = ?", (page.address,)).fetchone()
+        if row and row[0] and (known := json.loads(row[0])).pop("version") == VERSION:
             return Facts(**{**known, "links": tuple(known["links"])})
         facts = read(self.body(page))
         text = json.dumps({"version": VERSION, **asdict(facts)})

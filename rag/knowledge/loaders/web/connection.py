@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 
@@ -121,6 +123,22 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def proxy_address(url: str) -> str | None:
+    """The proxy that the environment names for an address, if any."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    found = getproxies()
+    return found.get(parts.scheme) or found.get("all")
+
+
+def proxy_at(proxy: str) -> httpcore.Proxy:
+    """A proxy as the environment writes it, with its name and password apart."""
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    signed = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=signed)
 
 
 def _resolve(host: str, port: int) -> list[str]:

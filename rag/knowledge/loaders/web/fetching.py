@@ -13,7 +13,15 @@ import httpcore
 import httpx
 
 from rag.errors import KnowledgeError
-from rag.knowledge.loaders.web.connection import PATIENCE, Clock, Deadline, GuardedBackend, Neighbourhood
+from rag.knowledge.loaders.web.connection import (
+    PATIENCE,
+    Clock,
+    Deadline,
+    GuardedBackend,
+    Neighbourhood,
+    proxy_address,
+    proxy_at,
+)
 
 AGENT = "Cotorra"
 """What robots.txt may name."""
@@ -22,6 +30,8 @@ LONGEST = 30.0
 WAIT = 30.0
 """Seconds of Retry-After that are waited for; a stop of the service would have to wait as long."""
 ATTEMPTS = 3
+PATIENT = 600.0
+"""Seconds of Retry-After that are waited for in all."""
 REFUSAL = 65_536
 """Bytes of an answer that is not the page."""
 BUSY = (429, 503)
@@ -50,14 +60,12 @@ class Fetcher:
         self._interval = 1 / rate
         self._next = clock.now()
         self._deadline = Deadline(clock)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=1,
-            network_backend=GuardedBackend(self._deadline, Neighbourhood()),
-        )
+        self._patience = PATIENT
+        self._pools: dict[str | None, httpcore.ConnectionPool] = {}
 
     def close(self) -> None:
-        self._pool.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def slow_down(self, seconds: float) -> None:
         """At least so many seconds lie between two requests from now on."""
@@ -72,10 +80,24 @@ class Fetcher:
             self._pace()
             answer = self._get(url, most, headers)
             wait = self._asked_to_wait(answer)
-            if wait is None or wait > WAIT or attempt == ATTEMPTS:
+            if wait is None or wait > min(WAIT, self._patience) or attempt == ATTEMPTS:
                 break
+            self._patience -= wait
             self._next = max(self._next, self._clock.now() + wait)
         return answer
+
+    def _pool(self, url: str) -> httpcore.ConnectionPool:
+        """Connections of its own or to the proxy that the environment names, as everywhere else in Python."""
+        proxy = proxy_address(url)
+        if proxy not in self._pools:
+            # What a name leads to behind a proxy is the proxy's to decide; here only the proxy's own name is looked up.
+            self._pools[proxy] = httpcore.ConnectionPool(
+                ssl_context=httpx.create_ssl_context(),
+                proxy=proxy_at(proxy) if proxy else None,
+                max_connections=1,
+                network_backend=GuardedBackend(self._deadline, Neighbourhood()),
+            )
+        return self._pools[proxy]
 
     def _pace(self) -> None:
         if (wait := self._next - self._clock.now()) > 0:
@@ -96,7 +118,7 @@ class Fetcher:
         self._deadline.start(LONGEST)
         sent = {"User-Agent": agent(), "Accept": "text/html, */*;q=0.8", "Accept-Encoding": "gzip", **headers}
         try:
-            with self._pool.stream(
+            with self._pool(url).stream(
                 "GET", url, headers=list(sent.items()), extensions={"timeout": _TIMEOUTS}
             ) as response:
                 named = _folded(response.headers)
