@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from redis.asyncio import Redis
@@ -21,6 +23,10 @@ from bots.guard import Guard
 from bots.inbox import Inbox
 from bots.keys import Keys
 from bots.knowledge import Library
+from bots.knowledge_documents import SharedDocuments
+from bots.knowledge_reading import SourceReader
+from bots.knowledge_runs import Runs
+from bots.knowledge_shelf import ServingShelf
 from bots.messages import IncomingMessage
 from bots.metrics import Metrics
 from bots.outbox import Outbox
@@ -31,28 +37,40 @@ from bots.redis_server import PrivateRedis
 from bots.replies import ReplyLedger
 from bots.settings import Settings
 from bots.store import connect, store, text
+from bots.task_queue import TaskQueue
 from bots.worker import Worker
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
-from rag.knowledge.sync import Synchronizer
+from rag.knowledge.sync import recipe_for
 from rag.language import load as load_languages
 from rag.memory import ConversationMemory
-from rag.retrieval.edge import EdgeIndex
+from rag.retrieval.calibrated import read_calibration
+from rag.retrieval.calibration import DEFAULT
+from rag.retrieval.collections import Collections
+from rag.retrieval.collections_edge import EdgeCollections
+from rag.retrieval.embedding_cache import CachedEmbeddings
 from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
-from rag.retrieval.index import PassageIndex
+from rag.retrieval.evidence import FEATURES
 from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
 
 log = structlog.get_logger()
+Work = Callable[[str], Awaitable[None]]
 KEEP_ALIVE_SECONDS = 2.0
+SOURCES_AT_ONCE = 3
+"""A site that is read politely for an hour holds up no folder."""
+DOCUMENTS_AT_ONCE = 8
+DOCUMENTS_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
     """Everything that is kept in Redis and in the log."""
 
+    url: str
     keys: Keys
     redis: Redis
     inbox: Inbox
@@ -67,11 +85,15 @@ class Stores:
 class Answering:
     """Everything that finds and answers."""
 
-    embeddings: TextEmbeddings
-    index: PassageIndex
+    serving: Serving
     retriever: HybridRetriever
     chain: ConversationalChain
     library: Library
+
+    async def passages(self) -> int:
+        """How many passages questions find something in. Raises ``IndexUnavailable``."""
+        _, index = await self.serving.pair()
+        return await index.count()
 
 
 @asynccontextmanager
@@ -83,7 +105,7 @@ async def open_stores(settings: Settings, *, adopt: bool = False) -> AsyncIterat
     async with _redis_url(settings, adopt=adopt) as url:
         redis = connect(url)
         try:
-            yield await _stores(settings, redis)
+            yield await _stores(settings, redis, url)
         finally:
             await redis.aclose()
 
@@ -95,27 +117,30 @@ async def _redis_url(settings: Settings, *, adopt: bool) -> AsyncIterator[str]:
         return
     private = PrivateRedis(settings.home, settings.redis.appendfsync)
     url = await asyncio.to_thread(private.start)
-    keeping = None if adopt else asyncio.create_task(_keep_alive(private), name="private redis")
+    stopping = asyncio.Event()
+    keeping = None if adopt else asyncio.create_task(_keep_alive(private, stopping), name="private redis")
     try:
         yield url
     finally:
         if keeping is not None:
-            keeping.cancel()
-            await asyncio.wait((keeping,))
+            stopping.set()
+            await keeping  # not cancelled: a start that goes on in its thread would undo the stop
             await asyncio.to_thread(private.stop)
 
 
-async def _keep_alive(private: PrivateRedis) -> None:
+async def _keep_alive(private: PrivateRedis, stopping: asyncio.Event) -> None:
     """Starts the private server again when it dies (the kernel's memory killer, say): nobody else would."""
-    while True:
-        await asyncio.sleep(KEEP_ALIVE_SECONDS)
-        try:
-            await asyncio.to_thread(private.start)
-        except BotsError as error:
-            log.warning("private_redis_down", reason=str(error))
+    while not stopping.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), KEEP_ALIVE_SECONDS)
+        if not stopping.is_set():
+            try:
+                await asyncio.to_thread(private.start)
+            except BotsError as error:
+                log.warning("private_redis_down", reason=str(error))
 
 
-async def _stores(settings: Settings, redis: Redis) -> Stores:
+async def _stores(settings: Settings, redis: Redis, url: str) -> Stores:
     keys = Keys(settings.redis.prefix)
     ledger = ReplyLedger(redis, keys)
     memory = ConversationMemory(redis, settings.memory, keys.memory)
@@ -126,6 +151,7 @@ async def _stores(settings: Settings, redis: Redis) -> Stores:
     except LogUnavailable:
         log.warning("log_unavailable", until="the recorder reaches it; answers do not wait")
     return Stores(
+        url=url,
         keys=keys,
         redis=redis,
         inbox=inbox,
@@ -156,39 +182,90 @@ def database_url(settings: Settings) -> str:
     return settings.log.url or f"sqlite:///{settings.home / 'conversations.sqlite3'}"
 
 
-def open_index(settings: Settings, dimension: int) -> PassageIndex:
-    """The embedded index, or a Qdrant server's where QDRANT_URL is set; not opened yet."""
+def open_collections(settings: Settings) -> Collections:
+    """The embedded collections, or a Qdrant server's where QDRANT_URL is set; not opened yet."""
     if settings.qdrant.url:
-        from rag.retrieval.server import (
-            ServerIndex,  # imports qdrant-client: 1.6 s that the embedded default does not need
+        from rag.retrieval.collections_server import (
+            ServerCollections,  # imports qdrant-client: 1.6 s that the embedded default does not need
         )
 
-        return ServerIndex(settings.qdrant, dimension)
-    return EdgeIndex(settings.home / "index", dimension)
+        return ServerCollections(settings.qdrant)
+    return EdgeCollections(settings.home)
 
 
 @asynccontextmanager
-async def open_answering(settings: Settings) -> AsyncIterator[Answering]:
-    """Embeddings loaded, index open, chain composed. Raises the errors of ``rag``."""
+async def open_answering(settings: Settings, stores: Stores, metrics: Metrics) -> AsyncIterator[Answering]:
+    """Embeddings loaded, collections open, chain composed. Raises the errors of ``rag``, and ``StoreUnavailable``."""
     _keep_traces_home()
     embeddings = load_embeddings(settings.embedding)
     await asyncio.to_thread(embeddings.load)
     await asyncio.to_thread(load_languages)
-    index = open_index(settings, embeddings.dimension)
-    await index.open()
-    sparse = SparseEncoder()
-    retriever = HybridRetriever(embeddings=embeddings, sparse=sparse, index=index, settings=settings.retrieval)
-    answerer = ExtractiveAnswerer(embeddings, sparse, settings.model)
+    cached = await _cache(settings, stores)
+    load = named(settings.embedding)
+    serving = Serving(
+        open_collections(settings), cached(embeddings), recipe_for(embeddings), lambda name: cached(load(name))
+    )
     try:
+        await serving.open()
+        sparse = SparseEncoder()
+        retriever = HybridRetriever(
+            serving=serving,
+            sparse=sparse,
+            settings=settings.retrieval,
+            calibration=read_calibration(settings.home, FEATURES) or DEFAULT,
+        )
+        answerer = ExtractiveAnswerer(embeddings, sparse, settings.model)
         yield Answering(
-            embeddings=embeddings,
-            index=index,
+            serving=serving,
             retriever=retriever,
             chain=ConversationalChain(retriever, answerer, settings.retrieval),
-            library=Library(Synchronizer(index, embeddings, sparse), settings.knowledge),
+            library=_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
         )
     finally:
-        await index.close()
+        await serving.close()
+
+
+async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings], TextEmbeddings]:
+    """What puts a model behind the cache of questions, if there is to be one."""
+    ttl = timedelta(days=settings.embedding.cache_days)
+    if not ttl:
+        return lambda embeddings: embeddings
+    secret = hmac.digest(await _pseudonym_secret(stores.redis, stores.keys), b"embeddings of questions", "sha256")
+    return lambda embeddings: CachedEmbeddings(embeddings, stores.redis, stores.keys.of("embedding"), secret, ttl)
+
+
+def _library(settings: Settings, stores: Stores, shelf: ServingShelf, metrics: Metrics) -> Library:
+    """Where no other process can help, a source is read and written by one; else its documents go through a queue."""
+    runs = Runs(stores.redis, stores.keys)
+    caches = settings.home / "sources"
+    alone = settings.needs_home()
+
+    def queue(name: str, work: Work, at_once: int, poll_seconds: float) -> TaskQueue:
+        return TaskQueue(
+            stores.redis,
+            stores.url,
+            stores.keys.of("queue", name),
+            work,
+            at_once=at_once,
+            lease_seconds=settings.worker.lease_seconds,
+            poll_seconds=poll_seconds,
+            alone=alone,
+        )
+
+    def documents(work: Work) -> TaskQueue:
+        return queue("documents", work, DOCUMENTS_AT_ONCE, DOCUMENTS_POLL_SECONDS)
+
+    shared = None if alone else SharedDocuments(stores.redis, stores.keys, shelf.take, documents)
+    return Library(
+        settings.knowledge,
+        runs=runs,
+        reader=SourceReader(shelf.synchronizer, runs, caches, shared),
+        queue=lambda work: queue("sources", work, SOURCES_AT_ONCE, 1.0),
+        documents=shared,
+        shelf=shelf,
+        caches=caches,
+        metrics=metrics,
+    )
 
 
 def _keep_traces_home() -> None:

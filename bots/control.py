@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import TypeAdapter
@@ -14,16 +15,38 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bots.desk import Asked, AskEvent, Desk, FoundPassage, Inquiry, Retrieved, SetAside, SyncedSource
+from bots.desk import (
+    Asked,
+    AskEvent,
+    Desk,
+    FoundPassage,
+    Inquiry,
+    Retrieved,
+    SetAside,
+    SyncedSource,
+    SyncEvent,
+    SyncProgress,
+)
 from bots.errors import BotsError, StoreUnavailable
 from rag.errors import RagError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SyncLine:
+    """One line of a sync: which of the two it is stands in its name, their fields would not tell."""
+
+    progress: SyncProgress | None = None
+    synced: SyncedSource | None = None
+
 
 _ASKED: TypeAdapter[Asked] = TypeAdapter(Asked)
 _EVENT: TypeAdapter[AskEvent] = TypeAdapter(AskEvent)
 _FOUND: TypeAdapter[tuple[FoundPassage, ...]] = TypeAdapter(tuple[FoundPassage, ...])
 _INQUIRY: TypeAdapter[Inquiry] = TypeAdapter(Inquiry)
 _RETRIEVED: TypeAdapter[Retrieved] = TypeAdapter(Retrieved)
-_SYNCED: TypeAdapter[tuple[SyncedSource, ...]] = TypeAdapter(tuple[SyncedSource, ...])
+_SYNCING: TypeAdapter[_SyncLine] = TypeAdapter(_SyncLine)
 _ASIDE: TypeAdapter[tuple[SetAside, ...]] = TypeAdapter(tuple[SetAside, ...])
 
 _NO_LIMIT = httpx.Timeout(10, read=None)
@@ -35,7 +58,7 @@ def control_app(desk: Desk) -> Starlette:
 
     async def ask(request: Request) -> Response:
         asked = _ASKED.validate_json(await request.body())
-        return StreamingResponse(_lines(desk.ask(asked)), media_type="application/x-ndjson")
+        return StreamingResponse(_lines(desk.ask(asked), _EVENT), media_type="application/x-ndjson")
 
     async def new(request: Request) -> Response:
         await desk.new((await request.json())["conversation"])
@@ -51,7 +74,8 @@ def control_app(desk: Desk) -> Starlette:
 
     async def sync(request: Request) -> Response:
         body = await request.json()
-        return _json(_SYNCED, tuple(await desk.sync(body["source"], allow_shrink=body["allow_shrink"])))
+        events = desk.sync(_name_or_none(body["source"]), allow_shrink=bool(body["allow_shrink"]))
+        return StreamingResponse(_lines(_as_lines(events), _SYNCING), media_type="application/x-ndjson")
 
     async def set_aside(_: Request) -> Response:
         return _json(_ASIDE, tuple(await desk.set_aside()))
@@ -85,13 +109,24 @@ def _reporting(call: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
     return endpoint
 
 
-async def _lines(events: AsyncIterator[AskEvent]) -> AsyncIterator[bytes]:
+async def _lines(events: AsyncIterator[T], adapter: TypeAdapter[T]) -> AsyncIterator[bytes]:
     """Events as lines. The status line is already out when an error comes, so an error is a line too."""
     try:
         async for event in events:
-            yield _EVENT.dump_json(event) + b"\n"
+            yield adapter.dump_json(event) + b"\n"
     except (BotsError, RagError) as error:
         yield json.dumps({"error": str(error)}).encode() + b"\n"
+
+
+async def _as_lines(events: AsyncIterator[SyncEvent]) -> AsyncIterator[_SyncLine]:
+    async for event in events:
+        yield _SyncLine(progress=event) if isinstance(event, SyncProgress) else _SyncLine(synced=event)
+
+
+def _name_or_none(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("a source is named by a string")
+    return value
 
 
 class RemoteDesk:
@@ -102,17 +137,8 @@ class RemoteDesk:
         self._client = httpx.AsyncClient(transport=transport, base_url="http://cotorra", timeout=_NO_LIMIT)
 
     async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
-        request = self._client.stream("POST", "/ask", content=_ASKED.dump_json(asked))
-        try:
-            async with request as response:
-                if response.status_code != 200:
-                    raise BotsError(_message(await response.aread()))
-                async for line in response.aiter_lines():
-                    if line.startswith('{"error"'):
-                        raise BotsError(_message(line.encode()))
-                    yield _EVENT.validate_json(line)
-        except httpx.TransportError as error:
-            raise StoreUnavailable("the running service stopped answering; try again") from error
+        async for line in self._stream("ask", _ASKED.dump_json(asked)):
+            yield _EVENT.validate_json(line)
 
     async def new(self, conversation: str) -> None:
         await self._call("new", conversation=conversation)
@@ -123,8 +149,13 @@ class RemoteDesk:
     async def retrieve(self, inquiry: Inquiry) -> Retrieved:
         return _RETRIEVED.validate_json(await self._post("retrieve", _INQUIRY.dump_json(inquiry)))
 
-    async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
-        return _SYNCED.validate_json(await self._call("sync", source=source, allow_shrink=allow_shrink))
+    async def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
+        body = json.dumps({"source": source, "allow_shrink": allow_shrink}).encode()
+        async for text in self._stream("sync", body):
+            line = _SYNCING.validate_json(text)
+            event = line.progress or line.synced
+            if event is not None:
+                yield event
 
     async def set_aside(self) -> Sequence[SetAside]:
         return _ASIDE.validate_json(await self._call("set_aside"))
@@ -141,6 +172,18 @@ class RemoteDesk:
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
+
+    async def _stream(self, name: str, body: bytes) -> AsyncIterator[str]:
+        try:
+            async with self._client.stream("POST", f"/{name}", content=body) as response:
+                if response.status_code != 200:
+                    raise BotsError(_message(await response.aread()))
+                async for line in response.aiter_lines():
+                    if line.startswith('{"error"'):
+                        raise BotsError(_message(line.encode()))
+                    yield line
+        except httpx.TransportError as error:
+            raise StoreUnavailable("the running service stopped answering; try again") from error
 
     async def _call(self, name: str, **values: object) -> bytes:
         return await self._post(name, json.dumps(values).encode())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -17,7 +20,9 @@ from bots.metrics import Metrics
 from bots.ownership import Ownership, control_socket
 from bots.settings import Settings, without_password
 from bots.store import connect, text
-from rag.errors import RagError
+from rag.errors import KnowledgeError, RagError
+from rag.knowledge.loaders.connectors import loader_class
+from rag.settings import SourceSettings
 from tuning.errors import TuningError
 
 OLDEST_REDIS = (6, 2)
@@ -82,17 +87,47 @@ def _sources(settings: Settings) -> list[Finding]:
                 advice="add a [[knowledge.sources]] section with name and path to cotorra.toml",
             )
         ]
-    return [_source(source.name, source.path) for source in known if source.path]
+    return [_source(source) for source in known]
 
 
-def _source(name: str, path: Path) -> Finding:
-    if path.exists():
-        return Finding(name=f"source {name}", ok=True, fact=str(path))
-    return Finding(
-        name=f"source {name}",
-        ok=False,
-        fact=f"{path} does not exist",
-        advice="correct knowledge.sources.path in cotorra.toml",
+def _source(source: SourceSettings) -> Finding:
+    """Whether a source could be read, as far as that can be told without reading it."""
+    fault, advice = _fault(source)
+    return Finding(name=f"source {source.name}", ok=not fault, fact=fault or source.place, advice=advice)
+
+
+def _fault(source: SourceSettings) -> tuple[str, str]:
+    if source.path is not None:
+        return _path_fault(source.path)
+    if source.git is not None:
+        if shutil.which("git") is None:
+            return f"{source.place} needs git, which is not installed", "install it"
+        return "", ""
+    if source.url is not None:
+        return _url_fault(source)
+    try:
+        loader_class(source)
+    except KnowledgeError as error:
+        fact, _, advice = str(error).partition("; ")
+        return fact, advice
+    return "", ""
+
+
+def _path_fault(path: Path) -> tuple[str, str]:
+    if not path.exists():
+        return f"{path} does not exist", "correct knowledge.sources.path in cotorra.toml"
+    if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+        return f"{path} may not be read", "let the user that runs Cotorra read it"
+    return "", ""
+
+
+def _url_fault(source: SourceSettings) -> tuple[str, str]:
+    parts = urlsplit(source.url or "")
+    if parts.scheme in ("http", "https") and parts.hostname:
+        return "", ""
+    return (
+        f"{source.place} is no address of a site",
+        "correct knowledge.sources.url: it begins with https:// and names a host",
     )
 
 
@@ -189,9 +224,9 @@ async def _checked(name: str, check: Callable[[], Awaitable[Mapping[str, str]]])
 
 async def _answering(settings: Settings) -> Finding:
     try:
-        async with open_answering(settings) as answering:
-            count = await answering.index.count()
-    except RagError as error:
+        async with open_stores(settings) as stores, open_answering(settings, stores, Metrics()) as answering:
+            count = await answering.passages()
+    except (BotsError, TuningError, RagError) as error:
         return _failed("index and model", error)
     advice = "" if count else "run `cotorra sync`"
     return Finding(name="index and model", ok=count > 0, fact=f"{count} passages", advice=advice)

@@ -11,7 +11,7 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_QUIET = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "uvicorn", "alembic", "sqlalchemy")
+_QUIET = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "uvicorn", "alembic", "sqlalchemy", "docket")
 """Libraries whose informational lines carry URLs (Telegram's holds the token) or texts."""
 
 

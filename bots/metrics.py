@@ -1,10 +1,12 @@
-"""What Prometheus sees. Labels are platforms, stages and error codes: never a person, a conversation or a text."""
+"""What Prometheus sees. Labels are platforms, sources, stages and error codes: never a person, a conversation or a text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from bots.desk import SyncedSource
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -23,6 +25,12 @@ class Metrics:
             "platform_errors", "Failed calls of a platform", "platform", "method", "code"
         )
         self._log_failures = self._counter("log_failures", "Batches that the conversation log did not take")
+        self._syncs = self._counter("syncs", "Sources that were read", "source", "outcome")
+        self._documents = self._counter("documents", "Documents that a sync looked at", "source", "outcome")
+        self._passages = self._counter("passages_written", "Passages written into the index", "source")
+        self._synced_at = Gauge(
+            "cotorra_sync_success_timestamp_seconds", "Last sync without failure", ["source"], registry=self.registry
+        )
         self._stage = Histogram(
             "cotorra_stage_seconds", "Seconds a stage took", ["stage"], buckets=_SECONDS, registry=self.registry
         )
@@ -56,6 +64,16 @@ class Metrics:
 
     def log_failure(self) -> None:
         self._log_failures.inc()
+
+    def synced(self, report: SyncedSource) -> None:
+        self._syncs.labels(report.source, "failed" if report.error else "succeeded").inc()
+        if report.error:
+            return
+        counts = {name: getattr(report, name) for name in ("added", "changed", "removed", "unchanged")}
+        for outcome, count in (counts | {"skipped": len(report.skipped)}).items():
+            self._documents.labels(report.source, outcome).inc(count)
+        self._passages.labels(report.source).inc(report.passages)
+        self._synced_at.labels(report.source).set_to_current_time()
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A figure that is read when it is asked for, named ``cotorra_{name}``."""

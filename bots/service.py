@@ -117,9 +117,10 @@ class Service:
             await drain.wait()
             return
         async with AsyncExitStack() as stack:
-            answering = await self._answering(stack, drain)
+            answering = await self._answering(stack, stores, drain)
             if answering is None:
                 return
+            await stack.enter_async_context(answering.library.working())
             if not await self._first_sync(answering, drain):
                 return
             self._waiting.pop("knowledge", None)
@@ -168,11 +169,11 @@ class Service:
                     log.warning("not_pruned", error=type(error).__name__)
             await asyncio.sleep(PRUNE_SECONDS)
 
-    async def _answering(self, stack: AsyncExitStack, drain: asyncio.Event) -> Answering | None:
+    async def _answering(self, stack: AsyncExitStack, stores: Stores, drain: asyncio.Event) -> Answering | None:
         """Opens models and index; waits for a Qdrant server that is not there yet. None when told to stop meanwhile."""
         while not drain.is_set():
             try:
-                return await stack.enter_async_context(open_answering(self._settings))
+                return await stack.enter_async_context(open_answering(self._settings, stores, self._metrics))
             except IndexLocked:
                 raise
             except IndexUnavailable as error:
@@ -184,9 +185,9 @@ class Service:
 
     async def _first_sync(self, answering: Answering, drain: asyncio.Event) -> bool:
         """An empty index would answer every question with "I don't know". False when told to stop meanwhile."""
-        if await answering.index.count() == 0:
+        if await answering.passages() == 0:
             self._waiting["knowledge"] = "the documents are being read for the first time"
-            async with _background(drain.wait()) as draining, _background(answering.library.sync()) as syncing:
+            async with _background(drain.wait()) as draining, _background(_synced_once(answering)) as syncing:
                 await asyncio.wait((draining, syncing), return_when=asyncio.FIRST_COMPLETED)
         return not drain.is_set()
 
@@ -231,10 +232,22 @@ def _spare_what_stays() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
+async def _synced_once(answering: Answering) -> None:
+    """Until Redis lets it, as everywhere."""
+    while True:
+        try:
+            await answering.library.synced()
+        except StoreUnavailable as error:
+            log.warning("redis_unavailable", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
+
+
 async def _keep_up(answering: Answering) -> None:
-    """Brings the index up to date; answering goes on from what is there, whatever happens to the documents."""
+    """Keeps the index up to date; answering goes on from what is there, whatever happens to the documents."""
     try:
-        await answering.library.sync()
+        await answering.library.keep_up()
     except Exception as error:  # noqa: BLE001 - an unreadable folder must not end the service
         log.error("not_synced", error=type(error).__name__)  # noqa: TRY400 - its words may quote a document
 

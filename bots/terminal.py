@@ -8,20 +8,28 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bots import rendering
 from bots.control import RemoteDesk
-from bots.desk import Asked, Complete, Desk, Text
+from bots.desk import Asked, Complete, Desk, SyncedSource, Text
 from bots.ownership import Ownership, control_socket
 from bots.settings import Settings, load_settings
+from bots.sync_screen import sync_screen
+
+if TYPE_CHECKING:
+    from bots.knowledge import Library
 
 WAIT_SECONDS = 120.0
 """A service that reads a large library for the first time is worth waiting for."""
 
 
 @asynccontextmanager
-async def open_desk(wait: float = WAIT_SECONDS) -> AsyncIterator[Desk]:
-    """The desk to talk to. Raises ``AlreadyRunning`` when the owner of the home does not get ready in ``wait`` seconds."""
+async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False) -> AsyncIterator[Desk]:
+    """The desk to talk to. Raises ``AlreadyRunning`` when the owner of the home does not get ready in ``wait`` seconds.
+
+    ``to_sync``: the desk is wanted for a sync; otherwise documents that were never read are read before it is given.
+    """
     settings = load_settings()
     ownership = Ownership(settings.home)
     try:
@@ -29,7 +37,7 @@ async def open_desk(wait: float = WAIT_SECONDS) -> AsyncIterator[Desk]:
             async with RemoteDesk(control_socket(settings.home)) as remote:
                 yield remote
         else:
-            async with _local_desk(settings) as desk:
+            async with _local_desk(settings, to_sync=to_sync) as desk:
                 yield desk
     finally:
         ownership.release()
@@ -62,18 +70,27 @@ async def _listens(socket: Path) -> bool:
 
 
 @asynccontextmanager
-async def _local_desk(settings: Settings) -> AsyncIterator[Desk]:
+async def _local_desk(settings: Settings, *, to_sync: bool) -> AsyncIterator[Desk]:
     from bots.bootstrap import build_recorder, open_answering, open_stores, terminal_desk
     from bots.metrics import Metrics
 
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings))
-        answering = await stack.enter_async_context(open_answering(settings))
-        if await answering.index.count() == 0:
-            print("reading the documents for the first time…", file=sys.stderr)
-            await answering.library.sync()
+        answering = await stack.enter_async_context(open_answering(settings, stores, Metrics()))
+        if to_sync:
+            await stack.enter_async_context(answering.library.working())
+        elif await answering.passages() == 0:
+            await _read_first(answering.library)
         yield terminal_desk(settings, stores, answering)
         await build_recorder(settings, stores, Metrics()).drain()
+
+
+async def _read_first(library: Library) -> None:
+    print("reading the documents for the first time…", file=sys.stderr)
+    async with library.working():
+        with sync_screen() as screen:
+            async for event in library.sync():
+                screen.show(event)
 
 
 async def ask(asked: Asked, *, as_json: bool) -> None:
@@ -105,8 +122,17 @@ async def search(query: str, *, limit: int, audiences: frozenset[str], as_json: 
 
 async def sync(source: str | None, *, allow_shrink: bool, as_json: bool) -> bool:
     """Whether everything could be read."""
-    async with open_desk() as desk:
-        synced = await desk.sync(source, allow_shrink=allow_shrink)
+    synced: list[SyncedSource] = []
+    async with open_desk(to_sync=True) as desk:
+        try:
+            with sync_screen(quiet=as_json) as screen:
+                async for event in desk.sync(source, allow_shrink=allow_shrink):
+                    screen.show(event)
+                    synced += [event] if isinstance(event, SyncedSource) else []
+        except asyncio.CancelledError:
+            if isinstance(desk, RemoteDesk):
+                print("the running service goes on with the sync", file=sys.stderr)
+            raise
     rendering.print_synced(synced, as_json=as_json)
     return not any(one.error or one.skipped for one in synced)
 

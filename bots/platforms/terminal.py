@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from bots.desk import Asked, AskEvent, Complete, FoundPassage, Inquiry, Retrieved, SetAside, SyncedSource, Text
+from bots.desk import Asked, AskEvent, Complete, FoundPassage, Inquiry, Retrieved, SetAside, SyncEvent, Text
 from bots.errors import BotsError
 from bots.forgetting import Forgetting
 from bots.inbox import Inbox
@@ -16,8 +16,10 @@ from bots.turns import logged_turn
 from rag.chain import ConversationalChain
 from rag.evaluation.changes import changed
 from rag.memory import ConversationMemory
+from rag.retrieval.embeddings import TextEmbeddings
+from rag.retrieval.index import PassageIndex, Scope
 from rag.retrieval.retriever import HybridRetriever
-from rag.types import Answer, Delta, Done, Exchange, Question, Retrieval
+from rag.types import Answer, Delta, Done, Exchange, Query, Question
 
 SPEAKER = "terminal"
 
@@ -72,7 +74,12 @@ class TerminalDesk:
     async def _keep(self, question: Question, answer: Answer) -> None:
         now = datetime.now(UTC)
         exchange = Exchange(
-            turn_id=question.turn_id, question=question.text, answer=answer.text, asked_at=now, speaker=SPEAKER
+            turn_id=question.turn_id,
+            question=question.text,
+            answer=answer.text,
+            asked_at=now,
+            speaker=SPEAKER,
+            answered=bool(answer.sources),
         )
         await self._memory.append(question.conversation, exchange)
         await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))
@@ -82,7 +89,7 @@ class TerminalDesk:
 
     async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
         readers = audiences | {"public"} if audiences else self._audiences
-        hits = await self._retriever.find(query, audiences=readers, limit=limit)
+        found = await self._retriever.find(Query(text=query), self._scope(readers), limit=limit)
         return [
             FoundPassage(
                 title=" › ".join(dict.fromkeys((hit.passage.title, *hit.passage.headings))),
@@ -91,23 +98,25 @@ class TerminalDesk:
                 score=round(hit.score, 4),
                 source=hit.passage.source,
             )
-            for hit in hits
+            for hit in found.hits
         ]
+
+    def _scope(self, readers: frozenset[str]) -> Scope:
+        return Scope(audiences=readers, tenants=frozenset({"", self._tenant}))
 
     async def retrieve(self, inquiry: Inquiry) -> Retrieved:
         settings = changed(self._retriever.settings, inquiry.changes)
         retriever = self._retriever.model_copy(update={"settings": settings}) if inquiry.changes else self._retriever
         readers = inquiry.audiences | {"public"} if inquiry.audiences else self._audiences
-        hits = await retriever.find(inquiry.query.text, audiences=readers, limit=inquiry.limit)
         return Retrieved(
-            retrieval=Retrieval(hits=tuple(hits), score=max((hit.score for hit in hits), default=0.0)),
+            retrieval=await retriever.find(inquiry.query, self._scope(readers), limit=inquiry.limit),
             limit=settings.limit,
             threshold=settings.threshold,
-            embedding=retriever.embeddings.name,
+            embedding=await retriever.serving.ask(_model),
         )
 
-    async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
-        return await self._library.sync(source, allow_shrink=allow_shrink)
+    def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
+        return self._library.sync(source, allow_shrink=allow_shrink)
 
     async def set_aside(self) -> Sequence[SetAside]:
         return [
@@ -134,3 +143,7 @@ class TerminalDesk:
         counts = await self._forgetting.from_stores(conversation, speaker, now)
         await self._outbox.post(self._forgetting.from_log(conversation, speaker, now))
         return counts
+
+
+async def _model(embeddings: TextEmbeddings, index: PassageIndex) -> str:  # noqa: ARG001 - what Serving.ask calls
+    return embeddings.name

@@ -9,7 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bots.control import control_app
-from bots.desk import Asked, AskEvent, Complete, Desk, FoundPassage, Inquiry, Retrieved, SetAside, SyncedSource, Text
+from bots.desk import (
+    Asked,
+    AskEvent,
+    Complete,
+    Desk,
+    FoundPassage,
+    Inquiry,
+    Retrieved,
+    SetAside,
+    SyncedSource,
+    SyncEvent,
+    SyncProgress,
+    Text,
+)
 from bots.ownership import Ownership, control_socket
 from bots.server import HttpServer
 from rag.types import Answer, Hit, Retrieval, Source
@@ -31,6 +44,7 @@ RETRIEVED = Retrieved(
     threshold=0.5,
     embedding="fake",
 )
+SYNCING = SyncProgress(source="kb", done=1, total=2, passages=3)
 SYNCED = SyncedSource(source="kb", added=2, skipped=(("a.md", "no UTF-8"),))
 
 
@@ -63,9 +77,10 @@ class FakeDesk(Desk):
         self.note("retrieve", inquiry)
         return RETRIEVED
 
-    async def sync(self, source: str | None, *, allow_shrink: bool) -> Sequence[SyncedSource]:
+    async def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
+        yield SYNCING
         self.note("sync", source, allow_shrink)
-        return [SYNCED]
+        yield SYNCED
 
     async def set_aside(self) -> Sequence[SetAside]:
         self.note("set_aside")

@@ -15,7 +15,7 @@ from bots.errors import BotsError, StoreUnavailable
 from bots.server import HttpServer
 from rag.errors import IndexUnavailable
 from rag.types import Query
-from tests.bots.fake_desk import ANSWER, ASIDE, RETRIEVED, SYNCED, FakeDesk
+from tests.bots.fake_desk import ANSWER, ASIDE, RETRIEVED, SYNCED, SYNCING, FakeDesk
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_every_call_arrives_as_it_was_made(desk: FakeDesk, remote: RemoteD
     [found] = await remote.search("q", limit=3, audiences=frozenset({"public"}))
     assert (found.title, found.score) == ("Page", 0.5)
     assert await remote.retrieve(INQUIRY) == RETRIEVED
-    assert list(await remote.sync("kb", allow_shrink=True)) == [SYNCED]
+    assert [event async for event in remote.sync("kb", allow_shrink=True)] == [SYNCING, SYNCED]
     assert list(await remote.set_aside()) == [ASIDE]
     assert await remote.retry(None) == 2
     assert await remote.forget("c", "ada") == {"memory": 1}
@@ -89,6 +89,14 @@ async def test_an_error_in_the_middle_of_an_answer_arrives_after_its_beginning(
     stream = remote.ask(ASKED)
     assert await anext(stream) == Text(text="Once.")
     with pytest.raises(BotsError, match="Qdrant does not answer"):
+        await anext(stream)
+
+
+async def test_an_error_in_the_middle_of_a_sync_arrives_after_its_progress(desk: FakeDesk, remote: RemoteDesk) -> None:
+    desk.error = BotsError("no knowledge source is called x")
+    stream = remote.sync("x", allow_shrink=False)
+    assert await anext(stream) == SYNCING
+    with pytest.raises(BotsError, match="no knowledge source is called x"):
         await anext(stream)
 
 

@@ -2,92 +2,180 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from bots import knowledge
+from bots.desk import SyncedSource, SyncProgress
 from bots.errors import BotsError
-from bots.knowledge import Library, sources
+from bots.keys import Keys
+from bots.knowledge import sources
+from bots.knowledge_runs import Runs
 from rag.errors import IndexUnavailable
-from rag.knowledge.sync import Synchronizer
-from rag.retrieval.edge import EdgeIndex
-from rag.retrieval.sparse import SparseEncoder
 from rag.settings import KnowledgeSettings, SourceSettings
-from tests.rag.fakes import WordEmbeddings
+from tests.bots.knowledge_scene import Bookcase
 
 
 @pytest.fixture
-async def index(tmp_path: Path) -> AsyncIterator[EdgeIndex]:
-    index = EdgeIndex(tmp_path / "index", WordEmbeddings.dimension)
-    await index.open()
-    yield index
-    await index.close()
+async def case(redis: Redis, redis_url: str, keys: Keys, tmp_path: Path) -> AsyncIterator[Bookcase]:
+    """One process on an embedded index."""
+    async with Bookcase.opened(redis, redis_url, keys, tmp_path) as case:
+        yield case
 
 
-def source(folder: Path, name: str, *pages: str) -> SourceSettings:
-    for number, page in enumerate(pages):
-        file = folder / name / f"{number}.md"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(page, encoding="utf-8")
-    return SourceSettings(name=name, path=folder / name)
+async def test_a_sync_reports_every_source(case: Bookcase) -> None:
+    async with case.library(case.source("a", "# A\n\nOne."), case.source("b", "# B\n\nTwo.", "# C\n\nThree.")) as both:
+        reports = await both.synced()
+        assert sorted((one.source, one.added, one.error) for one in reports) == [("a", 1, ""), ("b", 2, "")]
+        assert [(one.source, one.added, one.unchanged) for one in await both.synced("b")] == [("b", 0, 2)]
 
 
-def library(index: EdgeIndex, *chosen: SourceSettings) -> Library:
-    synchronizer = Synchronizer(index, WordEmbeddings(), SparseEncoder())
-    return Library(synchronizer, KnowledgeSettings(sources=chosen))
+async def test_a_source_that_is_gone_is_reported_and_the_others_are_read(case: Bookcase) -> None:
+    gone = SourceSettings(name="gone", path=case.folder / "gone")
+    async with case.library(gone, case.source("b", "# B\n\nTwo.")) as library:
+        reports = {one.source: one for one in await library.synced()}
+    assert str(case.folder / "gone") in reports["gone"].error
+    assert (reports["b"].added, reports["b"].error) == (1, "")
 
 
-async def test_a_sync_reports_every_source(index: EdgeIndex, tmp_path: Path) -> None:
-    both = library(index, source(tmp_path, "a", "# A\n\nOne."), source(tmp_path, "b", "# B\n\nTwo.", "# C\n\nThree."))
-    assert [(one.source, one.added, one.error) for one in await both.sync()] == [("a", 1, ""), ("b", 2, "")]
-    assert [(one.source, one.added, one.unchanged) for one in await both.sync("b")] == [("b", 0, 2)]
+async def test_what_a_source_left_behind_goes_when_it_is_no_longer_configured(case: Bookcase) -> None:
+    old, kept = case.source("old", "# O\n\nOld."), case.source("kept", "# K\n\nKept.")
+    (case.caches / "old").mkdir(parents=True)
+    async with case.library(old, kept) as both:
+        await both.synced()
+    async with case.library(kept) as library:
+        reports = await library.synced()
+    assert [(one.source, one.removed) for one in reports] == [("kept", 0), ("old", 1)]
+    assert await case.index.count() == 1
+    assert not (case.caches / "old").exists()
 
 
-async def test_a_source_that_is_gone_is_reported_and_the_others_are_read(index: EdgeIndex, tmp_path: Path) -> None:
-    gone = SourceSettings(name="gone", path=tmp_path / "gone")
-    synced = await library(index, gone, source(tmp_path, "b", "# B\n\nTwo.")).sync()
-    assert synced[0].error
-    assert str(tmp_path / "gone") in synced[0].error
-    assert (synced[1].added, synced[1].error) == (1, "")
+async def test_an_unknown_name_is_one_line_that_names_the_known_ones(case: Bookcase) -> None:
+    async with case.library(case.source("a", "# A\n\nOne.")) as library:
+        with pytest.raises(BotsError, match="no knowledge source is called x; sources: a"):
+            await library.synced("x")
 
 
-async def test_what_a_source_left_behind_goes_when_it_is_no_longer_configured(index: EdgeIndex, tmp_path: Path) -> None:
-    old, kept = source(tmp_path, "old", "# O\n\nOld."), source(tmp_path, "kept", "# K\n\nKept.")
-    await library(index, old, kept).sync()
-    synced = await library(index, kept).sync()
-    assert [(one.source, one.removed) for one in synced] == [("kept", 0), ("old", 1)]
-    assert await index.count() == 1
-
-
-async def test_an_unknown_name_is_one_line_that_names_the_known_ones(index: EdgeIndex, tmp_path: Path) -> None:
-    with pytest.raises(BotsError, match="no knowledge source is called x; sources: a"):
-        await library(index, source(tmp_path, "a", "# A\n\nOne.")).sync("x")
-
-
-async def test_without_any_source_the_line_says_what_to_add(
-    index: EdgeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(knowledge, "CHECKOUT", tmp_path / "elsewhere")
-    with pytest.raises(BotsError, match=r"add a \[\[knowledge.sources\]\] section"):
-        await library(index).sync()
+async def test_without_any_source_the_line_says_what_to_add(case: Bookcase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knowledge, "CHECKOUT", case.folder / "elsewhere")
+    async with case.library() as library:
+        with pytest.raises(BotsError, match=r"add a \[\[knowledge.sources\]\] section"):
+            await library.synced()
 
 
 def test_without_configuration_the_handbook_is_known() -> None:
     assert [one.name for one in sources(KnowledgeSettings())] == ["handbook"]
 
 
-async def test_an_index_that_goes_away_is_reported_and_ends_nothing(index: EdgeIndex, tmp_path: Path) -> None:
-    class Leaving(EdgeIndex):
-        async def documents(self, source: str) -> dict[str, str]:
-            raise IndexUnavailable("Qdrant does not answer")
+async def test_an_index_that_goes_away_is_reported_and_ends_nothing(case: Bookcase) -> None:
+    async def gone() -> None:
+        raise IndexUnavailable("Qdrant does not answer")
 
-        async def sources(self) -> frozenset[str]:
-            raise IndexUnavailable("Qdrant does not answer")
+    case.before_each_run = gone
+    async with case.library(case.source("a", "# A\n\nOne.")) as library:
+        assert {one.error for one in await library.synced("a")} == {"Qdrant does not answer"}
 
-    leaving = Leaving(tmp_path / "other", WordEmbeddings.dimension)
-    await leaving.open()
-    synced = await library(leaving, source(tmp_path, "a", "# A\n\nOne.")).sync()
-    assert {one.error for one in synced} == {"Qdrant does not answer"}
-    await leaving.close()
+
+async def test_who_asks_while_a_sync_is_under_way_gets_the_next_one(case: Bookcase) -> None:
+    """The page that was changed meanwhile is read: nobody is told of documents as they were before."""
+    begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await may_go_on.wait()
+
+    pages = case.source("a", "# A\n\nOne.")
+    async with case.library(pages) as library:
+        await library.synced()
+        case.before_each_run = hold
+        first = asyncio.create_task(library.synced("a"))
+        await begun.wait()
+        events = library.sync("a")
+        waiting = await anext(events)
+        assert isinstance(waiting, SyncProgress)
+        assert waiting.waiting
+        may_go_on.set()
+        case.source("a", "# A\n\nTwo.")
+        [second] = [event async for event in events if isinstance(event, SyncedSource)]
+        await first
+    assert [passage.text for passage in await case.index.passages("a/0.md")] == ["Two."]
+    assert second.added == 0
+
+
+async def test_two_who_ask_at_once_are_served_by_one_more_run_at_most(case: Bookcase) -> None:
+    async with case.library(case.source("a", "# A\n\nOne.")) as library:
+        await asyncio.gather(*(library.synced("a") for _ in range(5)))
+    assert case.runs_begun <= 2
+
+
+async def test_a_sync_goes_on_when_who_asked_for_it_leaves(case: Bookcase, redis: Redis, keys: Keys) -> None:
+    may_go_on = asyncio.Event()
+    case.before_each_run = may_go_on.wait
+    async with case.library(case.source("a", "# A\n\nOne.")) as library:
+        asking = asyncio.create_task(library.synced("a"))
+        while not (await Runs(redis, keys).state("a")).running:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        may_go_on.set()
+        while not (await Runs(redis, keys).state("a")).succeeded:
+            await asyncio.sleep(0.01)
+    assert await case.index.count() == 1
+
+
+async def test_a_source_is_read_again_when_it_is_due(case: Bookcase) -> None:
+    pages = case.source("a", "# A\n\nOne.")
+    async with case.library(pages.model_copy(update={"every_minutes": 0.005})) as library:
+        keeping = asyncio.create_task(library.keep_up())
+        while await case.index.count() == 0:
+            await asyncio.sleep(0.01)
+        case.source("a", "# A\n\nOne.", "# B\n\nTwo.")
+        async with asyncio.timeout(20):
+            while await case.index.count() < 2:
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+
+
+async def test_a_source_that_is_never_due_is_read_once(case: Bookcase) -> None:
+    async with case.library(case.source("a", "# A\n\nOne."), every_minutes=0) as library:
+        async with asyncio.timeout(20):
+            await library.keep_up()
+    assert case.runs_begun == 1
+
+
+async def test_a_source_whose_reading_ends_the_process_again_and_again_is_left_alone(
+    case: Bookcase, redis: Redis, keys: Keys
+) -> None:
+    for _ in range(3):
+        await Runs(redis, keys).begin("a")
+    async with case.library(case.source("a", "# A\n\nOne.")) as library:
+        [given_up] = await library.synced("a")
+        assert "the process ended 3 times in a row" in given_up.error
+        assert [one.added for one in await library.synced("a")] == [1]
+
+
+async def test_a_permission_to_shrink_holds_for_the_run_that_it_was_given_for(case: Bookcase) -> None:
+    pages = [f"# Page {number}\n\nText." for number in range(12)]
+    kept = case.source("a", *pages)
+    async with case.library(kept) as library:
+        await library.synced()
+        for number in range(2, 12):
+            (case.folder / "a" / f"{number}.md").unlink()
+        [refused] = await library.synced("a")
+        assert "--allow-shrink" in refused.error
+        assert [one.removed for one in await library.synced("a", allow_shrink=True)] == [10]
+
+
+async def test_figures_tell_of_every_run(case: Bookcase) -> None:
+    gone = SourceSettings(name="gone", path=case.folder / "gone")
+    async with case.library(gone, case.source("b", "# B\n\nTwo.", "# C\n\nThree.")) as library:
+        await library.synced()
+    lines = case.figures()
+    assert lines['cotorra_syncs_total{outcome="failed",source="gone"}'] == 1
+    assert lines['cotorra_syncs_total{outcome="succeeded",source="b"}'] == 1
+    assert lines['cotorra_documents_total{outcome="added",source="b"}'] == 2
+    assert lines['cotorra_passages_written_total{source="b"}'] == 2
+    assert lines['cotorra_sync_success_timestamp_seconds{source="b"}'] > 1e9

@@ -1,0 +1,107 @@
+"""A library on a real Redis and a real index, whose runs a test may hold up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from bots.keys import Keys
+from bots.knowledge import Library
+from bots.knowledge_reading import SourceReader
+from bots.knowledge_runs import Runs
+from bots.knowledge_shelf import ServingShelf
+from bots.metrics import Metrics
+from bots.task_queue import TaskQueue
+from rag.knowledge.sync import Synchronizer, recipe_for
+from rag.retrieval.collections_edge import EdgeCollections
+from rag.retrieval.index import PassageIndex
+from rag.retrieval.serving import Serving
+from rag.retrieval.sparse import SparseEncoder
+from rag.settings import KnowledgeSettings, SourceSettings
+from tests.rag.fakes import WordEmbeddings
+
+
+def source(folder: Path, name: str, *pages: str) -> SourceSettings:
+    """A folder with these pages, numbered."""
+    for number, page in enumerate(pages):
+        file = folder / name / f"{number}.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(page, encoding="utf-8")
+    return SourceSettings(name=name, path=folder / name)
+
+
+@dataclass(slots=True)
+class Bookcase:
+    """One process's documents. ``before_each_run`` is waited for where a run would begin to read."""
+
+    redis: Redis
+    redis_url: str
+    keys: Keys
+    folder: Path
+    serving: Serving
+    index: PassageIndex
+    embeddings: WordEmbeddings
+    metrics: Metrics = field(default_factory=Metrics)
+    before_each_run: Callable[[], Awaitable[object]] | None = None
+    runs_begun: int = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls, redis: Redis, redis_url: str, keys: Keys, folder: Path, embeddings: WordEmbeddings | None = None
+    ) -> AsyncIterator[Bookcase]:
+        embeddings = embeddings or WordEmbeddings()
+        collections = EdgeCollections(folder / "home")
+        serving = Serving(collections, embeddings, recipe_for(embeddings), lambda _: WordEmbeddings())
+        await serving.open()
+        try:
+            yield cls(redis, redis_url, keys, folder, serving, await serving.target(), embeddings)
+        finally:
+            await serving.close()
+
+    @property
+    def caches(self) -> Path:
+        return self.folder / "home" / "sources"
+
+    def source(self, name: str, *pages: str) -> SourceSettings:
+        return source(self.folder, name, *pages)
+
+    @asynccontextmanager
+    async def library(self, *chosen: SourceSettings, every_minutes: float = 60) -> AsyncIterator[Library]:
+        """A library of these sources, at work."""
+        shelf = ServingShelf(self.serving, self.embeddings, SparseEncoder())
+        runs = Runs(self.redis, self.keys)
+
+        async def synchronizer() -> Synchronizer:
+            self.runs_begun += 1
+            if self.before_each_run is not None:
+                await self.before_each_run()
+            return await shelf.synchronizer()
+
+        library = Library(
+            KnowledgeSettings(sources=chosen, every_minutes=every_minutes),
+            runs=runs,
+            reader=SourceReader(synchronizer, runs, self.caches),
+            queue=self._queue,
+            documents=None,
+            shelf=shelf,
+            caches=self.caches,
+            metrics=self.metrics,
+        )
+        async with library.working():
+            yield library
+
+    def _queue(self, work: Callable[[str], Awaitable[None]]) -> TaskQueue:
+        name = self.keys.of("queue", "sources")
+        return TaskQueue(
+            self.redis, self.redis_url, name, work, at_once=3, lease_seconds=1, poll_seconds=0.05, alone=True
+        )
+
+    def figures(self) -> dict[str, float]:
+        """What /metrics holds, by name with labels."""
+        lines = [line for line in self.metrics.render().decode().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
