@@ -79,6 +79,10 @@ class Drawn:
         """The next one."""
         return self.embed_query(text)
 
+    async def aembed_queries(self, texts: Sequence[str]) -> list[list[float]]:
+        """As many of the next ones."""
+        return [self.embed_query(text) for text in texts]
+
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """As many of the next ones."""
         return self.embed_documents(texts)

@@ -10,7 +10,7 @@ from rag.knowledge.sync import Synchronizer, SyncReport
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.embeddings import PackagedEmbeddings, TextEmbeddings
 from rag.retrieval.index import PassageIndex, Scope
-from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import RetrievalSettings, SourceSettings
 from rag.types import Query, Retrieval
@@ -89,7 +89,8 @@ class Cotorra:
 
 def retriever(index: PassageIndex, embeddings: TextEmbeddings, sparse: SparseEncoder) -> HybridRetriever:
     """With the settings of someone who set nothing."""
-    return HybridRetriever(embeddings=embeddings, sparse=sparse, index=index, settings=RetrievalSettings())
+    pair = Pair(embeddings=embeddings, index=index)
+    return HybridRetriever(serving=pair, sparse=sparse, settings=RetrievalSettings())
 
 
 def write(pages: Sequence[Page], folder: Path) -> list[SourceSettings]:
