@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -91,6 +92,18 @@ def locked_pdf() -> bytes:
     handler = b"<</Filter/Standard/V 1/R 2/O<%b>/U<%b>/P -4>>" % (b"41" * 32, b"42" * 32)
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>", handler]
     return _portable(objects, b"<</Size 4/Root 1 0 R/Encrypt 3 0 R/ID[<00><00>]>>")
+
+
+def xls(*rows: Sequence[str | float]) -> bytes:
+    """A sheet in Excel's second format, the oldest that is read: records without a container."""
+    records = [(9, struct.pack("<HH", 2, 0x10))]
+    for row, cells in enumerate(rows):
+        for column, cell in enumerate(cells):
+            place = struct.pack("<HH3x", row, column)
+            text = cell.encode("cp1252") if isinstance(cell, str) else b""
+            value = struct.pack("B", len(text)) + text if isinstance(cell, str) else struct.pack("<d", cell)
+            records.append((4 if isinstance(cell, str) else 3, place + value))
+    return b"".join(struct.pack("<HH", code, len(data)) + data for code, data in [*records, (10, b"")])
 
 
 def _portable(objects: Sequence[bytes], trailer: bytes) -> bytes:

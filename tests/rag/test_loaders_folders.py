@@ -52,6 +52,11 @@ def test_text_is_read_in_the_encoding_that_it_has(text: str, encoding: str) -> N
     assert decode(text.encode(encoding)) == text
 
 
+def test_a_broken_byte_does_not_change_the_encoding_of_a_text() -> None:
+    text = 3 * SPANISH
+    assert decode(text.encode() + b"\xf1") == text + "\ufffd"
+
+
 @pytest.mark.parametrize(
     "content", [b"\x89PNG\r\n\x1a\n\xff\xfe", bytes(range(256)) * 8, b"\xff\xfe\x00", b"\x1f\x8b\x08\x00\xff\xee"]
 )

@@ -9,6 +9,8 @@ import resource
 import signal
 import struct
 import sys
+import zipfile
+import zlib
 from typing import BinaryIO
 
 from rag.errors import KnowledgeError
@@ -58,6 +60,8 @@ def _answer(request: dict[str, str], content: bytes) -> dict[str, object]:
         return {"error": "needs more memory to be converted than one file may have; split it", "last": True}
     except RecursionError:
         return {"error": "is nested too deeply to be converted; save it as Markdown"}
+    except (zipfile.BadZipFile, zlib.error):
+        return {"error": f"is damaged, or is not a .{kind} file; open it and save it again"}
     except Exception as error:  # noqa: BLE001 - whatever a library throws at a file of others is that file's reason
         return {"error": f"cannot be converted ({type(error).__name__}: {_short(error)}); open it and save it again"}
     return {"markdown": _clean(markdown), "title": _clean(" ".join(title.split()))}

@@ -101,7 +101,7 @@ class Converter:
         home = Path(__file__).parents[3]
         kept = {name: value for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if (value := os.environ.get(name))}
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "rag.knowledge.loaders.conversion", str(self._memory)],
+            [sys.executable, "-P", "-m", "rag.knowledge.loaders.conversion", str(self._memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -22,6 +22,8 @@ _ODD = frozenset({"Sm", "Sk", "So", "No", "Cc", "Cf"})
 _PRINTED = frozenset("°®©™½¼¾²³±×")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
+MOSTLY = 10
+"""Letters in UTF-8 for each broken byte that make the text UTF-8: another encoding gives hardly any."""
 _HEAD = 4096
 """Bytes of a page in which its charset stands; the standard allows 1024, real pages more."""
 
@@ -32,7 +34,7 @@ def decode(content: bytes) -> str:
     try:
         return content.decode(encoding).replace("\x00", "")
     except UnicodeDecodeError as error:
-        text = None if mark else _guess(content)
+        text = None if mark else _mended(content) or _guess(content)
         if text is None:
             raise KnowledgeError(
                 f"is not UTF-8 (byte {error.start}), and no other encoding is plausible; save it as UTF-8"
@@ -56,6 +58,14 @@ def _web_name(name: str) -> str:
     """Browsers read Latin-1 as Windows-1252, as the encoding standard has it."""
     found = codecs.lookup(name)
     return "cp1252" if found.name in ("iso8859-1", "ascii") else found.name
+
+
+def _mended(content: bytes) -> str:
+    """UTF-8 with a few bytes broken, as a cut or an editor leaves it; empty where it is another encoding."""
+    text = content.decode(errors="replace")
+    broken = text.count("\ufffd")
+    sound = len(re.findall(r"[^\x00-\x7f\ufffd]", text))
+    return text if sound >= MOSTLY * broken and not _CONTROL.search(content) else ""
 
 
 def _guess(content: bytes) -> str | None:
