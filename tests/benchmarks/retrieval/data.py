@@ -91,8 +91,8 @@ def scifact(folder: Path) -> tuple[list[Page], list[Claim]]:
 def doc2dial(folder: Path, part: str = "dev") -> tuple[list[Page], dict[str, str], list[Grounded]]:
     """The documents as pages, their original texts by path, and every agent turn with a grounding."""
     rows = list(lines(folder / "doc2dial" / "documents.jsonl"))
-    paths = {row["id"]: f"{number:03}.md" for number, row in enumerate(rows)}
-    pages = [Page(path=paths[row["id"]], markdown=f"# {row['title']}\n\n{row['text']}\n") for row in rows]
+    paths = {row["id"]: f"{number:03}.txt" for number, row in enumerate(rows)}
+    pages = [Page(path=paths[row["id"]], markdown=f"{row['title']}\n\n{row['text']}\n") for row in rows]
     turns = [
         turn
         for conversation in lines(folder / "doc2dial" / f"{part}.jsonl")
