@@ -66,6 +66,8 @@ class Serving:
         """Open what serves, or the first collection. Raises ``IndexUnavailable``, ``IndexLocked``, ``ModelError``."""
         await self._collections.open()
         await self.pair(fresh=True)
+        if self._served == self._recipe:
+            await self._collections.switch(self._recipe)  # drops what a change that was taken back had begun to fill
 
     async def pair(self, *, fresh: bool = False) -> Pair:
         """Embeddings and index, which belong together; ``fresh`` asks the collections even if that was done just now."""

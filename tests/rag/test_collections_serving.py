@@ -193,6 +193,16 @@ async def test_other_processes_follow_a_switch_at_once_when_it_touches_them_and_
         await each.close()
 
 
+async def test_a_change_that_is_taken_back_leaves_nothing(tmp_path: Path, changed: Serving) -> None:
+    await changed.target()
+    await changed.close()
+    pair = await opened(tmp_path, "first")
+    assert (await (await pair.pair())[1].count()) == 12
+    folders = [each.name for each in (tmp_path / "passages").iterdir() if each.is_dir()]
+    assert folders == [recipe_for(embeddings_of("first")).fingerprint]
+    await pair.close()
+
+
 async def test_a_trouble_that_is_no_switch_is_raised(changed: Serving) -> None:
     async def fail(embeddings: TextEmbeddings, index: PassageIndex) -> None:
         raise IndexUnavailable("the disk is full")
