@@ -81,8 +81,9 @@ def standalone(text: str, history: Sequence[Exchange]) -> str:
 def utterances(history: Sequence[Exchange]) -> tuple[str, ...]:
     """What both sides said, oldest first, without citation markers, and without what the bot said when it did not know."""
     said = ((exchange.question, exchange.answer if exchange.answered else "") for exchange in history)
-    return tuple(text for pair in said for text in map(_unmarked, pair) if text)
+    return tuple(text for pair in said for text in map(unmarked, pair) if text)
 
 
-def _unmarked(text: str) -> str:
+def unmarked(text: str) -> str:
+    """An answer without the numbers of its sources."""
     return _MARKER.sub("", text).strip()

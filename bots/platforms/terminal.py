@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bots.desk import Asked, AskEvent, Complete, FoundPassage, Inquiry, Retrieved, SetAside, SyncEvent, Text
@@ -13,7 +14,7 @@ from bots.inbox import Inbox
 from bots.knowledge import Library
 from bots.outbox import Outbox, TurnEntry
 from bots.turns import logged_turn
-from rag.chain import ConversationalChain
+from rag.chain import QUERY_CHARACTERS, ConversationalChain
 from rag.evaluation.changes import changed
 from rag.memory import ConversationMemory
 from rag.retrieval.embeddings import TextEmbeddings
@@ -101,15 +102,21 @@ class TerminalDesk:
             for hit in found.hits
         ]
 
-    def _scope(self, readers: frozenset[str]) -> Scope:
-        return Scope(audiences=readers, tenants=frozenset({"", self._tenant}))
+    def _scope(self, readers: frozenset[str], sources: frozenset[str] | None = None) -> Scope:
+        return Scope(audiences=readers, sources=sources, tenants=frozenset({"", self._tenant}))
 
     async def retrieve(self, inquiry: Inquiry) -> Retrieved:
+        """The score and its evidence are those of a question that is served, however many passages are asked for here."""
         settings = changed(self._retriever.settings, inquiry.changes)
         retriever = self._retriever.model_copy(update={"settings": settings}) if inquiry.changes else self._retriever
         readers = inquiry.audiences | {"public"} if inquiry.audiences else self._audiences
+        scope = self._scope(readers, inquiry.sources)
+        query = replace(inquiry.query, text=inquiry.query.text[:QUERY_CHARACTERS])
+        found = served = await retriever.find(query, scope, limit=settings.limit)
+        if inquiry.limit != settings.limit:
+            found = await retriever.find(query, scope, limit=inquiry.limit)
         return Retrieved(
-            retrieval=await retriever.find(inquiry.query, self._scope(readers), limit=inquiry.limit),
+            retrieval=replace(served, hits=found.hits),
             limit=settings.limit,
             threshold=settings.threshold,
             embedding=await retriever.serving.ask(_model),

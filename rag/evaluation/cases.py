@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rag.condense import cleaned, unmarked
 from rag.errors import EvaluationError
+from rag.language import detect
 from rag.types import Query
 
 Role = Literal["user", "bot"]
@@ -45,23 +47,25 @@ class Expected:
 class Case:
     """One turn. ``line`` is its line in the file; ``history`` is what both sides said before it, oldest first.
 
-    ``expected`` holds the places that are as good as each other; it may be empty although ``answerable`` is true.
-    ``conversation`` tells the turns of one conversation: they are no independent observations.
+    ``language`` (ISO 639-1) is detected where the file does not tell. ``expected`` holds the places that are as good as each
+    other; it may be empty although ``answerable`` is true. ``conversation`` tells the turns of one conversation: they are no
+    independent observations.
     """
 
     line: int
     question: str
     conversation: str
+    language: str
     history: tuple[str, ...] = ()
     expected: tuple[Expected, ...] = ()
     answerable: bool = False
-    language: str | None = None
     audiences: frozenset[str] = frozenset()
 
     @property
     def query(self) -> Query:
-        """What is looked for."""
-        return Query(text=self.question, history=self.history, language=self.language)
+        """What is looked for: read as the chain reads what people write."""
+        history = tuple(filter(None, map(unmarked, self.history)))
+        return Query(text=cleaned(self.question), history=history, language=self.language)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,7 @@ def _case(number: int, line: bytes) -> Case:
         conversation=_text(values, "conversation_id") or said[0],
         expected=places or (),
         answerable=places is not None,
-        language=_text(values, "language") or None,
+        language=_text(values, "language") or detect(said[-1], detect(" ".join(said[:-1]))),
         audiences=frozenset(_audiences(values.get("audience"))),
     )
 

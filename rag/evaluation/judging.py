@@ -7,7 +7,6 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from rag.evaluation.cases import Case, Expected
-from rag.language import detect
 from rag.types import Passage, Retrieval
 
 EDGE_WORDS = 12
@@ -20,14 +19,12 @@ _WORD = re.compile(r"[^\W_]+")
 class Judged:
     """A turn with what was found for it.
 
-    ``places`` is the rank (from 1) of each expected place, None if not found; ``language`` and ``source`` are what the turn
-    counts for.
+    ``places`` is the rank (from 1) of each expected place, None if not found; ``source`` is the one that the turn counts for.
     """
 
     case: Case
     retrieval: Retrieval
     places: tuple[int | None, ...]
-    language: str
     source: str
 
     @property
@@ -56,7 +53,6 @@ def _judged(case: Case, retrieval: Retrieval, known: Set[str]) -> Judged:
         case=case,
         retrieval=retrieval,
         places=places,
-        language=case.language or detect(case.question, detect(case.history[-1]) if case.history else "en"),
         source=found or _source(case.expected, known),
     )
 

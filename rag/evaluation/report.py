@@ -73,7 +73,7 @@ def report(judged: Sequence[Judged], rules: Rules, *, worst: int) -> Report:
         answerable=sum(one.case.answerable for one in judged),
         rules=rules,
         retrieval=_figures(retrieval_statistics(located, rules), located),
-        by_language=_split(located, rules, lambda one: one.language),
+        by_language=_split(located, rules, lambda one: one.case.language),
         by_source=_split(located, rules, lambda one: one.source or UNKNOWN),
         abstention=_figures(abstention_statistics(judged, rules), judged),
         worst=_worst(judged, rules)[:worst],

@@ -12,7 +12,12 @@ from tests.rag.fakes import passage
 
 
 def case(question: str = "Where?", *, line: int = 1, expected: Sequence[Expected] = (), **fields: Any) -> Case:
-    values: dict[str, Any] = {"conversation": question, "answerable": bool(expected), "expected": tuple(expected)}
+    values: dict[str, Any] = {
+        "conversation": question,
+        "language": "en",
+        "answerable": bool(expected),
+        "expected": tuple(expected),
+    }
     return Case(line=line, question=question, **(values | fields))
 
 

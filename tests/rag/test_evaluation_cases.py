@@ -33,6 +33,24 @@ def test_roles_may_be_named_and_a_question_may_stand_alone(tmp_path: Path) -> No
     assert named.question == alone.question == "Where?"
 
 
+def test_the_language_is_the_one_given_or_written_in_the_turn_or_in_what_came_before(tmp_path: Path) -> None:
+    cases = read(
+        tmp_path,
+        {"question": "Where?", "language": "fr"},
+        {"question": "¿Cuántos días tengo?"},
+        {"conversation": ["¿Cuántos días tengo?", "Tienes 27.", "Ok?"]},
+        {"question": "Ok?"},
+    )
+    assert [case.language for case in cases] == ["fr", "es", "es", "en"]
+
+
+def test_a_turn_is_looked_for_as_the_chain_does(tmp_path: Path) -> None:
+    [case] = read(tmp_path, {"conversation": ["How many?", "Twenty-seven. [1] [2]", " And \x00then? "]})
+    assert case.query.history == ("How many?", "Twenty-seven.")
+    assert case.query.text == "And  then?"
+    assert case.query.language == "en"
+
+
 @pytest.mark.parametrize("expected", [None, {"answerable": False}])
 def test_null_and_not_answerable_say_that_the_documents_do_not_tell(tmp_path: Path, expected: object) -> None:
     [case] = read(tmp_path, {"question": "Who won?", "expected": expected})

@@ -79,15 +79,6 @@ def test_a_turn_counts_for_the_source_where_its_answer_is_or_should_have_been() 
     assert [one.source for one in judged] == ["kb", "faq", "kb", ""]
 
 
-def test_a_turn_counts_for_its_own_language_or_the_one_that_it_is_written_in() -> None:
-    cases = [
-        case("Where?", language="fr"),
-        case("¿Cuántos días tengo?"),
-        case("Ok?", history=("¿Cuántos días tengo?",)),
-    ]
-    assert [one.language for one in judge(cases, [retrieval("A")] * 3)] == ["fr", "es", "es"]
-
-
 def test_what_answers_must_be_among_the_passages_that_are_handed_on() -> None:
     assert turn("A", "B", wanted="B").answered_within(2)
     assert not turn("A", "B", wanted="B").answered_within(1)
