@@ -155,6 +155,11 @@ def test_what_takes_too_long_is_given_up_and_the_next_file_is_read() -> None:
         converter.close()
 
 
+def test_a_converter_that_cannot_start_says_so() -> None:
+    assert "the converter did not start" in reason(Converter(memory=50_000_000), "html", b"<p>One</p>")
+
+
+@pytest.mark.slow
 def test_what_needs_too_much_memory_is_given_up_and_the_next_file_is_read() -> None:
     converter = Converter(memory=100_000_000)
     try:
