@@ -85,5 +85,8 @@ class WordEmbeddings:
     async def aembed_query(self, text: str) -> list[float]:
         return self.embed_query(text)
 
+    async def aembed_queries(self, texts: Sequence[str]) -> list[list[float]]:
+        return [self.embed_query(text) for text in texts]
+
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         return self.embed_documents(texts)
