@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections.abc import Sequence
+from itertools import zip_longest
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -12,6 +13,7 @@ from random import Random
 
 from rag.knowledge.loaders import Candidate, LoadedDocument
 from rag.knowledge.sync import Synchronizer, SyncReport, recipe_for
+from rag.retrieval.collections import Recipe
 from rag.retrieval.collections_edge import EdgeCollections
 from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.index import Found, IndexQuery, Leg, Match, PassageIndex, Scope
@@ -67,9 +69,13 @@ def embeddings_of(model: str) -> WordEmbeddings:
     return embeddings
 
 
+def recipe_of(model: str) -> Recipe:
+    return recipe_for(embeddings_of(model))
+
+
 def serving(home: Path, model: str) -> Serving:
     embeddings = embeddings_of(model)
-    return Serving(EdgeCollections(home), embeddings, recipe_for(embeddings), embeddings_of)
+    return Serving(EdgeCollections(home), embeddings, recipe_of(model), embeddings_of)
 
 
 async def sync_fully(pair: Serving, model: str, folder: Path) -> SyncReport:
@@ -107,18 +113,14 @@ async def contents(index: PassageIndex) -> tuple[dict[str, str], dict[str, list[
     return documents, {each: await index.passages(each) for each in sorted(documents)}, await index.count()
 
 
-async def found(index: PassageIndex, embeddings: TextEmbeddings, text: str) -> list[Passage]:
+async def found(index: PassageIndex, embeddings: TextEmbeddings, text: str, limit: int = 40) -> list[Passage]:
     """A search by meaning and one by words, one after the other; equal scores in the order of passages."""
     legs = (Leg(dense=embeddings.embed_query(text)), Leg(sparse=SPARSE.encode_query(text, "en")))
     query = IndexQuery(legs=legs, scope=Scope(audiences=frozenset({"public"})), candidates=1000)
-    hits: list[Found] = await index.search(query, _in_fixed_order)
-    return [hit.passage for hit in hits[:40]]
+    hits: list[Found] = await index.search(query, lambda legs: _in_fixed_order(legs)[:limit])
+    return [hit.passage for hit in hits]
 
 
 def _in_fixed_order(legs: Sequence[Sequence[Match]]) -> list[str]:
-    ranked = [
-        match.key
-        for leg in legs
-        for match in sorted(leg, key=lambda each: (-round(each.score, 4), each.document, each.position))[:20]
-    ]
-    return list(dict.fromkeys(ranked))
+    ranked = (sorted(leg, key=lambda each: (-round(each.score, 4), each.document, each.position)) for leg in legs)
+    return list(dict.fromkeys(match.key for pair in zip_longest(*ranked) for match in pair if match))

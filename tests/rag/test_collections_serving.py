@@ -20,7 +20,7 @@ from rag.settings import EmbeddingSettings, QdrantSettings
 from tests.rag import syncing
 from tests.rag.collected import qdrant_server
 from tests.rag.fakes import WordEmbeddings
-from tests.rag.syncing import NOWHERE, SPARSE, embeddings_of, found
+from tests.rag.syncing import NOWHERE, SPARSE, embeddings_of, found, recipe_of
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ async def test_a_change_that_is_taken_back_leaves_nothing(tmp_path: Path, change
     pair = await opened(tmp_path, "first")
     assert (await (await pair.pair())[1].count()) == 12
     folders = [each.name for each in (tmp_path / "passages").iterdir() if each.is_dir()]
-    assert folders == [recipe_for(embeddings_of("first")).fingerprint]
+    assert folders == [recipe_of("first").fingerprint]
     await pair.close()
 
 

@@ -9,11 +9,11 @@ from time import perf_counter
 import pytest
 
 from rag.errors import IndexLocked
-from rag.knowledge.sync import Synchronizer, recipe_for
+from rag.knowledge.sync import Synchronizer
 from rag.retrieval.collections_edge import EdgeCollections
 from rag.retrieval.edge import EdgeIndex
 from tests.rag import syncing
-from tests.rag.syncing import NOWHERE, SPARSE, contents, embeddings_of, found
+from tests.rag.syncing import NOWHERE, SPARSE, contents, embeddings_of, found, recipe_of
 
 
 def folder_of(tmp_path: Path, random: Random) -> Path:
@@ -81,9 +81,9 @@ async def test_killed_while_the_model_is_changed_a_whole_pair_serves(tmp_path: P
     survivor = syncing.serving(home, "first")
     await survivor.open()
     await syncing.sync_fully(survivor, "first", folder)
-    assert [each.name for each in (home / "passages").iterdir() if each.is_dir()] == [
-        recipe_for(embeddings_of("first")).fingerprint
-    ], "nothing is left of the others"
+    assert [each.name for each in (home / "passages").iterdir() if each.is_dir()] == [recipe_of("first").fingerprint], (
+        "nothing is left of the others"
+    )
     await survivor.close()
 
 
