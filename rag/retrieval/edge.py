@@ -1,9 +1,7 @@
 """The passage index in this process: Qdrant Edge, with its write-ahead log, in one folder.
 
-One thread of its own does everything: a search takes 1 to 2 ms with 5,000 passages, too long for the event loop, and
-since the two steps of a replacement are one job there, no search can come between them. The vectors are compared
-exactly: building an HNSW graph blocks every search meanwhile (20 s for 30,000 passages, qdrant-edge-py 0.9), and
-without it they take 8 ms. Whoever outgrows that sets QDRANT_URL.
+One thread of its own does everything, in jobs of a few milliseconds: most of them are too long for the event loop, and
+since the last steps of a replacement are one job, no search can come between them.
 """
 
 from __future__ import annotations
@@ -12,72 +10,95 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import qdrant_edge as qdrant
 
 from rag.errors import ConfigurationError, IndexLocked, IndexUnavailable
-from rag.retrieval import edge_search, records
-from rag.retrieval.edge_search import matching, sparse_vector
+from rag.retrieval import edge_writing, records
+from rag.retrieval.edge_copying import Copying
+from rag.retrieval.edge_folder import Current, EdgeFolder
+from rag.retrieval.edge_search import EdgeSearch, matching
+from rag.retrieval.edge_writing import SLICE
 from rag.retrieval.index import Choose, Found, IndexedPassage, IndexQuery
-from rag.retrieval.records import DENSE, SPARSE, Marker
+from rag.retrieval.records import Marker
 from rag.types import Passage
-
-if TYPE_CHECKING:
-    from qdrant_edge import NamedVector
 
 P = ParamSpec("P")
 T = TypeVar("T")
-NEVER_HNSW = 10**9  # KB of vectors in a segment
+WASTE = 0.2
+"""The share of points that are deleted, from which on they are left behind."""
+ENOUGH = 1000
+"""Deleted points that are worth it."""
 
 
 class EdgeIndex:
     """A PassageIndex in a folder that one process owns."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
-        self._folder = folder
-        self._dimension = dimension
+        self._folder = EdgeFolder(folder, dimension)
         self._shard: qdrant.EdgeShard | None = None
+        self._current = Current(shard=0, written=0)
+        self._written = 0
+        self._copying: Copying | None = None
+        self._settling = asyncio.Lock()
+        self._search = EdgeSearch()
         self._thread = ThreadPoolExecutor(1, "edge-index")
 
     async def open(self) -> None:
         """Load the folder or create it, and finish what an interruption left."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-        await self._run(_newest_markers, matching(kind=[records.MARKER]))
+        await self._run(edge_writing.tidy)
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
-        """Write the new version and delete the older ones, as one job."""
-        await self._run(_replace, document, source, digest, passages)
+        """Write the new version, a long one bit by bit, then make it count and delete the older ones as one job."""
+        marker, first = await self._run(edge_writing.begin, document, source, digest, passages)
+        if len(passages) > SLICE:
+            for start in range(0, len(passages), SLICE):
+                await self._run(self._write_waiting, marker, passages[start : start + SLICE])
+        await self._run(self._finish, marker, passages, first)
 
     async def remove(self, documents: Collection[str]) -> None:
         """Delete all versions of documents."""
         if documents:
-            await self._run(_delete, matching(document=documents))
+            await self._run(self._remove, documents)
 
     async def documents(self, source: str) -> Mapping[str, str]:
         """Digest by document id."""
-        markers = await self._run(_newest_markers, matching(kind=[records.MARKER], source=[source]))
+        chosen = matching(kind=[records.MARKER], source=[source])
+        markers = await self._run(edge_writing.newest_markers, chosen)
         return {document: marker.digest for document, marker in markers.items()}
 
     async def sources(self) -> frozenset[str]:
         """From the documents' markers."""
-        markers = await self._run(_markers, matching(kind=[records.MARKER]))
+        markers = await self._run(edge_writing.markers, matching(kind=[records.MARKER]))
         return frozenset(marker.source for marker in markers)
 
     async def search(self, query: IndexQuery, choose: Choose) -> list[Found]:
         """All legs, the choice and the fetching, as one job."""
-        return [] if query.scope.empty else await self._run(edge_search.search, query, choose)
+        return [] if query.scope.empty else await self._run(self._search.search, query, choose)
 
     async def passages(self, document: str) -> list[Passage]:
         """The newest version's passages by position."""
-        return await self._run(_passages, document)
+        return await self._run(edge_writing.passages, document)
 
     async def count(self) -> int:
         """Passages of all documents."""
-        return await self._run(_count)
+        return await self._run(edge_writing.count)
 
     async def settle(self) -> None:
-        """Nothing to do: the vectors are compared exactly."""
+        """Where many points are deleted, copy the others to a new shard, which takes the place of the old one."""
+        async with self._settling:
+            copying, former = await self._run(self._begin_copy), self._current.shard
+            if copying is None:
+                return
+            try:
+                while await self._run(copying.step):
+                    pass
+                await self._run(self._switch, copying)
+            finally:
+                self._thread.submit(self._end_copy, copying)
+            await asyncio.to_thread(self._folder.drop, former)
 
     async def close(self) -> None:
         """Flush and release the folder."""
@@ -88,7 +109,7 @@ class EdgeIndex:
 
     def _guard(self, job: Callable[Concatenate[qdrant.EdgeShard, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._shard is None:
-            raise IndexUnavailable(f"the passage index in {self._folder} is not open")
+            raise IndexUnavailable(f"the passage index in {self._folder.path} is not open")
         try:
             return job(self._shard, *args, **kwargs)
         except Exception as error:
@@ -98,16 +119,55 @@ class EdgeIndex:
         if self._shard is not None:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._shard = _load_or_create(self._folder, self._dimension)
+            self._shard, self._current = self._folder.open()
         except Exception as error:
             raise self._failure(error) from error
+        self._written = self._current.written
 
     def _close(self) -> None:
         shard, self._shard = self._shard, None
         if shard is not None:
             shard.flush()
+            self._folder.write(Current(shard=self._current.shard, written=self._written))
             shard.close()
+
+    def _write_waiting(self, shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage]) -> None:
+        self._note([marker.document], len(passages))
+        edge_writing.write(shard, edge_writing.passage_points(marker, passages, waiting=True))
+
+    def _finish(self, shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage], first: bool) -> None:
+        self._note([marker.document], 1 + len(passages))
+        edge_writing.finish(shard, marker, passages, first)
+
+    def _remove(self, shard: qdrant.EdgeShard, documents: Collection[str]) -> None:
+        self._note(documents, 0)
+        edge_writing.delete(shard, matching(document=documents))
+
+    def _note(self, documents: Collection[str], written: int) -> None:
+        """Before a write, so that one that fails half way is copied again too."""
+        self._written += written
+        if self._copying is not None:
+            self._copying.changed(documents)
+
+    def _begin_copy(self, shard: qdrant.EdgeShard) -> Copying | None:
+        deleted = self._written - shard.info().points_count
+        if deleted < max(ENOUGH, WASTE * self._written):
+            return None
+        self._copying = Copying(self._folder.create(self._current.shard + 1))
+        return self._copying
+
+    def _switch(self, shard: qdrant.EdgeShard, copying: Copying) -> None:
+        """The last step of copying: nothing can come between what is caught up with and the new name."""
+        copying.catch_up(shard)
+        current = Current(shard=self._current.shard + 1, written=copying.written)
+        self._folder.write(current)
+        self._shard, self._current, self._written = copying.successor, current, current.written
+        shard.close()
+
+    def _end_copy(self, copying: Copying) -> None:
+        self._copying = None
+        if copying.successor is not self._shard:
+            copying.successor.close()
 
     def _failure(self, error: Exception) -> Exception:
         """qdrant-edge-py 0.9 raises bare ``Exception`` for all that the engine reports; anything else is our defect."""
@@ -116,86 +176,12 @@ class EdgeIndex:
             return error
         if "WouldBlock" in reason:
             return IndexLocked(
-                f"another Cotorra process owns the passage index in {self._folder}: talk to that one, "
+                f"another Cotorra process owns the passage index in {self._folder.path}: talk to that one, "
                 "or set QDRANT_URL to share an index between processes"
             )
         if "ncompatible config" in reason:
             return ConfigurationError(
-                f"embedding.model does not fit the passage index in {self._folder} ({reason}): "
+                f"embedding.model does not fit the passage index in {self._folder.path} ({reason}): "
                 "set the former model, or delete that folder and sync again"
             )
-        return IndexUnavailable(f"the passage index in {self._folder} failed: {reason}")
-
-
-def version_points(marker: Marker, passages: Sequence[IndexedPassage]) -> list[qdrant.Point]:
-    """All points of one version of a document: what a replacement's first step writes."""
-    points = [_point(records.marker_point(marker), {})]
-    return points + [_point(records.passage_point(marker, indexed), _vectors(indexed)) for indexed in passages]
-
-
-def _load_or_create(folder: Path, dimension: int) -> qdrant.EdgeShard:
-    config = qdrant.EdgeConfig(
-        vectors={DENSE: qdrant.EdgeVectorParams(size=dimension, distance=qdrant.Distance.Cosine)},
-        sparse_vectors={SPARSE: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
-        optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=NEVER_HNSW),
-        wal_enabled=True,
-    )
-    exists = (folder / "edge_config.json").exists()
-    shard = qdrant.EdgeShard.load(str(folder), config) if exists else qdrant.EdgeShard.create(str(folder), config)
-    for name in records.KEYWORDS:
-        if name not in shard.info().payload_schema:
-            shard.update(qdrant.UpdateOperation.create_field_index(name, qdrant.PayloadSchemaType.Keyword))
-    return shard
-
-
-def _replace(
-    shard: qdrant.EdgeShard, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]
-) -> None:
-    version = records.next_version(_markers(shard, matching(kind=[records.MARKER], document=[document])))
-    marker = Marker(document=document, source=source, digest=digest, version=version)
-    shard.update(qdrant.UpdateOperation.upsert_points(version_points(marker, passages)))
-    older = qdrant.FieldCondition("version", range=qdrant.RangeFloat(lt=version))
-    _delete(shard, matching(older, document=[document]))
-
-
-def _delete(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> None:
-    shard.update(qdrant.UpdateOperation.delete_points_by_filter(chosen))
-    shard.optimize()  # 0.1 ms, except when a fifth is deleted: then the space is reclaimed (0.8 s of 30,000 passages)
-
-
-def _newest_markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> dict[str, Marker]:
-    markers = _markers(shard, chosen)
-    if old := records.superseded(markers):
-        versions = qdrant.FieldCondition("version", match=qdrant.MatchAny(sorted({marker.version for marker in old})))
-        _delete(shard, matching(versions, document={marker.document for marker in old}))
-    return records.newest(markers)
-
-
-def _markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> list[Marker]:
-    return [records.marker_of(record.payload or {}) for record in _scroll(shard, chosen)]
-
-
-def _passages(shard: qdrant.EdgeShard, document: str) -> list[Passage]:
-    found = [record.payload or {} for record in _scroll(shard, matching(kind=[records.PASSAGE], document=[document]))]
-    return records.current_passages(found)
-
-
-def _scroll(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> list[qdrant.Record]:
-    found, offset = shard.scroll(qdrant.ScrollRequest(limit=records.PAGE, filter=chosen, with_payload=True))
-    while offset is not None:
-        request = qdrant.ScrollRequest(offset=offset, limit=records.PAGE, filter=chosen, with_payload=True)
-        more, offset = shard.scroll(request)
-        found += more
-    return found
-
-
-def _count(shard: qdrant.EdgeShard) -> int:
-    return shard.count(qdrant.CountRequest(exact=True, filter=matching(kind=[records.PASSAGE])))
-
-
-def _point(record: tuple[str, dict[str, Any]], vectors: dict[str, NamedVector]) -> qdrant.Point:
-    return qdrant.Point(record[0], vectors, record[1])
-
-
-def _vectors(indexed: IndexedPassage) -> dict[str, NamedVector]:
-    return {DENSE: list(indexed.dense), SPARSE: sparse_vector(indexed.sparse)}
+        return IndexUnavailable(f"the passage index in {self._folder.path} failed: {reason}")

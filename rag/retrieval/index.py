@@ -32,20 +32,10 @@ class Scope:
     tenants: frozenset[str] = frozenset({""})
 
     @property
-    def fields(self) -> dict[str, frozenset[str]]:
-        """The values allowed, by the name of a passage's field."""
-        given = {
-            "audience": self.audiences,
-            "tenant": self.tenants,
-            "source": self.sources,
-            "language": self.languages,
-        }
-        return {name: values for name, values in given.items() if values is not None}
-
-    @property
     def empty(self) -> bool:
         """No passage can be in it."""
-        return not all(self.fields.values())
+        given = (self.audiences, self.tenants, self.sources, self.languages)
+        return any(values is not None and not values for values in given)
 
     def may_read(self, audience: str, tenant: str) -> bool:
         """Whether whoever asks may see what this audience and tenant have."""

@@ -1,24 +1,24 @@
 """The passage index on a Qdrant server or cluster (1.10 or later), over REST.
 
-The two steps of a replacement are two requests; a search in between finds both versions and asks again without the older.
+The steps of a replacement are several requests; a search in between that finds two versions asks again without the older.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from rag.errors import ConfigurationError, IndexUnavailable
-from rag.retrieval import records, server_search
+from rag.retrieval import records, server_search, server_writing
 from rag.retrieval.index import Choose, Found, IndexedPassage, IndexQuery, Match
 from rag.retrieval.records import DENSE, SPARSE, Marker
-from rag.retrieval.server_search import matching, sparse_vector
+from rag.retrieval.server_search import matching
 from rag.settings import QdrantSettings
 from rag.types import Passage
 
@@ -30,10 +30,11 @@ TRIES = 8
 class ServerIndex:
     """A PassageIndex that any number of processes share."""
 
-    def __init__(self, settings: QdrantSettings, dimension: int) -> None:
+    def __init__(self, settings: QdrantSettings, dimension: int, collection: str | None = None) -> None:
+        """``collection`` stands in for the one of the settings."""
         self._settings = settings
         self._dimension = dimension
-        self._collection = settings.collection
+        self._collection = collection or settings.collection
         self._client = _client(settings)
 
     async def open(self) -> None:
@@ -46,15 +47,25 @@ class ServerIndex:
                 await self._index(name, models.PayloadSchemaType.KEYWORD)
             await self._index("version", models.PayloadSchemaType.INTEGER)
         await self._newest_markers(matching(kind=[records.MARKER]))
+        await self._delete(server_writing.abandoned())
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
-        """Write the new version in one request, then delete all but the newest: meanwhile another process may have written."""
-        existing = await self._markers(matching(kind=[records.MARKER], document=[document]))
-        version = records.next_version(existing)
-        marker = Marker(document=document, source=source, digest=digest, version=version)
-        with self._answering():
-            await self._client.upsert(self._collection, version_points(marker, passages), wait=True)
-        await self._newest_markers(matching(kind=[records.MARKER], document=[document]))
+        """In requests that the server takes, then delete all but the newest: meanwhile another process may have written."""
+        chosen = matching(kind=[records.MARKER], document=[document])
+        existing = await self._markers(chosen)
+        marker = records.marker_for(document, source, digest, passages, existing)
+        batches = server_writing.batches(passages)
+        if len(batches) > 1:
+            for batch in batches:
+                await self._upsert(server_writing.passage_points(marker, batch, waiting=True))
+        if records.readers_change(marker, existing):
+            await self._delete(server_writing.older(marker))
+        if len(batches) > 1:
+            await self._show(marker, passages)
+        else:
+            await self._upsert(server_writing.version_points(marker, passages))
+        await self._newest_markers(chosen)
+        await self._delete(server_writing.older(marker))
 
     async def remove(self, documents: Collection[str]) -> None:
         """Delete all versions of documents."""
@@ -64,6 +75,7 @@ class ServerIndex:
     async def documents(self, source: str) -> Mapping[str, str]:
         """Digest by document id."""
         markers = await self._newest_markers(matching(kind=[records.MARKER], source=[source]))
+        await self._delete(server_writing.abandoned())
         return {document: marker.digest for document, marker in markers.items()}
 
     async def sources(self) -> frozenset[str]:
@@ -80,14 +92,11 @@ class ServerIndex:
             if old := records.outdated(legs):
                 hidden |= old
                 continue
-            wanted = records.chosen(choose, legs)
-            payloads = await self._retrieve(
-                {key for match in wanted for key in records.keys_around(match, query.reach)}
-            )
-            if all(match.key in payloads for match in wanted):
-                found = (records.found_among(payloads, match, query.scope, query.reach) for match in wanted)
-                return [each for each in found if each is not None]
-        raise IndexUnavailable(self._line(f"held no version still in {TRIES} tries: too many replacements at once"))
+            fetching = records.Fetching(records.chosen(choose, legs), query.reach)
+            payloads = await self._retrieve(fetching.keys)
+            if fetching.whole(payloads):
+                return fetching.found(payloads, query.scope)
+        raise IndexUnavailable(self._line(f"changed in each of {TRIES} searches while it was read; try again"))
 
     async def passages(self, document: str) -> list[Passage]:
         """The newest version's passages by position."""
@@ -130,15 +139,25 @@ class ServerIndex:
     async def _index(self, name: str, schema: models.PayloadSchemaType) -> None:
         await self._client.create_payload_index(self._collection, name, schema, wait=True)
 
+    async def _upsert(self, points: Iterable[models.PointStruct]) -> None:
+        with self._answering():
+            await self._client.upsert(self._collection, list(points), wait=True)
+
+    async def _show(self, marker: Marker, passages: Sequence[IndexedPassage]) -> None:
+        """Give passages that wait to their readers; the marker comes last, so that a death before it is noticed."""
+        for reader, keys in records.keys_by_reader(marker, passages).items():
+            with self._answering():
+                await self._client.set_payload(self._collection, {"reader": reader}, list(keys), wait=True)
+        await self._upsert([server_writing.marker_point(marker)])
+
     async def _delete(self, chosen: models.Filter) -> None:
         with self._answering():
             await self._client.delete(self._collection, models.FilterSelector(filter=chosen), wait=True)
 
     async def _newest_markers(self, chosen: models.Filter) -> dict[str, Marker]:
         markers = await self._markers(chosen)
-        if old := records.superseded(markers):
-            versions = server_search.versions({marker.version for marker in old})
-            await self._delete(matching(versions, document={marker.document for marker in old}))
+        for marker in records.superseding(markers):
+            await self._delete(server_writing.older(marker))
         return records.newest(markers)
 
     async def _markers(self, chosen: models.Filter) -> list[Marker]:
@@ -182,12 +201,6 @@ class ServerIndex:
         return f"Qdrant at {server} {what}; check QDRANT_URL and QDRANT_API_KEY (collection {self._collection!r})"
 
 
-def version_points(marker: Marker, passages: Sequence[IndexedPassage]) -> list[models.PointStruct]:
-    """All points of one version of a document: what a replacement's first step writes."""
-    points = [_point(records.marker_point(marker), {})]
-    return points + [_point(records.passage_point(marker, indexed), _vectors(indexed)) for indexed in passages]
-
-
 def _client(settings: QdrantSettings) -> AsyncQdrantClient:
     if urlsplit(settings.url or "").scheme not in {"http", "https"}:
         raise ConfigurationError("qdrant.url (QDRANT_URL) must begin with http:// or https://")
@@ -199,14 +212,6 @@ def _client(settings: QdrantSettings) -> AsyncQdrantClient:
         prefer_grpc=False,
         check_compatibility=False,
     )
-
-
-def _point(record: tuple[str, dict[str, Any]], vectors: dict[str, models.Vector]) -> models.PointStruct:
-    return models.PointStruct(id=record[0], vector=cast("models.VectorStruct", vectors), payload=record[1])
-
-
-def _vectors(indexed: IndexedPassage) -> dict[str, models.Vector]:
-    return {DENSE: list(indexed.dense), SPARSE: sparse_vector(indexed.sparse)}
 
 
 def _reason(error: UnexpectedResponse) -> str:

@@ -25,8 +25,8 @@ def matches(query: IndexQuery, answers: Sequence[models.QueryResponse]) -> list[
 
 def visible(scope: Scope, hidden: Iterable[tuple[str, int]] = ()) -> models.Filter:
     """What is in the scope, without these versions of documents."""
-    without = [matching(versions([number]), document=[document]) for document, number in hidden]
-    return models.Filter(must=matching(**scope.fields).must, must_not=list(without) or None)
+    without = [_version(document, number) for document, number in hidden]
+    return models.Filter(must=matching(**records.fields_of(scope)).must, must_not=list(without) or None)
 
 
 def matching(*conditions: models.FieldCondition, **fields: Collection[str]) -> models.Filter:
@@ -37,14 +37,14 @@ def matching(*conditions: models.FieldCondition, **fields: Collection[str]) -> m
     return models.Filter(must=[*named, *conditions])
 
 
-def versions(numbers: Collection[int]) -> models.FieldCondition:
-    """It bears one of these versions' numbers."""
-    return models.FieldCondition(key="version", match=models.MatchAny(any=sorted(numbers)))
-
-
 def sparse_vector(vector: SparseVector) -> models.SparseVector:
     """The client's own."""
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _version(document: str, number: int) -> models.Filter:
+    condition = models.FieldCondition(key="version", match=models.MatchValue(value=number))
+    return matching(condition, document=[document])
 
 
 def _says_something(leg: Leg) -> bool:

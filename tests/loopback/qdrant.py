@@ -1,7 +1,8 @@
 """A small Qdrant server for tests and benchmarks: its REST calls, answered by Qdrant Edge.
 
 ``python -m tests.loopback.qdrant --port 6333 --folder /tmp/q [--api-key K]`` runs it as a process of its own. Collections
-survive a restart (and SIGKILL) in the folder. It counts nothing, limits nothing and knows one shard a collection.
+survive a restart (and SIGKILL) in the folder. It counts nothing, refuses requests of more than 32 MiB as Qdrant does, and
+knows one shard a collection.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tests.loopback import qdrant_json as wire
 Handler = Callable[["_Collection", Any], object]
 
 
+LARGEST = 32 * 2**20
 HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000}
 OPTIMIZER = {
     "deleted_threshold": 0.2,
@@ -152,6 +154,10 @@ def _upsert(collection: _Collection, body: Any) -> object:
     return collection.update(edge.UpdateOperation.upsert_points([wire.point(each) for each in body["points"]]))
 
 
+def _set_payload(collection: _Collection, body: Any) -> object:
+    return collection.update(edge.UpdateOperation.set_payload(body["points"], body["payload"]))
+
+
 def _delete(collection: _Collection, body: Any) -> object:
     if "points" in body:
         return collection.update(edge.UpdateOperation.delete_points(body["points"]))
@@ -189,6 +195,7 @@ POINTS: dict[tuple[str, str], Handler] = {
     ("PUT", "points"): _upsert,
     ("POST", "points"): _retrieve,
     ("POST", "points/delete"): _delete,
+    ("POST", "points/payload"): _set_payload,
     ("POST", "points/scroll"): _scroll,
     ("POST", "points/count"): _count,
     ("POST", "points/query"): _query,
@@ -231,7 +238,7 @@ def application(folder: Path, api_key: str | None = None) -> Starlette:
         if api_key is not None and request.headers.get("api-key") != api_key:
             return _error(401, "Must provide an API key or an Authorization bearer token")
         try:
-            body = json.loads(await request.body() or "null")
+            body = json.loads(await _limited(request) or "null")
             result = await run_in_threadpool(_answer, collections, request, body)
         except _Refused as refusal:
             return _error(refusal.status, str(refusal))
@@ -272,6 +279,14 @@ class LoopbackQdrant:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+
+
+async def _limited(request: Request) -> bytes:
+    body = await request.body()
+    if len(body) > LARGEST:
+        refusal = f"Payload error: JSON payload ({len(body)} bytes) is larger than allowed (limit: {LARGEST} bytes)."
+        raise _Refused(400, refusal)
+    return body
 
 
 async def _version(_: Request) -> JSONResponse:

@@ -129,6 +129,8 @@ def _conditions(body: Any) -> list[Any] | None:
 def _condition(body: Json) -> Any:
     if "has_id" in body:
         return edge.HasIdCondition(set(body["has_id"]))
+    if "is_empty" in body:
+        return edge.IsEmptyCondition(body["is_empty"]["key"])
     if "key" in body:
         return edge.FieldCondition(body["key"], match=_match(body.get("match")), range=_range(body.get("range")))
     if {"must", "should", "must_not"} & body.keys():

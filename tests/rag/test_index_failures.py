@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from qdrant_client import AsyncQdrantClient
 
 from rag.errors import ConfigurationError, IndexLocked, IndexUnavailable
-from rag.retrieval import records, server
+from rag.retrieval import records, server_writing
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.server import ServerIndex
 from rag.settings import QdrantSettings
@@ -118,7 +118,7 @@ async def test_a_search_between_the_two_steps_of_another_process_sees_the_new_ve
         marker = records.Marker(document="a.md", source="handbook", digest="d2", version=records.next_version([]))
         new = [indexed(passage("a.md", at, "new slack")) for at in range(3)]
         client = AsyncQdrantClient(url=running.url, check_compatibility=False)
-        await client.upsert("cotorra", server.version_points(marker, new), wait=True)
+        await client.upsert("cotorra", server_writing.version_points(marker, new), wait=True)
         await client.close()
         assert [hit.passage.text for hit in await search(index, asked("slack"), first(3))] == ["new slack"] * 3
         assert [each.text for each in await index.passages("a.md")] == ["new slack"] * 3

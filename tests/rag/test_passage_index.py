@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import qdrant_edge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import AsyncQdrantClient
 
-from rag.retrieval import edge, records, server
+from rag.retrieval import edge_writing, records, server_writing
 from rag.retrieval.edge import EdgeIndex
+from rag.retrieval.edge_folder import EdgeFolder
 from rag.retrieval.index import Choose, IndexedPassage, IndexQuery, Leg, Match, PassageIndex, Scope
 from rag.retrieval.server import ServerIndex
 from rag.settings import QdrantSettings
@@ -64,8 +64,8 @@ class EdgeBackend(Backend):
         return EdgeIndex(self._folder, DIMENSION)
 
     async def write_first_step(self, marker: records.Marker, passages: Sequence[IndexedPassage]) -> None:
-        shard = qdrant_edge.EdgeShard.load(str(self._folder))
-        shard.update(qdrant_edge.UpdateOperation.upsert_points(edge.version_points(marker, passages)))
+        shard, _ = EdgeFolder(self._folder, DIMENSION).open()
+        edge_writing.write(shard, edge_writing.version_points(marker, passages))
         shard.close()
 
     async def drop(self) -> None:
@@ -81,7 +81,7 @@ class ServerBackend(Backend):
 
     async def write_first_step(self, marker: records.Marker, passages: Sequence[IndexedPassage]) -> None:
         async with self._client() as client:
-            await client.upsert(self.settings.collection, server.version_points(marker, passages), wait=True)
+            await client.upsert(self.settings.collection, server_writing.version_points(marker, passages), wait=True)
 
     async def drop(self) -> None:
         async with self._client() as client:
