@@ -13,6 +13,7 @@ EDGE_WORDS = 12
 """Words of a text's beginning or end that a passage must hold: the splitter may have cut the text."""
 
 _WORD = re.compile(r"[^\W_]+")
+_NAME = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def satisfies(passage: Passage, expected: Expected) -> bool:
     return (
         expected.source in ("", passage.source)
         and _is_document(passage.document, expected.document)
-        and _is_url(passage.url, expected.url)
+        and _is_url(passage, expected.url)
         and (expected.passage in ("", passage.id) or _holds(passage, expected.passage))
     )
 
@@ -91,11 +92,18 @@ def _is_document(document: str, expected: str) -> bool:
     return not expected or document == expected or document.endswith("/" + expected.removeprefix("./"))
 
 
-def _is_url(url: str, expected: str) -> bool:
-    """Without a fragment, any passage of the page will do."""
-    page, _, fragment = expected.partition("#")
-    found, _, section = url.partition("#")
-    return not expected or (found.rstrip("/") == page.rstrip("/") and fragment in ("", section))
+def _is_url(passage: Passage, expected: str) -> bool:
+    """Without a section, any passage of the page will do; short sections share a passage, each under its name."""
+    page, _, section = expected.partition("#")
+    found, _, first = passage.url.partition("#")
+    if not expected:
+        return True
+    return found.rstrip("/") == page.rstrip("/") and section in ("", first, *map(_slug, _NAME.findall(passage.text)))
+
+
+def _slug(name: str) -> str:
+    """A section's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-")
 
 
 def _holds(passage: Passage, text: str) -> bool:

@@ -62,6 +62,14 @@ def test_a_text_that_the_splitter_cut_counts_where_it_begins_and_where_it_ends()
     assert not satisfies(passage(" ".join(first[8:] + last[:8])), whole)
 
 
+def test_a_section_that_shares_its_passage_is_found_under_its_own_name() -> None:
+    both = passage("**Days**\n\nTwenty-seven.\n\n**Días de más**\n\nTwo **more**.", url="https://a.example/leave#days")
+    assert satisfies(both, Expected(url="https://a.example/leave#days"))
+    assert satisfies(both, Expected(url="https://a.example/leave#días-de-más"))
+    assert not satisfies(both, Expected(url="https://a.example/leave#more"))
+    assert not satisfies(both, Expected(url="https://a.example/pay#días-de-más"))
+
+
 def test_each_place_has_the_rank_of_its_first_passage() -> None:
     wanted = (Expected(document="C.md"), Expected(document="None.md"), Expected(source="kb"))
     [judged] = judge([case(expected=wanted)], [retrieval("A", "B", "C", "C")])
