@@ -40,13 +40,14 @@ def sync_screen(*, quiet: bool = False) -> Iterator[SyncScreen]:
     """The screen that standard error allows. ``quiet`` for programs: nothing but on a terminal."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with _progress(console) as progress:
+        with bars_on(console) as progress:
             yield Bars(progress)
     else:
         yield Silence() if quiet else Lines()
 
 
-def _progress(console: Console) -> Progress:
+def bars_on(console: Console) -> Progress:
+    """Room for bars, which go when all is done."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
