@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +16,7 @@ from rag.errors import KnowledgeError
 from rag.knowledge.loaders import discover
 from rag.knowledge.loaders.web import crawl
 from rag.settings import SourceSettings
-from tests.loopback.site import LoopbackSite, Page
+from tests.loopback.site import Asked, LoopbackSite, Page
 from tests.rag.crawling import Crawler, page
 from tests.rag.files import pdf
 
@@ -260,6 +263,33 @@ def test_an_interrupted_crawl_leaves_the_pages_that_it_read(site: LoopbackSite, 
     begun = crawl(source, web.cache, clock=site.clock)
     next(begun), next(begun)
     begun.close()  # type: ignore[attr-defined]
+    with site.counted() as again:
+        assert len(web.crawl("/docs/").ids) == 4
+    assert [each.path for each in again if "if-none-match" in each.headers] == ["/docs/", "/docs/a.html"]
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from rag.knowledge.loaders import discover
+from rag.settings import SourceSettings
+print(len(list(discover(SourceSettings(name="kb", url=sys.argv[1], rate=100), Path(sys.argv[2])))))
+"""
+
+
+def test_a_crawler_that_is_killed_leaves_the_pages_that_it_read(site: LoopbackSite, web: Crawler) -> None:
+    small_site(site)
+    last = site.pages["/docs/b.html"]
+    assert isinstance(last, Page)
+
+    def kill(_: Asked) -> Page:
+        child.kill()
+        return last
+
+    site.pages["/docs/b.html"] = kill
+    with subprocess.Popen([sys.executable, "-c", CHILD, f"{site.url}/docs/", str(web.cache)]) as child:
+        assert child.wait() == -signal.SIGKILL
+    site.pages["/docs/b.html"] = last
     with site.counted() as again:
         assert len(web.crawl("/docs/").ids) == 4
     assert [each.path for each in again if "if-none-match" in each.headers] == ["/docs/", "/docs/a.html"]

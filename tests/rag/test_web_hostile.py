@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rag.errors import KnowledgeError
+from rag.knowledge.loaders.web.fetching import unpacked
 from tests.loopback.site import HTML, LoopbackSite, Page
 from tests.rag.crawling import PARAGRAPH, Crawler, page
 
@@ -86,6 +88,7 @@ def test_a_sitemap_names_no_page_and_no_part_of_another_service(
     site.sitemap("/one.xml", "/good", f"{other.url}/page")
     site.sitemap("/index.xml", "/one.xml", f"{other.url}/two.xml", index=True)
     assert web.crawl("/index.xml").ids == ["kb/good"]
+    assert "/two.xml" not in site.paths()
     assert not other.asked
 
 
@@ -128,6 +131,16 @@ def test_a_page_that_is_too_large_is_left_before_its_end(site: LoopbackSite, web
 def test_a_decompression_bomb_is_not_unpacked(site: LoopbackSite, web: Crawler) -> None:
     site.put("/bad", gzip.compress(bytes(200_000_000), 9), Content_Encoding="gzip")
     only_the_bad_one_is_left_out(web, "has more than 10 MB")
+
+
+def test_what_is_not_unpacked_takes_no_memory() -> None:
+    bomb = gzip.compress(bytes(200_000_000), 9)
+    tracemalloc.start()
+    with pytest.raises(KnowledgeError, match="has more than 10 MB"):
+        list(unpacked([bomb], 10_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50_000_000
 
 
 def test_packing_that_nobody_asked_for_is_refused(site: LoopbackSite, web: Crawler) -> None:
