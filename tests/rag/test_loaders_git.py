@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import KnowledgeError
-from rag.knowledge.loaders import Candidate, LoadedDocument, discover
+from rag.knowledge.loaders import Candidate, LoadedDocument, Unreadable, discover
 from rag.settings import SourceSettings
 
 DATE = {"GIT_COMMITTER_DATE": "2024-05-06T07:08:09+00:00"}
@@ -50,6 +50,15 @@ def test_a_repository_is_cloned_and_followed(repository: Path, tmp_path: Path) -
     git(repository, "add", ".")
     git(repository, "commit", "-q", "--amend", "-m", "rewritten")
     assert [each.title for each in loaded(cache, git=address)] == ["First", "Second"]
+
+
+def test_a_skipped_file_is_named_as_in_the_repository(repository: Path, tmp_path: Path) -> None:
+    (repository / "docs" / "empty.md").touch()
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "two")
+    source = SourceSettings(name="kb", git=f"file://{repository}", folder="docs")
+    (skipped,) = (each for each in discover(source, tmp_path / "cache") if isinstance(each, Unreadable))
+    assert (skipped.path, skipped.document) == ("docs/empty.md", "kb/empty.md")
 
 
 def test_a_branch_and_a_folder_of_a_repository_on_this_machine(repository: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,7 +40,11 @@ def read_repository(source: SourceSettings, cache: Path) -> Iterator[Candidate |
             f"knowledge.sources: folder of {source.name!r} is {source.folder!r}, which {source.place} has not"
         )
     stamp = _git(source, "log", "-1", "--format=%ct", at=home).strip()
-    yield from read_folder(source, folder, updated=datetime.fromtimestamp(int(stamp), UTC))
+    for found in read_folder(source, folder, updated=datetime.fromtimestamp(int(stamp), UTC)):
+        if isinstance(found, Unreadable):  # nobody looks for a file in the cache
+            yield replace(found, path=found.path.removeprefix(f"{home.resolve()}/"))
+        else:
+            yield found
 
 
 def ignored_by_git(folder: Path) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,8 +94,9 @@ class _Shelf:
     def _candidates(self, relative: str) -> Iterator[Candidate]:
         if printable(relative) != relative:
             raise KnowledgeError("has a name that is not UTF-8; rename it")
-        path, kind = self.root / relative, kind_of(PurePosixPath(relative))
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        path, kind = os.path.join(self.root, relative), kind_of(PurePosixPath(relative))  # noqa: PTH118 - see below
+        # Strings, not paths, and links looked for before they are followed: this is done for every file at each sync.
+        if os.path.islink(path) and not Path(path).resolve().is_relative_to(self.root.resolve()):  # noqa: PTH114
             raise KnowledgeError("is a link that leaves the source's folder")
         content = read(path, kind)
         if kind is None:
@@ -160,18 +162,20 @@ class _Shelf:
         )
 
 
-def read(path: Path, kind: Kind | None) -> bytes:
+def read(path: str | Path, kind: Kind | None) -> bytes:
     """All of a file. Raises ``KnowledgeError`` for what is none, is empty or is too large (without reading it)."""
-    if not stat.S_ISREG((found := path.stat()).st_mode):  # reading a pipe would wait for ever
-        raise KnowledgeError("is no regular file")
     limit = largest(kind)
-    if found.st_size > limit:
-        raise KnowledgeError(f"has {found.st_size / 1e6:.1f} MB; at most {limit // 1_000_000} MB are read")
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if not content.strip():
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would else wait for ever
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise KnowledgeError("is no regular file")
+        if found.st_size > limit:
+            raise KnowledgeError(f"has {found.st_size / 1e6:.1f} MB; at most {limit // 1_000_000} MB are read")
+        content = file.read(limit)
+    if not content or content.isspace():
         raise KnowledgeError("is empty; fill it, or remove it")
-    return content[:limit]
+    return content
 
 
 def _parts(kind: Kind, content: bytes) -> list[Part]:
