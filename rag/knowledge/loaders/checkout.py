@@ -69,16 +69,24 @@ def _fetched(source: SourceSettings, cache: Path) -> Path:
     home = cache / f"git-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
     if not (home / ".git" / "HEAD").is_file():
         shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
+        _make(source, home)
         _git(source, "init", "--quiet", ".", at=home)
     (home / ".git" / "shallow.lock").unlink(missing_ok=True)  # of a fetch that was killed: nobody else works here
     (home / ".git" / "index.lock").unlink(missing_ok=True)
-    _git(
-        source, "fetch", "--quiet", "--depth=1", "--no-tags", "--force", "--", address, source.branch or "HEAD", at=home
-    )
+    fetch = ("fetch", "--quiet", "--depth=1", "--no-tags", "--force", "source", source.branch or "HEAD")
+    _git(source, *fetch, at=home, address=address)
     _git(source, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD", at=home)
     _git(source, "clean", "--quiet", "-dffx", at=home)
     return home
+
+
+def _make(source: SourceSettings, home: Path) -> None:
+    try:
+        home.mkdir(parents=True)
+    except OSError as error:
+        raise KnowledgeError(
+            f"source {source.name!r}: {home} cannot be made: {error.strerror}; check the disk"
+        ) from error
 
 
 def _checked(source: SourceSettings) -> str:
@@ -99,10 +107,10 @@ def _checked(source: SourceSettings) -> str:
     )
 
 
-def _git(source: SourceSettings, *arguments: str, at: Path) -> str:
+def _git(source: SourceSettings, *arguments: str, at: Path, address: str = "") -> str:
     """What git says. Raises ``KnowledgeError`` with its last line, without what stands before @ in an address."""
     try:
-        done = _run(*arguments, at=at, seconds=SECONDS)
+        done = _run(*arguments, at=at, seconds=SECONDS, address=address)
     except FileNotFoundError as error:
         raise KnowledgeError(f"source {source.name!r} needs git, which is not installed; install it") from error
     except subprocess.TimeoutExpired as error:
@@ -127,8 +135,14 @@ def _said(stderr: bytes) -> str:
     return re.sub(r"(?<=://)[^/\s]*@", "", telling[0])[:300]
 
 
-def _run(*arguments: str, at: Path, seconds: float = LOCAL_SECONDS) -> subprocess.CompletedProcess[bytes]:
-    """Git without hooks, prompts, or protocols that run a program, and without the variables that point it elsewhere."""
+def _run(
+    *arguments: str, at: Path, seconds: float = LOCAL_SECONDS, address: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    """Git without hooks, prompts, or protocols that run a program, and without the variables that point it elsewhere.
+
+    The remote ``source`` has its address from the environment: other users of the machine see arguments, and a token in them.
+    """
+    remote = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.source.url", "GIT_CONFIG_VALUE_0": address}
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name == "GIT_SSH_COMMAND"
     }
@@ -137,6 +151,7 @@ def _run(*arguments: str, at: Path, seconds: float = LOCAL_SECONDS) -> subproces
         cwd=at,
         env={
             **kept,
+            **(remote if address else {}),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "true",
             "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
