@@ -5,58 +5,34 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
-from typing import TypeAlias
 
 import numpy as np
 
 from rag.retrieval.edge import EdgeIndex
-from rag.retrieval.index import IndexedPassage, Scope
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.sparse import SparseEncoder
-from rag.types import Passage, Query
+from rag.types import Query
+from tests.benchmarks import index_latency
+from tests.benchmarks.index_latency import DIMENSION, DOCUMENT, READER, Corpus, Vectors
 from tests.benchmarks.retrieval.figures import SEED, Json
 from tests.benchmarks.retrieval.measures import Say
 from tests.benchmarks.retrieval.ours import retriever
 
-PASSAGES, A_DOCUMENT, QUERIES = 20_000, 20, 600
-DIMENSION, TOPICS, WORDS, VOCABULARY = 384, 200, 90, 20_000
-AUDIENCES = ("public", "staff", "sales", "board")
-ASKER = Scope(audiences=frozenset({"public", "staff"}))
-Vectors: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
-
-
-class Corpus:
-    """Made-up passages: words as frequent as a language's are, vectors in clusters as topics are."""
-
-    def __init__(self) -> None:
-        self._words = random.Random(SEED)
-        self._vectors = np.random.default_rng(SEED)
-        self._topics = self._vectors.normal(size=(TOPICS, DIMENSION))
-        self._vocabulary = [f"w{number}x" for number in range(VOCABULARY)]
-        self._frequencies = [1 / (rank + 3) for rank in range(VOCABULARY)]
-
-    def text(self, words: int) -> str:
-        """Words drawn by Zipf's law."""
-        return " ".join(self._words.choices(self._vocabulary, self._frequencies, k=words))
-
-    def vectors(self, count: int) -> Vectors:
-        """Unit vectors near a topic each."""
-        near = self._topics[self._vectors.integers(0, TOPICS, count)]
-        drawn = near + 1.2 * self._vectors.normal(size=(count, DIMENSION))
-        unit: Vectors = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-        return unit
+PASSAGES, QUERIES, WARMING = 20_000, 600, 100
+UTTERANCES = (8, 40, 6, 40, 7, 40)
+"""Words of what was said before, by the asker and the bot in turn."""
 
 
 class Drawn:
-    """Embeddings that cost nothing: the next vector of those drawn before."""
+    """Embeddings that cost nothing: the next of the vectors made for questions."""
 
     name, dimension, window = "drawn", DIMENSION, 256
 
     def __init__(self, vectors: Vectors) -> None:
-        self._vectors = vectors.tolist()
-        self._given = 0
+        self._vectors = cycle(vectors.tolist())
 
     def load(self) -> None:
         """Nothing to load."""
@@ -67,21 +43,19 @@ class Drawn:
 
     def embed_query(self, text: str) -> list[float]:
         """The next one."""
-        self._given += 1
-        found: list[float] = self._vectors[self._given % len(self._vectors)]
-        return found
+        return next(self._vectors)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """As many of the next ones."""
-        return [self.embed_query(text) for text in texts]
+        return [next(self._vectors) for _ in texts]
 
     async def aembed_query(self, text: str) -> list[float]:
         """The next one."""
-        return self.embed_query(text)
+        return next(self._vectors)
 
-    async def aembed_queries(self, texts: Sequence[str]) -> list[list[float]]:
+    async def aembed_queries(self, texts: list[str]) -> list[list[float]]:
         """As many of the next ones."""
-        return [self.embed_query(text) for text in texts]
+        return self.embed_documents(texts)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """As many of the next ones."""
@@ -89,67 +63,50 @@ class Drawn:
 
 
 async def measure(folder: Path, say: Say) -> Json:
-    """Of a question alone, and of one with six utterances before it; half of the passages are the asker's."""
-    corpus = Corpus()
-    sparse = SparseEncoder()
+    """Of a question alone and of one with six utterances before it; half of the passages are the asker's.
+
+    ``index`` is the engine's part alone: one search by meaning and one by words.
+    """
+    made = index_latency.corpus(PASSAGES, QUERIES)
     with tempfile.TemporaryDirectory() as home:
         index = EdgeIndex(Path(home) / "passages", DIMENSION)
         await index.open()
-        started = perf_counter()
-        for number in range(PASSAGES // A_DOCUMENT):
-            document = f"{number}.md"
-            await index.replace(document, "made", str(number), _passages(corpus, sparse, document, number))
-        written = perf_counter() - started
-        started = perf_counter()
-        await index.settle()
-        say(f"  {PASSAGES} passages written in {written:.0f} s, settled in {perf_counter() - started:.0f} s")
-        finder = retriever(index, Drawn(corpus.vectors(4 * QUERIES)), sparse)
-        alone = [Query(text=corpus.text(8), language="en") for _ in range(QUERIES)]
-        talks = [Query(text=corpus.text(5), history=_history(corpus), language="en") for _ in range(QUERIES)]
-        taken = {"": await _times(finder, alone), "conversation_": await _times(finder, talks)}
+        say(f"  {PASSAGES} passages written in {await _fill(index, made):.0f} s")
+        finder = retriever(index, Drawn(made.questions), SparseEncoder())
+        alone, talking = _queries(made)
+        figures = await _spread(finder, alone, "") | await _spread(finder, talking, "conversation_")
         await index.close()
-    figures: Json = {"n": QUERIES, "passages": PASSAGES}
-    for name, times in taken.items():
-        p50, p99 = np.percentile(times, [50, 99])
-        figures |= {f"{name}p50": round(float(p50), 2), f"{name}p99": round(float(p99), 2)}
-    return figures
+    engine = (await index_latency.measure(PASSAGES)).search
+    return figures | {"index": {"p50": engine.p50, "p99": engine.p99}, "n": QUERIES, "passages": PASSAGES}
 
 
-async def _times(finder: HybridRetriever, queries: Sequence[Query]) -> list[float]:
-    """In milliseconds; a sixth of the queries warm up first."""
+async def _fill(index: EdgeIndex, made: Corpus) -> float:
+    started = perf_counter()
+    for first in range(0, PASSAGES, DOCUMENT):
+        together = made.passages[first : first + DOCUMENT]
+        await index.replace(together[0].passage.document, "handbook", "1", together)
+    await index.settle()
+    return perf_counter() - started
+
+
+def _queries(made: Corpus) -> tuple[list[Query], list[Query]]:
+    """Words of a passage each, and before those of the second kind a conversation in the words of others."""
+    chance = random.Random(SEED)
+
+    def words(count: int) -> str:
+        return " ".join(chance.sample(chance.choice(made.passages).passage.text.split(), count))
+
+    alone = [Query(text=words(8), language="en") for _ in range(QUERIES)]
+    said = [tuple(words(count) for count in UTTERANCES) for _ in range(QUERIES)]
+    return alone, [Query(text=words(5), history=history, language="en") for history in said]
+
+
+async def _spread(finder: HybridRetriever, queries: Sequence[Query], name: str) -> Json:
     taken = []
-    for query in [*queries[: QUERIES // 6], *queries]:
+    for query in [*queries[:WARMING], *queries]:
         started = perf_counter()
-        found = await finder.find(query, ASKER)
+        found = await finder.find(query, READER)
         taken.append(1000 * (perf_counter() - started))
         assert found.hits, "a query that finds nothing measures nothing"
-    return taken[QUERIES // 6 :]
-
-
-def _history(corpus: Corpus) -> tuple[str, ...]:
-    return tuple(corpus.text(words) for words in (8, 40, 6, 40, 7, 40))
-
-
-def _passages(corpus: Corpus, sparse: SparseEncoder, document: str, number: int) -> list[IndexedPassage]:
-    vectors = corpus.vectors(A_DOCUMENT)
-    return [
-        IndexedPassage(
-            passage=passage, dense=vectors[position].tolist(), sparse=sparse.encode_passage(passage.text, "en")
-        )
-        for position, passage in enumerate(_made(corpus, document, number, position) for position in range(A_DOCUMENT))
-    ]
-
-
-def _made(corpus: Corpus, document: str, number: int, position: int) -> Passage:
-    return Passage(
-        id=f"{document}#{position}",
-        document=document,
-        source="made",
-        title=f"Page {number}",
-        headings=(corpus.text(3),),
-        url=f"https://docs.example.com/{document}#{position}",
-        text=corpus.text(WORDS),
-        position=position,
-        language="en",
-        audience=AUDIENCES[number % len(AUDIENCES)],
-    )
+    p50, p99 = np.percentile(taken[WARMING:], [50, 99])
+    return {f"{name}p50": round(float(p50), 2), f"{name}p99": round(float(p99), 2)}
