@@ -101,6 +101,10 @@ class Bookcase:
             self.redis, self.redis_url, name, work, at_once=3, lease_seconds=1, poll_seconds=0.05, alone=True
         )
 
+    async def served_by(self) -> str:
+        """The model whose vectors readers search."""
+        return (await self.serving.pair(fresh=True))[0].name
+
     def figures(self) -> dict[str, float]:
         """What /metrics holds, by name with labels."""
         lines = [line for line in self.metrics.render().decode().splitlines() if not line.startswith("#")]

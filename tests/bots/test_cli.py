@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from bots.desk import SyncEvent, SyncProgress
 from bots.errors import BotsError
 from bots.ownership import Ownership
 from rag.errors import IndexUnavailable
@@ -49,8 +52,14 @@ class Shell:
         return self.folder / "home"
 
     async def __call__(self, *arguments: str, stdin: str = "", **environ: str) -> Ended:
+        process = await self.start(*arguments, **environ)
+        out, err = await process.communicate(stdin.encode())
+        assert b"Traceback" not in err
+        return Ended(status=process.returncode or 0, out=out.decode(), err=err.decode())
+
+    async def start(self, *arguments: str, **environ: str) -> Process:
         settings = {"COTORRA_HOME": str(self.home), "COLUMNS": "200"}
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             COTORRA,
             *arguments,
             cwd=self.folder,
@@ -59,9 +68,6 @@ class Shell:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await process.communicate(stdin.encode())
-        assert b"Traceback" not in err
-        return Ended(status=process.returncode or 0, out=out.decode(), err=err.decode())
 
 
 @pytest.fixture
@@ -157,6 +163,34 @@ async def test_sync_names_what_it_skipped_in_its_exit_status(shell: Shell, desk:
     assert ended.status == 1
     assert "kb: 2 added" in ended.out
     assert ended.err == "kb: skipped a.md: no UTF-8\n"
+
+
+async def test_sync_json_is_a_list_of_sources_and_nothing_else(shell: Shell, desk: FakeDesk) -> None:
+    ended = await shell("sync", "--json")
+    [synced] = json.loads(ended.out)
+    assert set(synced) == {
+        "source", "added", "changed", "removed", "unchanged", "passages", "skipped", "seconds", "error",
+    }  # fmt: skip
+    assert (synced["added"], synced["skipped"]) == (2, [["a.md", "no UTF-8"]])
+    assert (ended.status, ended.err) == (1, "")
+
+
+async def test_a_sync_that_is_left_goes_on_in_the_service_and_says_so(shell: Shell) -> None:
+    """Ctrl-C ends the command, which only watched."""
+
+    class Slow(FakeDesk):
+        async def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
+            yield SyncProgress(source="kb", done=1, total=2, waiting=True)
+            await asyncio.Event().wait()
+
+    async with running(Slow(), shell.home):
+        process = await shell.start("sync")
+        assert process.stderr is not None
+        assert b"a sync is under way" in await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert (out, err) == (b"", b"the running service goes on with the sync\n")
+    assert process.returncode == 130
 
 
 async def test_the_inbox_is_listed_and_put_back(shell: Shell, desk: FakeDesk) -> None:

@@ -106,6 +106,45 @@ async def test_a_source_that_is_not_there_is_named_with_its_key(tmp_path: Path, 
     assert "knowledge.sources.path" in found.advice
 
 
+@pytest.mark.parametrize(
+    ("place", "ok", "fact", "advice"),
+    [
+        (
+            {"url": "https://user:pw@help.example.com/sitemap.xml?key=1"},
+            True,
+            "https://help.example.com/sitemap.xml",
+            "",
+        ),
+        ({"url": "help.example.com"}, False, "help.example.com is no address of a site", "knowledge.sources.url"),
+        ({"git": "https://example.com/docs.git"}, True, "https://example.com/docs.git", ""),
+        ({"loader": "langchain_community.document_loaders.TextLoader"}, True, "TextLoader", ""),
+        (
+            {"loader": "langchain_community.document_loaders.NoLoader"},
+            False,
+            "is no document loader",
+            "ConfluenceLoader",
+        ),
+        ({"loader": "nowhere.Loader"}, False, "cannot be imported", "install its package"),
+    ],
+)
+async def test_every_kind_of_source_is_looked_at_without_reading_it(
+    home: Path, place: dict[str, str], ok: bool, fact: str, advice: str
+) -> None:
+    configured = KnowledgeSettings(sources=(SourceSettings.model_validate({"name": "kb", **place}),))
+    found = (await findings(home, knowledge=configured))["source kb"]
+    assert found.ok is ok
+    assert fact in found.fact
+    assert advice in found.advice
+    assert "pw" not in found.fact
+
+
+async def test_a_git_source_needs_git(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    configured = KnowledgeSettings(sources=(SourceSettings(name="kb", git="https://example.com/docs.git"),))
+    found = (await findings(home, knowledge=configured))["source kb"]
+    assert (found.ok, found.advice) == (False, "install it")
+
+
 async def test_a_home_that_cannot_be_written_ends_the_examination(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     found = await findings(tmp_path / "file" / "home")

@@ -18,6 +18,7 @@ from bots.knowledge_runs import Runs
 from rag.errors import IndexUnavailable
 from rag.settings import KnowledgeSettings, SourceSettings
 from tests.bots.knowledge_scene import Bookcase
+from tests.rag.fakes import WordEmbeddings
 
 
 @pytest.fixture
@@ -167,6 +168,27 @@ async def test_a_permission_to_shrink_holds_for_the_run_that_it_was_given_for(ca
         [refused] = await library.synced("a")
         assert "--allow-shrink" in refused.error
         assert [one.removed for one in await library.synced("a", allow_shrink=True)] == [10]
+
+
+async def test_another_model_serves_once_every_source_was_read_for_it(
+    redis: Redis, redis_url: str, keys: Keys, tmp_path: Path
+) -> None:
+    class OtherEmbeddings(WordEmbeddings):
+        name = "others"
+
+    async with Bookcase.opened(redis, redis_url, keys, tmp_path) as case:
+        both = case.source("a", "# A\n\nOne."), case.source("b", "# B\n\nTwo.")
+        async with case.library(*both) as library:
+            await library.synced()
+    gone = SourceSettings(name="b", path=tmp_path / "gone")
+    async with Bookcase.opened(redis, redis_url, keys, tmp_path, OtherEmbeddings()) as case:
+        async with case.library(both[0], gone) as library:
+            await library.synced()
+            assert await case.served_by() == "words", "a source has failed"
+        async with case.library(*both) as library:
+            await library.synced()
+            assert await case.served_by() == "others"
+        assert await case.index.count() == 2
 
 
 async def test_figures_tell_of_every_run(case: Bookcase) -> None:

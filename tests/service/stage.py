@@ -107,6 +107,7 @@ class Stage:
             "COTORRA_PORT": str(self.port),
             "COTORRA_LIMITS__USER_PER_MINUTE": "1000",
             "COTORRA_WORKER__LEASE_SECONDS": "3",
+            "COTORRA_KNOWLEDGE__EVERY_MINUTES": "0.05",
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_SIGNING_SECRET": SECRET,
             "SLACK_API_URL": self.slack.api_url,

@@ -109,6 +109,15 @@ async def test_a_second_process_asks_through_the_running_service(stage: Stage) -
     assert "0 added" in await stage.cotorra("sync")
 
 
+async def test_a_document_that_is_added_is_found_without_a_command(stage: Stage) -> None:
+    (stage.folder / "docs" / "parking.md").write_text("# Parking\n\nThe garage opens at 6:40.\n", encoding="utf-8")
+
+    async def found() -> bool:
+        return "6:40" in await stage.cotorra("search", "When does the garage open?", "--json", "--limit", "1")
+
+    await until(found)
+
+
 async def test_health_readiness_and_figures(stage: Stage) -> None:
     await stage.answer(await stage.asks(HOLIDAY, "D5"))
     assert await stage.status("/healthz") == 200
