@@ -212,7 +212,7 @@ async def open_answering(settings: Settings, stores: Stores, metrics: Metrics) -
             serving=serving,
             sparse=sparse,
             settings=settings.retrieval,
-            calibration=read_calibration(settings.home, FEATURES) or DEFAULT,
+            calibration=read_calibration(settings.home, FEATURES, embeddings.name) or DEFAULT,
         )
         answerer = ExtractiveAnswerer(embeddings, sparse, settings.model)
         yield Answering(

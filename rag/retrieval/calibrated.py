@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +14,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from rag.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 FILE = "calibration.json"
 """Its name in the home."""
@@ -77,17 +80,24 @@ class Calibration:
 _ADAPTER = TypeAdapter(Calibration)
 
 
-def read_calibration(home: Path, known: Collection[str]) -> Calibration | None:
-    """The calibration that ``home`` holds, or None. Raises ``ConfigurationError`` for one that cannot be used."""
+def read_calibration(home: Path, known: Collection[str], embedding: str) -> Calibration | None:
+    """The calibration that ``home`` holds, or None. Raises ``ConfigurationError`` for one that cannot be used.
+
+    One that was learned with other embeddings than ``embedding`` says nothing about these, and is left aside.
+    """
     file = home / FILE
     try:
-        return Calibration.from_json(file.read_bytes(), known)
+        calibration = Calibration.from_json(file.read_bytes(), known)
     except FileNotFoundError:
         return None
     except (OSError, ConfigurationError) as error:
         raise ConfigurationError(
             f"{file} cannot be used ({error}); delete it, or write it anew with `cotorra eval retrieval --calibrate`"
         ) from error
+    if calibration.provenance.embedding != embedding:
+        log.warning("%s was learned with %s and is left aside", file, calibration.provenance.embedding)
+        return None
+    return calibration
 
 
 def write_calibration(home: Path, calibration: Calibration) -> Path:

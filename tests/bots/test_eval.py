@@ -152,7 +152,7 @@ async def test_a_calibration_is_learned_written_and_says_from_what(desk: Finding
     file = write(shell.folder / "many.jsonl", many(40))
     out = await evaluate_retrieval(Wish(file=file, calibrate=True))
     assert out.written == str(shell.home / FILE)
-    kept = read_calibration(shell.home, {"cosine"})
+    kept = read_calibration(shell.home, {"cosine"}, "fake")
     assert out.learned is not None
     assert kept == out.learned.calibration
     assert (kept.provenance.cases, kept.provenance.positives, kept.provenance.embedding) == (80, 40, "fake")

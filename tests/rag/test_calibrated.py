@@ -40,16 +40,24 @@ def test_evidence_beyond_all_bounds_has_a_probability(cosine: float, limit: floa
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     file = write_calibration(tmp_path / "home", CALIBRATION)
     assert file == tmp_path / "home" / FILE
-    assert read_calibration(tmp_path / "home", KNOWN) == CALIBRATION
+    assert read_calibration(tmp_path / "home", KNOWN, "packaged") == CALIBRATION
     write_calibration(tmp_path / "home", dataclasses.replace(CALIBRATION, intercept=2.0))
-    again = read_calibration(tmp_path / "home", KNOWN)
+    again = read_calibration(tmp_path / "home", KNOWN, "packaged")
     assert again is not None
     assert again.intercept == 2.0
     assert [each.name for each in (tmp_path / "home").iterdir()] == [FILE], "no draft is left"
 
 
 def test_a_home_without_calibration_has_none(tmp_path: Path) -> None:
-    assert read_calibration(tmp_path, KNOWN) is None
+    assert read_calibration(tmp_path, KNOWN, "packaged") is None
+
+
+def test_one_that_was_learned_with_other_embeddings_is_left_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_calibration(tmp_path, CALIBRATION)
+    assert read_calibration(tmp_path, KNOWN, "another") is None
+    assert "was learned with packaged" in caplog.text
 
 
 VALUES = json.loads(CALIBRATION.to_json())
@@ -75,7 +83,7 @@ def test_a_file_that_cannot_be_used_is_one_line_that_says_what_to_do(
 ) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
-        read_calibration(tmp_path, KNOWN)
+        read_calibration(tmp_path, KNOWN, "packaged")
     message = str(caught.value)
     assert named in message
     assert message.startswith(str(tmp_path / FILE))
