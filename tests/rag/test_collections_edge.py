@@ -8,7 +8,6 @@ import pytest
 
 from rag.errors import IndexLocked, IndexUnavailable
 from rag.retrieval.collections_edge import EdgeCollections
-from rag.retrieval.edge import EdgeIndex
 from tests.rag.collected import FIRST, SECOND, THIRD, documents, write
 
 
@@ -36,9 +35,8 @@ async def test_one_process_owns_the_folders_whatever_recipe_it_has(tmp_path: Pat
 
 
 async def test_a_switch_leaves_one_folder_and_nothing_of_former_releases(tmp_path: Path) -> None:
-    former = EdgeIndex(tmp_path / "index", 4)
-    await former.open()
-    await former.close()
+    (tmp_path / "index" / "segments").mkdir(parents=True)
+    (tmp_path / "index" / "edge_config.json").write_text("{}")  # as version 0.1 left it
     collections = await edge(tmp_path)
     await collections.index(FIRST)
     await collections.index(THIRD)
