@@ -57,11 +57,11 @@ class EdgeSearch:
         return [self._read(next(following)) if _says_something(leg) else [] for leg in query.legs]
 
     def _learn(self, shard: qdrant.EdgeShard, found: set[PointId]) -> None:
-        new = found - self._places.keys()
+        new = [key for key in found if key not in self._places]
         if len(self._places) + len(new) > KNOWN:
             self._places.clear()
-            new = found
-        for record in shard.retrieve(list(new), records.MATCHED, False) if new else ():
+            new = list(found)
+        for record in shard.retrieve(new, records.MATCHED, False) if new else ():
             payload = record.payload or {}
             self._places[record.id] = str(record.id), payload["document"], payload["position"], payload["version"]
 
