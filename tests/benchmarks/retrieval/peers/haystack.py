@@ -48,7 +48,8 @@ class Haystack:
         documents = [Document(content=page.markdown, meta={"path": page.path}) for page in pages]
         pieces = DocumentSplitter().run(documents=documents)["documents"]
         embedder = SentenceTransformersDocumentEmbedder(model=str(get_model_path()), progress_bar=False)
-        return self._store.write_documents(embedder.run(documents=pieces)["documents"], DuplicatePolicy.OVERWRITE)
+        count: int = self._store.write_documents(embedder.run(documents=pieces)["documents"], DuplicatePolicy.OVERWRITE)
+        return count
 
     def _run(self, text: str, limit: int) -> list[Document]:
         inputs = {"query": {"text": text}, "bm25": {"query": text, "top_k": limit}, "dense": {"top_k": limit}}
