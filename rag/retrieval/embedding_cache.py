@@ -89,12 +89,9 @@ class CachedEmbeddings:
         known = await self._look_up(keys)
         missing = [text for text in keys if text not in known]
         if missing:
-            known |= zip(missing, await self._embed(missing), strict=True)
+            known |= zip(missing, await self._inner.aembed_queries(missing), strict=True)
             self._store({keys[text]: known[text] for text in missing})
         return [known[text] for text in texts]
-
-    async def _embed(self, texts: list[str]) -> list[list[float]]:
-        return list(await asyncio.gather(*map(self._inner.aembed_query, texts)))
 
     def _key(self, text: str) -> str:
         material = f"{self._inner.name}\0{text}".encode(errors="replace")

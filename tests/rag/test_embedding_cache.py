@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -24,9 +25,9 @@ class CountingEmbeddings(WordEmbeddings):
         self.name = name
         self.asked: list[str] = []
 
-    async def aembed_query(self, text: str) -> list[float]:
-        self.asked.append(text)
-        return self.embed_query(text)
+    async def aembed_queries(self, texts: Sequence[str]) -> list[list[float]]:
+        self.asked += texts
+        return [self.embed_query(text) for text in texts]
 
 
 def cached(
