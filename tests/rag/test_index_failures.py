@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from qdrant_client import AsyncQdrantClient
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 from rag.errors import ConfigurationError, IndexLocked, IndexUnavailable
 from rag.retrieval import records, server_writing
@@ -159,3 +160,70 @@ async def test_what_edge_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     await index.open()
     assert await index.documents("handbook") == {"a.md": "d1"}
     await index.close()
+
+
+async def test_a_document_larger_than_a_request_may_be_is_written(tmp_path: Path) -> None:
+    with LoopbackQdrant(tmp_path) as running:
+        index = ServerIndex(QdrantSettings(url=running.url), DIMENSION)
+        await index.open()
+        written = [passage("a.md", at, f"{at} " + "x" * 2**20) for at in range(40)]
+        await index.replace("a.md", "handbook", "d1", [indexed(each) for each in written])
+        assert [each.position for each in await index.passages("a.md")] == list(range(40))
+        assert await index.documents("handbook") == {"a.md": "d1"}
+        await index.close()
+
+
+@pytest.mark.parametrize("size", [2, 9])
+async def test_whoever_loses_a_document_on_a_server_cannot_find_it_even_if_its_writer_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(server_writing, "LIMIT", 3000)
+    with LoopbackQdrant(tmp_path) as running:
+        index = ServerIndex(QdrantSettings(url=running.url), DIMENSION)
+        await index.open()
+        await index.replace("a.md", "handbook", "d1", [indexed(passage("a.md", at, "slack")) for at in range(size)])
+        await _die_before_the_marker(index, monkeypatch, size)
+        assert await search(index, asked("slack")) == []
+        assert await index.documents("handbook") == {}, "the next sync writes it anew"
+        await index.close()
+
+
+async def _die_before_the_marker(index: ServerIndex, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The connection breaks with the request that would make the new version count."""
+    upsert = index._client.upsert
+
+    async def broken(collection: str, points: list[Any], **options: Any) -> object:
+        if any(point.payload["kind"] == records.MARKER for point in points):
+            raise ResponseHandlingException(ConnectionError("broken"))
+        return await upsert(collection, points, **options)
+
+    narrowed = [indexed(passage("a.md", at, "slack", audience="legal")) for at in range(size)]
+    with monkeypatch.context() as patch:
+        patch.setattr(index._client, "upsert", broken)
+        with pytest.raises(IndexUnavailable, match="does not answer"):
+            await index.replace("a.md", "handbook", "d2", narrowed)
+
+
+async def test_a_server_that_never_holds_still_is_reported_rather_than_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LoopbackQdrant(tmp_path) as running:
+        index = ServerIndex(QdrantSettings(url=running.url), DIMENSION)
+        await index.open()
+        await index.replace("a.md", "handbook", "d1", [indexed(passage("a.md", 0, "slack"))])
+        retrieve, writes = index._client.retrieve, 0
+
+        async def overtaken(*args: Any, **options: Any) -> object:
+            nonlocal writes
+            writes += 1
+            if writes <= limit:
+                await index.replace("a.md", "handbook", str(writes), [indexed(passage("a.md", 0, "newer slack"))])
+            return await retrieve(*args, **options)
+
+        monkeypatch.setattr(index._client, "retrieve", overtaken)
+        limit = 1
+        assert [hit.passage.text for hit in await search(index, asked("slack"))] == ["newer slack"]
+        limit = 1000
+        with pytest.raises(IndexUnavailable, match="changed in each of 8 searches"):
+            await search(index, asked("slack"))
+        await index.close()

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import AsyncQdrantClient
 
-from rag.retrieval import edge_writing, records, server_writing
+from rag.retrieval import edge, edge_writing, records, server_writing
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.edge_folder import EdgeFolder
 from rag.retrieval.index import Choose, IndexedPassage, IndexQuery, Leg, Match, PassageIndex, Scope
@@ -52,6 +52,14 @@ class Backend(ABC):
         """What a replacement wrote when it was killed before its second step. No index is open meanwhile."""
 
     @abstractmethod
+    async def write_waiting(self, marker: records.Marker, passages: Sequence[IndexedPassage]) -> None:
+        """What a long document's replacement wrote when it was killed in its first step."""
+
+    @abstractmethod
+    def slow_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make a document of a few passages a long one."""
+
+    @abstractmethod
     async def drop(self) -> None:
         """Leave nothing behind."""
 
@@ -68,6 +76,15 @@ class EdgeBackend(Backend):
         edge_writing.write(shard, edge_writing.version_points(marker, passages))
         shard.close()
 
+    async def write_waiting(self, marker: records.Marker, passages: Sequence[IndexedPassage]) -> None:
+        shard, _ = EdgeFolder(self._folder, DIMENSION).open()
+        edge_writing.write(shard, edge_writing.passage_points(marker, passages, waiting=True))
+        shard.close()
+
+    def slow_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(edge, "SLICE", 2)
+        monkeypatch.setattr(edge_writing, "SLICE", 2)
+
     async def drop(self) -> None:
         shutil.rmtree(self._folder)
 
@@ -82,6 +99,14 @@ class ServerBackend(Backend):
     async def write_first_step(self, marker: records.Marker, passages: Sequence[IndexedPassage]) -> None:
         async with self._client() as client:
             await client.upsert(self.settings.collection, server_writing.version_points(marker, passages), wait=True)
+
+    async def write_waiting(self, marker: records.Marker, passages: Sequence[IndexedPassage]) -> None:
+        async with self._client() as client:
+            points = list(server_writing.passage_points(marker, passages, waiting=True))
+            await client.upsert(self.settings.collection, points, wait=True)
+
+    def slow_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(server_writing, "LIMIT", 3000)
 
     async def drop(self) -> None:
         async with self._client() as client:
@@ -415,6 +440,82 @@ async def test_a_clock_set_back_does_not_bring_an_old_version_back(backend: Back
     assert await index.count() == 1
     await index.close()
     await backend.drop()
+
+
+async def test_a_document_cut_short_before_its_readers_came_is_found_by_nobody_and_goes(backend: Backend) -> None:
+    await (created := backend.index()).open()
+    await created.replace("a.md", "handbook", "d1", [indexed(passage("a.md", 0, "old slack"))])
+    await created.close()
+    begun = records.Marker(document="a.md", source="handbook", digest="d2", version=records.next_version([]))
+    await backend.write_waiting(begun, [indexed(passage("a.md", at, "new slack")) for at in range(3)])
+    await (index := backend.index()).open()
+    assert [hit.passage.text for hit in await search(index, asked("slack", reach=2))] == ["old slack"]
+    assert [each.text for each in await index.passages("a.md")] == ["old slack"]
+    assert await index.documents("handbook") == {"a.md": "d1"}
+    await index.replace("a.md", "handbook", "d3", [indexed(passage("a.md", 0, "newest slack"))])
+    assert await index.count() == 1
+    await index.close()
+    await backend.drop()
+
+
+async def test_passages_that_nobody_will_ever_read_go_when_the_index_opens(backend: Backend) -> None:
+    await (created := backend.index()).open()
+    await created.close()
+    abandoned = records.Marker(document="a.md", source="handbook", digest="d1", version=7)
+    await backend.write_waiting(abandoned, [indexed(passage("a.md", at, "slack")) for at in range(3)])
+    await (index := backend.index()).open()
+    assert await index.count() == 0
+    await index.close()
+    await backend.drop()
+
+
+async def test_a_long_document_is_written_bit_by_bit_and_seen_whole(
+    backend: Backend, index: PassageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.slow_down(monkeypatch)
+    size, rounds = 9, 6
+    for number in range(rounds):
+        texts = [passage("a.md", at, f"slack version {number}") for at in range(size)]
+        writing = asyncio.create_task(index.replace("a.md", "handbook", str(number), [indexed(each) for each in texts]))
+        while not writing.done():
+            seen = [hit.passage.text for hit in await search(index, asked("slack"))]
+            assert len(seen) in ({size} if number else {0, size})
+            assert len(set(seen)) <= 1
+        await writing
+        assert await index.passages("a.md") == texts
+        assert await index.documents("handbook") == {"a.md": str(number)}
+        assert await index.count() == size
+
+
+@pytest.mark.parametrize("size", [1, 9])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(former=st.tuples(AUDIENCES, TENANTS), later=st.tuples(AUDIENCES, TENANTS), scope=SCOPES)
+async def test_a_document_that_changes_its_readers_is_never_found_by_those_who_lost_it(
+    backend: Backend,
+    index: PassageIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    former: tuple[str, str],
+    later: tuple[str, str],
+    scope: Scope,
+) -> None:
+    backend.slow_down(monkeypatch)
+    for audience, tenant in (former, later):
+        written = [passage("a.md", at, "slack", audience=audience, tenant=tenant) for at in range(size)]
+        await index.replace("a.md", "handbook", audience, [indexed(each) for each in written])
+        hits = await search(index, asked("slack", scope=scope, reach=2))
+        assert len(hits) == (size if inside(scope, written[0]) else 0)
+        assert {(hit.passage.audience, hit.passage.tenant) for hit in hits} <= {(audience, tenant)}
+    await index.remove(["a.md"])
+
+
+def test_two_hosts_that_write_in_one_millisecond_write_two_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_clock", lambda: 200_000_000_000)
+    drawn = {records.next_version([]) for _ in range(50)}
+    assert len(drawn) > 40
+    assert max(drawn) < 2**53, "engines compare numbers as floats"
+    marker = records.Marker(document="a.md", source="handbook", digest="d1", version=max(drawn))
+    assert records.next_version([marker]) > max(drawn)
 
 
 async def test_every_search_during_replacements_sees_one_whole_version(index: PassageIndex) -> None:
