@@ -34,9 +34,21 @@ def source(folder: Path, name: str, *pages: str) -> SourceSettings:
     return SourceSettings(name=name, path=folder / name)
 
 
+class _Held(WordEmbeddings):
+    def __init__(self, case: Bookcase) -> None:
+        super().__init__()
+        self.name = case.embeddings.name
+        self._case = case
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        if self._case.before_each_embedding is not None:
+            await self._case.before_each_embedding()
+        return await super().aembed_documents(texts)
+
+
 @dataclass(slots=True)
 class Bookcase:
-    """One process's documents. ``before_each_run`` is waited for where a run would begin to read."""
+    """One process's documents. A test may have it wait where a run would begin to read, and where passages are embedded."""
 
     redis: Redis
     redis_url: str
@@ -47,6 +59,7 @@ class Bookcase:
     embeddings: WordEmbeddings
     metrics: Metrics = field(default_factory=Metrics)
     before_each_run: Callable[[], Awaitable[object]] | None = None
+    before_each_embedding: Callable[[], Awaitable[object]] | None = None
     runs_begun: int = 0
 
     @classmethod
@@ -73,7 +86,7 @@ class Bookcase:
     @asynccontextmanager
     async def library(self, *chosen: SourceSettings, every_minutes: float = 60) -> AsyncIterator[Library]:
         """A library of these sources, at work."""
-        shelf = ServingShelf(self.serving, self.embeddings, SparseEncoder())
+        shelf = ServingShelf(self.serving, _Held(self), SparseEncoder())
         runs = Runs(self.redis, self.keys)
 
         async def synchronizer() -> Synchronizer:
