@@ -24,11 +24,15 @@ _KINDS: dict[str, BlockKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One block. ``text`` is its Markdown, for a heading its plain text; ``items`` are those of a list, level by source."""
+    """One block. ``text`` is its Markdown, for a heading its plain text; ``items`` are those of a list, level by source.
+
+    ``anchor`` is the id that the page itself gives a heading, or empty.
+    """
 
     kind: BlockKind
     text: str
     level: int = 0
+    anchor: str = ""
     items: tuple[str, ...] = ()
 
 
@@ -52,12 +56,18 @@ def _block(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Block |
         return None
     kind = _KINDS.get(token.type, "text")
     if kind == "heading":
-        return Block(kind=kind, text=_plain(tokens[index + 1]), level=int(token.tag[1:]))
+        return _heading(_plain(tokens[index + 1]), int(token.tag[1:]))
     text = _fenced(token.content) if token.type == "code_block" else _source(token, lines)
     if token.type == "html_block" and text.startswith("<!--"):
         return None
     items = tuple(_items(tokens, index, lines)) if kind in ("list", "steps") else ()
     return Block(kind=kind, text=text, items=items)
+
+
+def _heading(text: str, level: int) -> Block:
+    named = _ID.search(text)
+    anchor = named[1] if named else ""
+    return Block(kind="heading", text=text[: named.start()] if named else text, level=level, anchor=anchor)
 
 
 def _items(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Iterator[str]:
@@ -94,4 +104,6 @@ def _plain(inline: Token) -> str:
     return " ".join("".join(shown).split())
 
 
+_ID = re.compile(r"\s*\{\s*#([\w:.-]+)\s*\}$")
+"""``## Heading {#id}``, as Pandoc, MkDocs and many other tools write it."""
 _PARSER = MarkdownIt("commonmark").enable("table")

@@ -12,6 +12,10 @@ from rag.knowledge.loaders import LoadedDocument
 from rag.knowledge.sentences import sentences
 from rag.types import Passage
 
+PROSE = 140
+"""Tokens of prose in a passage at most, some 600 characters: one thought, so that its vector stands for it and a citation
+points at something short. On Doc2Dial's training conversations 600 characters find as much as 900 in two thirds of the
+text. Code and tables stay whole up to the model's window."""
 SHORT = 20
 """Tokens below which a section joins the one after it."""
 
@@ -19,6 +23,14 @@ LONGEST_TOKEN = 16
 """Characters a token of a passage on average at most: WordPiece reads a run of any length as one unknown word."""
 
 Fits = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    """What fits below some headings: what must stay ``whole``, and ``prose``."""
+
+    whole: Fits
+    prose: Fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +46,12 @@ class _Section:
 def split(document: LoadedDocument, *, window: int, count_tokens: Callable[[str], int]) -> list[Passage]:
     """The passages in reading order; each with title and headings is at most ``window`` tokens as ``count_tokens`` counts."""
 
-    def fits_below(headings: tuple[str, ...]) -> Fits:
+    def within(room: int) -> Fits:
+        return lambda text: len(text) <= room or (len(text) <= LONGEST_TOKEN * room and count_tokens(text) <= room)
+
+    def fits_below(headings: tuple[str, ...]) -> _Room:
         room = max(window // 2, window - count_tokens(_context(document.title, headings)))
-        return lambda text: len(text) <= LONGEST_TOKEN * room and count_tokens(text) <= room
+        return _Room(whole=within(room), prose=within(min(PROSE, room)))
 
     sections = _joined(_sections(parse(document.markdown)), fits_below, lambda text: count_tokens(text) < SHORT)
     pieces = ((section, text) for section in sections for text in _pieces(section.blocks, fits_below(section.headings)))
@@ -86,14 +101,21 @@ def _sections(blocks: Sequence[Block]) -> Iterator[_Section]:
         parent = headings[:-1] if headings else None
         yield _Section(parent=parent, headings=headings, anchor=anchor, blocks=tuple(blocks[start:index]))
         path = [*(heading for heading in path if heading.level < block.level), block]
-        anchor = _anchor(block.text, anchors)
+        anchor = _anchor(block, anchors)
         if len(anchors) == 1 and block.level == 1:
             anchor = ""
         start = index + 1
 
 
-def _anchor(heading: str, taken: dict[str, int]) -> str:
-    """The slug that GitHub gives a heading: accents stay, a second one of the same name gets ``-1``."""
+def _anchor(heading: Block, taken: dict[str, int]) -> str:
+    """The id that a page gives a heading, or the slug that GitHub gives it: accents stay, a second one gets ``-1``."""
+    if heading.anchor:
+        taken.setdefault(heading.anchor, 0)
+        return heading.anchor
+    return _slug(heading.text, taken)
+
+
+def _slug(heading: str, taken: dict[str, int]) -> str:
     slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
     times = taken.get(slug, -1) + 1
     taken[slug] = times
@@ -101,7 +123,7 @@ def _anchor(heading: str, taken: dict[str, int]) -> str:
 
 
 def _joined(
-    sections: Iterator[_Section], fits_below: Callable[[tuple[str, ...]], Fits], is_short: Fits
+    sections: Iterator[_Section], fits_below: Callable[[tuple[str, ...]], _Room], is_short: Fits
 ) -> list[_Section]:
     """Joins a section that is too short to stand alone with its next sibling; drops headings with nothing below."""
     kept: list[_Section] = []
@@ -109,7 +131,7 @@ def _joined(
         last = kept[-1] if kept else None
         if last and last.parent == section.parent and is_short(_text(last.blocks)):
             both = _join(last, section)
-            if fits_below(both.headings)(_text(both.blocks)):
+            if fits_below(both.headings).prose(_text(both.blocks)):
                 kept[-1] = both
                 continue
         if last and not last.blocks:
@@ -134,16 +156,17 @@ def _text(blocks: Sequence[Block]) -> str:
     return "\n\n".join(block.text for block in blocks)
 
 
-def _pieces(blocks: Sequence[Block], fits: Fits) -> list[str]:
-    return _packed(_units(blocks, fits), fits, "\n\n")
+def _pieces(blocks: Sequence[Block], room: _Room) -> list[str]:
+    return _packed(_units(blocks, room), room.prose, "\n\n")
 
 
-def _units(blocks: Sequence[Block], fits: Fits) -> list[str]:
+def _units(blocks: Sequence[Block], room: _Room) -> list[str]:
     """Blocks as texts that fit; what a sentence with a colon announces stays with it."""
     units: list[str] = []
     announced = False
     for block in blocks:
-        if announced and fits(f"{units[-1]}\n\n{block.text}"):
+        fits = room.whole if block.kind in ("code", "table") else room.prose
+        if announced and room.whole(f"{units[-1]}\n\n{block.text}"):
             units[-1] += f"\n\n{block.text}"
         else:
             units += [block.text] if fits(block.text) else _split_block(block, fits)

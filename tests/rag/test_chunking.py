@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rag.knowledge.blocks import parse
-from rag.knowledge.chunking import embedding_text, split
+from rag.knowledge.chunking import PROSE, embedding_text, split
 from rag.knowledge.loaders import LoadedDocument
 from rag.knowledge.sentences import sentences
 from rag.types import Passage
@@ -155,3 +155,20 @@ def test_positions_and_ids_are_stable_and_distinct() -> None:
 )
 def test_sentences_end_where_a_reader_would_end_them(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
+
+
+@pytest.mark.parametrize("mark", ["{#old-id}", "{ #old-id }"])
+def test_a_heading_that_names_its_anchor_keeps_it(mark: str) -> None:
+    passages = split(
+        document(f"# Page\n\n## Pay day {mark}\n\nOn the last working day."), window=128, count_tokens=words
+    )
+    assert [(each.headings, each.url.partition("#")[2]) for each in passages] == [(("Page", "Pay day"), "old-id")]
+
+
+def test_prose_is_cut_short_and_code_stays_whole() -> None:
+    code = "```python\n" + "\n".join(f"line_{number} = {number}" for number in range(40)) + "\n```"
+    prose = " ".join(f"Sentence number {number} says what sentences say." for number in range(60))
+    passages = split(document(f"# Page\n\n{prose}\n\n{code}"), window=2000, count_tokens=words)
+    assert passages[-1].text == code
+    assert all(words(each.text) <= PROSE for each in passages[:-1])
+    assert len(passages) > 2

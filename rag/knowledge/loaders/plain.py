@@ -50,10 +50,11 @@ def _escaped(line: str, before: str) -> str:
 
 def _headed(text: str) -> str:
     """Paragraphs whose first line is a heading, with that line marked as one; a first one of one line is the title."""
-    paragraphs = re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip("\n"))
+    body = text.rstrip("\n")
+    paragraphs = re.split(r"\n[ \t]*(?:\n[ \t]*)+", body)
     if len(paragraphs) > 1 and _HEADING.fullmatch(paragraphs[0].strip()):
         paragraphs[0] = f"# {paragraphs[0].strip()}"
-    return "\n\n".join(_with_heading(paragraph) for paragraph in paragraphs) + "\n"
+    return "\n\n".join(_with_heading(paragraph) for paragraph in paragraphs) + text[len(body) :]
 
 
 def _with_heading(paragraph: str) -> str:

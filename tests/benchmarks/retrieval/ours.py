@@ -68,7 +68,7 @@ class Cotorra:
         return [
             Shown(
                 path=hit.passage.document.removeprefix(f"{hit.passage.source}/"),
-                text=hit.passage.text,
+                text="\n".join((*hit.passage.headings[-1:], hit.passage.text)),
                 anchor=hit.passage.url.partition("#")[2],
             )
             for hit in retrieval.hits
