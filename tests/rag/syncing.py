@@ -35,8 +35,11 @@ def source(folder: Path) -> SourceSettings:
 
 
 def write(folder: Path, number: int, random: Random) -> None:
-    """A page of one to six sections."""
-    sections = (f"## Section {at}\n\n{' '.join(random.choices(WORDS, k=40))}.\n" for at in range(random.randint(1, 6)))
+    """A page of one to six sections; one in thirty has so many that it is written in several steps."""
+    sections = (
+        f"## Section {at}\n\n{' '.join(random.choices(WORDS, k=40))}.\n"
+        for at in range(90 if random.random() < 1 / 30 else random.randint(1, 6))
+    )
     (folder / f"page{number:03}.md").write_text(f"# Page {number}\n\n" + "\n".join(sections))
 
 
