@@ -93,7 +93,7 @@ class Library:
     async def working(self) -> AsyncIterator[None]:
         """Does this process's share of the work meanwhile."""
         with suppress(StoreUnavailable):  # then a collection may be filled once more before it serves
-            await self._disown()
+            await self._tidy_up()
         queues: list[TaskQueue | SharedDocuments] = [self._queue]
         if self._documents is not None:
             queues.append(self._documents)
@@ -150,8 +150,11 @@ class Library:
             raise BotsError(f"no knowledge source is called {name}; sources: {known}" if name else _NOTHING)
         return chosen
 
-    async def _disown(self) -> None:
+    async def _tidy_up(self) -> None:
+        """What an earlier process left: runs that nobody can go on with, and what was written for another recipe."""
         for source in self._sources:
+            if self._documents is None:  # nobody else works here
+                await self._runs.bury(source)
             if (await self._runs.state(source)).recipe not in ("", self._shelf.recipe):
                 await self._runs.disown(source)
 

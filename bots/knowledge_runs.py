@@ -136,6 +136,11 @@ class Runs:
         if not ended:
             raise LeaseLost(f"the sync of {run.source} was taken over by another process")
 
+    async def bury(self, source: str) -> None:
+        """A run under way is none any more: its process is dead for certain. It counts among the starts without an end."""
+        with store(_PURPOSE):
+            await self._redis.hdel(self._key(source), "run")
+
     async def state(self, source: str) -> SourceState:
         """Where a source stands now."""
         with store(_PURPOSE):

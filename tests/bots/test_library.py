@@ -158,6 +158,14 @@ async def test_a_source_whose_reading_ends_the_process_again_and_again_is_left_a
         assert [one.added for one in await library.synced("a")] == [1]
 
 
+async def test_what_a_dead_process_was_reading_is_nothing_to_wait_for(case: Bookcase, redis: Redis, keys: Keys) -> None:
+    await Runs(redis, keys).begin("a")
+    async with case.library(case.source("a", "# A\n\nOne.")) as library:
+        events = [event async for event in library.sync("a")]
+    assert not [event for event in events if isinstance(event, SyncProgress) and event.waiting]
+    assert [event.added for event in events if isinstance(event, SyncedSource)] == [1]
+
+
 async def test_a_permission_to_shrink_holds_for_the_run_that_it_was_given_for(case: Bookcase) -> None:
     pages = [f"# Page {number}\n\nText." for number in range(12)]
     kept = case.source("a", *pages)
