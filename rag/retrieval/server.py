@@ -5,24 +5,22 @@ The steps of a replacement are several requests; a search in between that finds 
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import urlsplit
 
-from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from rag.errors import ConfigurationError, IndexUnavailable
 from rag.retrieval import records, server_search, server_writing
 from rag.retrieval.index import Choose, Found, IndexedPassage, IndexQuery, Match
 from rag.retrieval.records import DENSE, SPARSE, Marker
+from rag.retrieval.server_client import CONFLICT, answering, connect, trouble
 from rag.retrieval.server_search import matching
 from rag.settings import QdrantSettings
 from rag.types import Passage
 
-CONFLICT = 409
 TRIES = 8
 """Searches that replacements may spoil, one after the other, before giving up."""
 
@@ -35,7 +33,7 @@ class ServerIndex:
         self._settings = settings
         self._dimension = dimension
         self._collection = collection or settings.collection
-        self._client = _client(settings)
+        self._client = connect(settings)
 
     async def open(self) -> None:
         """Create the collection if it is missing, and finish what an interruption left."""
@@ -96,7 +94,8 @@ class ServerIndex:
             payloads = await self._retrieve(fetching.keys)
             if fetching.whole(payloads):
                 return fetching.found(payloads, query.scope)
-        raise IndexUnavailable(self._line(f"changed in each of {TRIES} searches while it was read; try again"))
+        spoilt = f"changed in each of {TRIES} searches while it was read; try again"
+        raise IndexUnavailable(trouble(self._settings, self._collection, spoilt))
 
     async def passages(self, document: str) -> list[Passage]:
         """The newest version's passages by position."""
@@ -185,39 +184,5 @@ class ServerIndex:
             points = await self._client.retrieve(self._collection, list(keys)) if keys else []
         return {str(point.id): point.payload or {} for point in points}
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Map what the client raises; neither the key nor credentials in the URL get into a message."""
-        try:
-            yield
-        except UnexpectedResponse as error:
-            raise IndexUnavailable(self._line(f"answers {error.status_code} {_reason(error)}")) from error
-        except ResponseHandlingException as error:
-            raise IndexUnavailable(self._line(f"does not answer ({type(error.source).__name__})")) from error
-
-    def _line(self, what: str) -> str:
-        parts = urlsplit(self._settings.url or "")
-        server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        return f"Qdrant at {server} {what}; check QDRANT_URL and QDRANT_API_KEY (collection {self._collection!r})"
-
-
-def _client(settings: QdrantSettings) -> AsyncQdrantClient:
-    if urlsplit(settings.url or "").scheme not in {"http", "https"}:
-        raise ConfigurationError("qdrant.url (QDRANT_URL) must begin with http:// or https://")
-    # check_compatibility asks for the server's version in the constructor, blocking (qdrant-client 1.20)
-    return AsyncQdrantClient(
-        url=settings.url,
-        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
-        timeout=math.ceil(settings.timeout),
-        prefer_grpc=False,
-        check_compatibility=False,
-    )
-
-
-def _reason(error: UnexpectedResponse) -> str:
-    """The server's own words, or what HTTP calls the status: one short line."""
-    try:
-        stated = error.structured().get("status", {}).get("error", "")
-    except (ValueError, AttributeError):
-        stated = ""
-    return str(stated or error.reason_phrase).partition("\n")[0][:200]
+    def _answering(self) -> AbstractContextManager[None]:
+        return answering(self._settings, self._collection)

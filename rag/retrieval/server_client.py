@@ -36,13 +36,16 @@ def answering(settings: QdrantSettings, collection: str) -> Iterator[None]:
     try:
         yield
     except UnexpectedResponse as error:
-        raise IndexUnavailable(_line(settings, collection, f"answers {error.status_code} {_reason(error)}")) from error
+        raise IndexUnavailable(
+            trouble(settings, collection, f"answers {error.status_code} {_reason(error)}")
+        ) from error
     except ResponseHandlingException as error:
         cause = type(error.source).__name__
-        raise IndexUnavailable(_line(settings, collection, f"does not answer ({cause})")) from error
+        raise IndexUnavailable(trouble(settings, collection, f"does not answer ({cause})")) from error
 
 
-def _line(settings: QdrantSettings, collection: str, what: str) -> str:
+def trouble(settings: QdrantSettings, collection: str, what: str) -> str:
+    """One line about the server, without credentials, that says what to look at."""
     parts = urlsplit(settings.url or "")
     server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return f"Qdrant at {server} {what}; check QDRANT_URL and QDRANT_API_KEY (collection {collection!r})"
