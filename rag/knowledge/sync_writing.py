@@ -25,8 +25,8 @@ GROUP = 512
 """Passages embedded together; the embedder lets questions in between its batches."""
 LINGER = 2.0
 """Seconds for which passages wait for others to fill a group."""
-AHEAD = 16_000_000
-"""Characters that are split and wait to be embedded, and as many that wait to be written."""
+AHEAD = 4_000_000
+"""About the characters that are split and wait to be embedded (four groups), and as many that wait to be written."""
 WRITERS = 4
 """Documents written at once: a server's answers take longer than its work."""
 
