@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SLICE = 32
 """Points a step: some 8 ms."""
+FLUSHED = 1024
+"""Points after which they are written to disk: all at once at the end would take half a second."""
 
 
 class Copying:
@@ -67,5 +69,7 @@ class Copying:
         if found:
             points = [qdrant.Point(record.id, record.vector or {}, record.payload) for record in found]
             write(self.successor, points)
+            if self.written // FLUSHED < (self.written + len(points)) // FLUSHED:
+                self.successor.flush()
             self.written += len(points)
         return following
