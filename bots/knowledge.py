@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -111,7 +112,14 @@ class Library:
         A source that fails as a whole is reported and leaves the others alone. A sync of all also removes what sources
         left behind that are no longer configured. Raises ``BotsError`` for a name that no source has, ``StoreUnavailable``.
         """
-        waited = {each: await self._ask(each, allow_shrink=allow_shrink) for each in self._chosen(name)}
+        async for event in self._asked(self._chosen(name), allow_shrink=allow_shrink):
+            yield event
+        if name is None:
+            for dropped in await self._drop_others():
+                yield dropped
+
+    async def _asked(self, names: Sequence[str], *, allow_shrink: bool = False) -> AsyncIterator[SyncEvent]:
+        waited = {name: await self._ask(name, allow_shrink=allow_shrink) for name in names}
         told: dict[str, SyncEvent] = {}
         while waited:
             for source, number in list(waited.items()):
@@ -123,25 +131,40 @@ class Library:
                     yield event
             if waited:
                 await asyncio.sleep(LOOK_SECONDS)
-        if name is None:
-            for dropped in await self._drop_others():
-                yield dropped
 
     async def synced(self, name: str | None = None, *, allow_shrink: bool = False) -> Sequence[SyncedSource]:
         """:meth:`sync` without its progress."""
         events = self.sync(name, allow_shrink=allow_shrink)
         return [event async for event in events if isinstance(event, SyncedSource)]
 
-    async def keep_up(self) -> None:
-        """Has all sources read now, and each again whenever it is due, until cancelled. Ends nothing, whatever happens."""
-        with suppress(BotsError):  # nothing to sync
-            await self.synced()
+    async def keep_up(self, *, at_once: bool = True) -> None:
+        """Has sources read whenever they are due, and ``at_once`` what may have changed, until cancelled.
+
+        Alone, that is every source; among other processes those whose settings changed since they were read, or that are due:
+        twenty workers that start again must not read a site twenty times.
+        """
+        if at_once and self._sources:
+            with suppress(StoreUnavailable):  # then they are due soon
+                async for _ in self._asked([name for name in self._sources if await self._may_have_changed(name)]):
+                    pass
+                await self._drop_others()
         pauses = [minutes * 60 for minutes in map(self._every_minutes, self._sources.values()) if minutes]
         while pauses:
             await asyncio.sleep(min(DUE_SECONDS, *(pause / 2 for pause in pauses)))
             for source in self._sources.values():
                 with suppress(StoreUnavailable):  # then it is due the next time
                     await self._ask_if_due(source)
+
+    async def _may_have_changed(self, name: str) -> bool:
+        if self._documents is None:
+            return True
+        state, source = await self._runs.state(name), self._sources[name]
+        as_read = (state.recipe, state.configured) == (self._shelf.recipe, _configured(source))
+        return not as_read or self._is_due(source, state)
+
+    def _is_due(self, source: SourceSettings, state: SourceState) -> bool:
+        pause = self._every_minutes(source) * 60
+        return pause > 0 and time() - state.ended >= pause
 
     def _chosen(self, name: str | None) -> Sequence[str]:
         chosen = [source for source in self._sources if name in (None, source)]
@@ -167,8 +190,7 @@ class Library:
         return self._settings.every_minutes if source.every_minutes is None else source.every_minutes
 
     async def _ask_if_due(self, source: SourceSettings) -> None:
-        pause = self._every_minutes(source) * 60
-        if pause and time() - (await self._runs.state(source.name)).ended >= pause:
+        if self._is_due(source, await self._runs.state(source.name)):
             await self._queue.add(source.name)
 
     async def _look(self, source: str, number: int) -> SyncEvent:
@@ -188,7 +210,8 @@ class Library:
                 )
             else:
                 report = await self._reader.read(source, run)
-            await self._runs.end(run, report, "" if report.error else self._shelf.recipe)
+            recipe = "" if report.error else self._shelf.recipe
+            await self._runs.end(run, report, recipe, _configured(source) if source else "")
         except asyncio.CancelledError:
             with suppress(StoreUnavailable):
                 await self._runs.pause(run)
@@ -239,6 +262,11 @@ def _progress(source: str, state: SourceState, number: int) -> SyncProgress:
         passages=state.passages,
         waiting=state.covers < number,
     )
+
+
+def _configured(source: SourceSettings) -> str:
+    """The settings of a source in short."""
+    return hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:12]
 
 
 def _drop_caches(caches: Path, known: frozenset[str]) -> None:

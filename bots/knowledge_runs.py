@@ -48,7 +48,9 @@ _END = """
 if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'served', redis.call('HGET', KEYS[1], 'covers'), 'ended', ARGV[2], 'report', ARGV[3], 'starts', 0)
 redis.call('HDEL', KEYS[1], 'run')
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'succeeded', ARGV[2], 'recipe', ARGV[4]) end
+if ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[1], 'succeeded', ARGV[2], 'recipe', ARGV[4], 'configured', ARGV[5])
+end
 return 1
 """
 
@@ -65,7 +67,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Where a source stands. Times are Unix times, 0 for never; ``recipe`` is what its last success was written for."""
+    """Where a source stands. Times are Unix times, 0 for never; ``recipe`` and ``configured`` are its last success's."""
 
     asked: int = 0
     served: int = 0
@@ -77,6 +79,7 @@ class SourceState:
     ended: float = 0.0
     succeeded: float = 0.0
     recipe: str = ""
+    configured: str = ""
     report: SyncedSource | None = None
 
     @property
@@ -125,12 +128,13 @@ class Runs:
         with store(_PURPOSE):
             await self._pause(keys=[self._key(run.source)], args=[run.token])
 
-    async def end(self, run: Run, report: SyncedSource, recipe: str) -> None:
-        """The run is over; ``recipe`` names what everything was written for, and is empty where the source failed.
+    async def end(self, run: Run, report: SyncedSource, recipe: str, configured: str = "") -> None:
+        """The run is over; ``recipe`` names what everything was written for, and is empty where the source failed;
+        ``configured`` names the settings that it was read with.
 
         Raises ``LeaseLost`` when another run took its place.
         """
-        args: list[str | bytes | float] = [run.token, time.time(), _REPORT.dump_json(report), recipe]
+        args: list[str | bytes | float] = [run.token, time.time(), _REPORT.dump_json(report), recipe, configured]
         with store(_PURPOSE):
             ended = await self._end(keys=[self._key(run.source)], args=args)
         if not ended:
@@ -171,5 +175,6 @@ def _state(values: Mapping[str, bytes]) -> SourceState:
         ended=float(values.get("ended", 0)),
         succeeded=float(values.get("succeeded", 0)),
         recipe=values.get("recipe", b"").decode(),
+        configured=values.get("configured", b"").decode(),
         report=_REPORT.validate_json(report) if report else None,
     )

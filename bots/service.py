@@ -121,7 +121,8 @@ class Service:
             if answering is None:
                 return
             await stack.enter_async_context(answering.library.working())
-            if not await self._first_sync(answering, drain):
+            empty = await answering.passages() == 0
+            if empty and not await self._first_sync(answering, drain):
                 return
             self._waiting.pop("knowledge", None)
             _spare_what_stays()
@@ -130,18 +131,19 @@ class Service:
                 server = HttpServer(desk, socket=control_socket(self._settings.home))
                 await server.start()
                 stack.push_async_callback(server.stop)
-            await self._answer(stores, answering, platforms, drain)
+            await self._answer(stores, answering, platforms, drain, read=empty)
 
     async def _answer(
-        self, stores: Stores, answering: Answering, platforms: dict[str, Platform], drain: asyncio.Event
+        self, stores: Stores, answering: Answering, platforms: dict[str, Platform], drain: asyncio.Event, *, read: bool
     ) -> None:
+        """``read``: the documents were read just now."""
         self._worker = build_worker(self._settings, stores, answering, platforms, self._metrics)
         recorder = build_recorder(self._settings, stores, self._metrics)
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(recorder.run(), name="recorder")
             working = tasks.create_task(self._worker.run(), name="worker")
             beside = (
-                tasks.create_task(_keep_up(answering), name="sync"),
+                tasks.create_task(_keep_up(answering, at_once=not read), name="sync"),
                 tasks.create_task(self._prune(stores, recorder), name="retention"),
             )
             log.info("ready", url=f"http://{self._host}:{self.port}", platforms=sorted(platforms))
@@ -185,10 +187,9 @@ class Service:
 
     async def _first_sync(self, answering: Answering, drain: asyncio.Event) -> bool:
         """An empty index would answer every question with "I don't know". False when told to stop meanwhile."""
-        if await answering.passages() == 0:
-            self._waiting["knowledge"] = "the documents are being read for the first time"
-            async with _background(drain.wait()) as draining, _background(_synced_once(answering)) as syncing:
-                await asyncio.wait((draining, syncing), return_when=asyncio.FIRST_COMPLETED)
+        self._waiting["knowledge"] = "the documents are being read for the first time"
+        async with _background(drain.wait()) as draining, _background(_synced_once(answering)) as syncing:
+            await asyncio.wait((draining, syncing), return_when=asyncio.FIRST_COMPLETED)
         return not drain.is_set()
 
     def _busy(self) -> bool:
@@ -244,10 +245,10 @@ async def _synced_once(answering: Answering) -> None:
             return
 
 
-async def _keep_up(answering: Answering) -> None:
+async def _keep_up(answering: Answering, *, at_once: bool) -> None:
     """Keeps the index up to date; answering goes on from what is there, whatever happens to the documents."""
     try:
-        await answering.library.keep_up()
+        await answering.library.keep_up(at_once=at_once)
     except Exception as error:  # noqa: BLE001 - an unreadable folder must not end the service
         log.error("not_synced", error=type(error).__name__)  # noqa: TRY400 - its words may quote a document
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from bots.keys import Keys
 from bots.knowledge import Library
+from bots.knowledge_documents import SharedDocuments
 from bots.knowledge_reading import SourceReader
 from bots.knowledge_runs import Runs
 from bots.knowledge_shelf import ServingShelf
@@ -84,8 +85,10 @@ class Bookcase:
         return source(self.folder, name, *pages)
 
     @asynccontextmanager
-    async def library(self, *chosen: SourceSettings, every_minutes: float = 60) -> AsyncIterator[Library]:
-        """A library of these sources, at work."""
+    async def library(
+        self, *chosen: SourceSettings, every_minutes: float = 60, shared: bool = False
+    ) -> AsyncIterator[Library]:
+        """A library of these sources, at work; ``shared``: among others, with its documents in a queue."""
         shelf = ServingShelf(self.serving, _Held(self), SparseEncoder())
         runs = Runs(self.redis, self.keys)
 
@@ -95,12 +98,17 @@ class Bookcase:
                 await self.before_each_run()
             return await shelf.synchronizer()
 
+        documents: SharedDocuments | None = None
+        if shared:
+            documents = SharedDocuments(
+                self.redis, self.keys, shelf.take, lambda work: self._queue("documents", work, alone=False)
+            )
         library = Library(
             KnowledgeSettings(sources=chosen, every_minutes=every_minutes),
             runs=runs,
-            reader=SourceReader(synchronizer, runs, self.caches),
-            queue=self._queue,
-            documents=None,
+            reader=SourceReader(synchronizer, runs, self.caches, documents),
+            queue=lambda work: self._queue("sources", work, alone=not shared),
+            documents=documents,
             shelf=shelf,
             caches=self.caches,
             metrics=self.metrics,
@@ -108,10 +116,10 @@ class Bookcase:
         async with library.working():
             yield library
 
-    def _queue(self, work: Callable[[str], Awaitable[None]]) -> TaskQueue:
-        name = self.keys.of("queue", "sources")
+    def _queue(self, name: str, work: Callable[[str], Awaitable[None]], *, alone: bool) -> TaskQueue:
+        name = self.keys.of("queue", name)
         return TaskQueue(
-            self.redis, self.redis_url, name, work, at_once=3, lease_seconds=1, poll_seconds=0.05, alone=True
+            self.redis, self.redis_url, name, work, at_once=3, lease_seconds=1, poll_seconds=0.05, alone=alone
         )
 
     async def served_by(self) -> str:

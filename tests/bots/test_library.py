@@ -140,6 +140,36 @@ async def test_a_source_is_read_again_when_it_is_due(case: Bookcase) -> None:
         keeping.cancel()
 
 
+async def test_a_source_that_was_read_just_now_is_not_read_again_at_the_start(case: Bookcase) -> None:
+    async with case.library(case.source("a", "# A\n\nOne."), every_minutes=0) as library:
+        await library.synced()
+        await library.keep_up(at_once=False)
+    assert case.runs_begun == 1
+
+
+async def test_among_other_processes_a_start_reads_only_what_may_have_changed(case: Bookcase) -> None:
+    pages, other = case.source("a", "# A\n\nOne."), case.source("b", "# B\n\nTwo.")
+    async with case.library(pages, other, every_minutes=0, shared=True) as library:
+        await library.keep_up()
+        assert case.runs_begun == 2
+        await library.keep_up()
+        assert case.runs_begun == 2
+    restricted = pages.model_copy(update={"audience": "employees"})
+    async with case.library(restricted, other, every_minutes=0, shared=True) as library:
+        await library.keep_up()
+    assert case.runs_begun == 3
+    assert {each.audience for each in await case.index.passages("a/0.md")} == {"employees"}
+
+
+async def test_a_start_removes_what_sources_left_behind(case: Bookcase) -> None:
+    old, kept = case.source("old", "# O\n\nOld."), case.source("kept", "# K\n\nKept.")
+    async with case.library(old, kept) as both:
+        await both.synced()
+    async with case.library(kept, every_minutes=0) as library:
+        await library.keep_up()
+    assert await case.index.sources() == {"kept"}
+
+
 async def test_a_source_that_is_never_due_is_read_once(case: Bookcase) -> None:
     async with case.library(case.source("a", "# A\n\nOne."), every_minutes=0) as library:
         async with asyncio.timeout(20):
