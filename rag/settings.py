@@ -88,7 +88,7 @@ class RetrievalSettings(Section):
     """How passages are found and when they are good enough."""
 
     limit: int = Field(6, ge=1, le=50, description="passages handed to the answerer")
-    candidates: int = Field(40, ge=1, le=1000, description="passages fetched by each leg before fusion")
+    candidates: int = Field(80, ge=1, le=1000, description="passages fetched by each leg before fusion")
     threshold: float = Field(0.5, ge=0, le=1, description="below this score the bot says that it does not know")
 
 

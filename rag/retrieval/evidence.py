@@ -22,6 +22,7 @@ FEATURES = (
     "recent_peak",
     "covered",
     "first_covered",
+    "missing",
     "conversation_covered",
     "agreed",
     "lead",
@@ -31,7 +32,8 @@ FEATURES = (
 """``cosine``: of the turn and the passage nearest to it; ``peak``: how far that stands out of the background, which is
 high in a language that the model does not know; ``first_cosine``: of the turn and the first hit; ``recent_…``: the same
 for the recent turns. ``covered``: the share of the turn's words, rare ones weighing more, that the best of the first
-hits holds; ``first_covered``: that the first hit holds; ``conversation_covered``: of the fading words of the whole
+hits holds; ``first_covered``: that the first hit holds; ``missing``: the share of them that none holds, such
+as the name of something else; ``conversation_covered``: of the fading words of the whole
 conversation. ``agreed``: how far the legs agree on the first hit; ``lead``: by how much it leads the next document.
 ``terms``: how many words the turn has to search for, 8 or more being 1; ``alone``: 1 without a history, else 0."""
 
@@ -56,6 +58,7 @@ def evidence(
         "recent_peak": _peak(recent or near),
         "covered": max(covered[:FIRST], default=0.0),
         "first_covered": covered[0] if covered else 0.0,
+        "missing": _missing(turn, held),
         "conversation_covered": coverage(whole, held)[0] if held else 0.0,
         "agreed": fused[readings[0].key] if readings else 0.0,
         "lead": _lead(readings, fused),
@@ -83,6 +86,11 @@ def coverage(asked: Mapping[int, float], passages: Sequence[Set[int]]) -> list[f
 def _rarity(holding: int, passages: int) -> float:
     """BM25's inverse document frequency, over the passages found."""
     return math.log(1 + (passages + 0.5) / (holding + 0.5))
+
+
+def _missing(asked: Mapping[int, float], passages: Sequence[Set[int]]) -> float:
+    held = set().union(*passages)
+    return sum(term not in held for term in asked) / len(asked) if asked else 0.0
 
 
 def _top(matches: Sequence[Match]) -> float:

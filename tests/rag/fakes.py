@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from rag.types import Exchange, Hit, Passage, Question
+from rag.retrieval.index import Scope
+from rag.types import Exchange, Hit, Passage, Query, Question, Retrieval
 
 
 def passage(text: str = "Text.", *, number: int = 1, title: str = "Page", **fields: object) -> Passage:
@@ -27,13 +28,15 @@ class FakeFinder:
 
     def __init__(self, hits: Mapping[str, Sequence[Hit]]) -> None:
         self.hits = hits
-        self.queries: list[str] = []
+        self.queries: list[Query] = []
+        self.scopes: list[Scope] = []
 
-    async def find(
-        self, text: str, *, audiences: frozenset[str], language: str | None = None, limit: int | None = None
-    ) -> list[Hit]:
-        self.queries.append(text)
-        return [hit for word, hits in self.hits.items() if word in text.lower() for hit in hits]
+    async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval:
+        self.queries.append(query)
+        self.scopes.append(scope)
+        said = "\n".join((*query.history, query.text)).lower()
+        hits = tuple(hit for word, hits in self.hits.items() if word in said for hit in hits)
+        return Retrieval(hits=hits[:limit], score=max((hit.score for hit in hits), default=0.0))
 
 
 class FakeAnswerer:

@@ -12,7 +12,7 @@ from rag.chain import ConversationalChain
 from rag.knowledge.sync import Synchronizer
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.embeddings import PackagedEmbeddings
-from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings, RetrievalSettings, SourceSettings
 from rag.types import Answer, Done, Question
@@ -50,7 +50,7 @@ async def chain(tmp_path: Path, embeddings: PackagedEmbeddings) -> AsyncIterator
     await index.open()
     source = SourceSettings(name="kb", path=tmp_path / "docs", base_url="https://help.example.com")
     await Synchronizer(index, embeddings, sparse).sync(source)
-    retriever = HybridRetriever(embeddings=embeddings, sparse=sparse, index=index, settings=settings)
+    retriever = HybridRetriever(serving=Pair(embeddings=embeddings, index=index), sparse=sparse, settings=settings)
     yield ConversationalChain(retriever, ExtractiveAnswerer(embeddings, sparse, ModelSettings()), settings)
     await index.close()
 

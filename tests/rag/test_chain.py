@@ -15,8 +15,9 @@ from langchain_core.runnables import RunnableConfig
 from rag.chain import ConversationalChain
 from rag.errors import IndexUnavailable, ModelError
 from rag.prompts import say
+from rag.retrieval.index import Scope
 from rag.settings import RetrievalSettings
-from rag.types import AdapterRef, Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Question
+from rag.types import AdapterRef, Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage, question
 
 SLACK = Hit(passage=passage("Slack text.", number=1, title="Slack"), score=0.9)
@@ -111,33 +112,22 @@ async def test_an_undecided_text_is_answered_in_the_language_of_the_conversation
     assert answer.language == "es"
 
 
-async def test_a_follow_up_is_searched_for_with_the_question_before_it() -> None:
-    finder = FakeFinder({"slack": [SLACK], "http": [HTTP]})
+async def test_a_turn_is_searched_for_in_its_conversation_without_markers_and_refusals() -> None:
+    finder = FakeFinder({"http": [HTTP]})
     built, answerer = chain(finder, "Yes [1].")
-    answer, _ = await ask(built, "and over HTTP?", [exchange("How do I connect Slack?")])
-    assert finder.queries == ["and over HTTP?", "How do I connect Slack?\nand over HTTP?"]
-    assert answer.shown == (HTTP, SLACK)  # both searches found the first, and only one of them the second
+    answered = replace(exchange("How do I connect Slack?"), answer="With a token [1], see `a[1](x)`.")
+    refused = replace(exchange("Who won the cup?"), answer="I do not know.", answered=False)
+    await ask(built, "and over HTTP?", [answered, refused])
+    history = ("How do I connect Slack?", "With a token, see `a[1](x)`.", "Who won the cup?")
+    assert finder.queries == [Query(text="and over HTTP?", history=history, language="en")]
     assert answerer.asked[0][0].text == "and over HTTP?"
 
 
-async def test_a_chain_of_follow_ups_reaches_back_to_its_subject() -> None:
+async def test_the_scope_is_what_the_readers_and_their_tenant_may_read() -> None:
     finder = FakeFinder({"slack": [SLACK]})
-    await ask(chain(finder, "x [1]")[0], "¿por qué?", [exchange("How do I connect Slack?"), exchange("is it safe?")])
-    assert finder.queries[1] == "How do I connect Slack?\nis it safe?\n¿por qué?"
-
-
-async def test_a_follow_up_that_names_something_unknown_is_not_answered_with_what_was_said_before() -> None:
-    finder = FakeFinder({"slack": [SLACK]})
-    answer, _ = await ask(
-        chain(finder, "never")[0], "and the capital of Mongolia?", [exchange("How do I connect Slack?")]
-    )
-    assert answer.outcome == "abstained"
-
-
-async def test_a_question_that_stands_alone_is_searched_for_alone() -> None:
-    finder = FakeFinder({"slack": [SLACK]})
-    await ask(chain(finder, "x [1]")[0], "Where does Slack keep the bot token?", [exchange("Who won the cup?")])
-    assert len(finder.queries) == 1
+    asked = replace(question("Slack?"), audiences=frozenset({"public", "staff"}), tenant="acme")
+    await ask(chain(finder, "x [1]")[0], asked)
+    assert finder.scopes == [Scope(audiences=frozenset({"public", "staff"}), tenants=frozenset({"", "acme"}))]
 
 
 async def test_the_rest_of_the_best_section_comes_before_better_scores_elsewhere() -> None:
@@ -150,7 +140,7 @@ async def test_a_long_question_is_cut_for_the_search_only() -> None:
     finder = FakeFinder({"slack": [SLACK]})
     built, answerer = chain(finder, "x [1]")
     await ask(built, "slack " * 700)
-    assert len(finder.queries[0]) == 1000
+    assert len(finder.queries[0].text) == 1000
     assert len(answerer.asked[0][0].text) > 4000
 
 
@@ -224,7 +214,7 @@ async def test_a_failing_model_is_raised_through_the_stream_after_what_was_said(
 
 async def test_an_index_that_is_gone_is_raised() -> None:
     class Gone(FakeFinder):
-        async def find(self, *args: Any, **kwargs: Any) -> list[Hit]:
+        async def find(self, *args: Any, **kwargs: Any) -> Retrieval:
             raise IndexUnavailable("gone")
 
     with pytest.raises(IndexUnavailable):

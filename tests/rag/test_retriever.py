@@ -5,17 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.embeddings import PackagedEmbeddings
-from rag.retrieval.index import IndexedPassage
-from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.index import IndexedPassage, Scope
+from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import RetrievalSettings
-from rag.types import Passage
+from rag.types import Passage, Query, Retrieval
 
 EVERYONE = frozenset({"public"})
 PAGES = (
@@ -62,8 +63,14 @@ async def retriever() -> AsyncIterator[HybridRetriever]:
             (dense,) = embeddings.embed_documents([shown])
             written = IndexedPassage(passage=each, dense=dense, sparse=sparse.encode_passage(shown, each.language))
             await index.replace(each.document, "handbook", "d1", [written])
-        yield HybridRetriever(embeddings=embeddings, sparse=sparse, index=index, settings=RetrievalSettings())
+        yield HybridRetriever(
+            serving=Pair(embeddings=embeddings, index=index), sparse=sparse, settings=RetrievalSettings()
+        )
         await index.close()
+
+
+async def ask(retriever: HybridRetriever, text: str, **fields: Any) -> Retrieval:
+    return await retriever.find(Query(text=text, **fields), Scope(audiences=EVERYONE))
 
 
 @pytest.mark.parametrize(
@@ -81,10 +88,11 @@ async def retriever() -> AsyncIterator[HybridRetriever]:
 async def test_a_question_that_the_handbook_answers_finds_the_page_in_its_language(
     retriever: HybridRetriever, question: str, language: str, heading: str
 ) -> None:
-    best = (await retriever.find(question, audiences=EVERYONE))[0]
+    found = await ask(retriever, question)
+    best = found.hits[0]
     assert best.passage.headings[-1] == heading
     assert best.passage.language == language
-    assert best.score > retriever.settings.threshold
+    assert found.score > retriever.settings.threshold
 
 
 @pytest.mark.parametrize(
@@ -103,37 +111,40 @@ async def test_a_question_that_the_handbook_answers_finds_the_page_in_its_langua
 async def test_a_question_that_the_handbook_does_not_answer_scores_below_the_threshold(
     retriever: HybridRetriever, question: str
 ) -> None:
-    hits = await retriever.find(question, audiences=EVERYONE)
-    assert max(hit.score for hit in hits) < retriever.settings.threshold
+    assert (await ask(retriever, question)).score < retriever.settings.threshold
 
 
 async def test_the_language_given_outweighs_the_one_detected(retriever: HybridRetriever) -> None:
-    best = (await retriever.find("Slack", audiences=EVERYONE, language="es"))[0]
+    best = (await ask(retriever, "Slack", language="es")).hits[0]
     assert best.passage.language == "es"
 
 
 async def test_scores_fall_and_stay_within_zero_and_one(retriever: HybridRetriever) -> None:
-    scores = [hit.score for hit in await retriever.find("connect Slack", audiences=EVERYONE, limit=50)]
+    found = await retriever.find(Query(text="connect Slack"), Scope(audiences=EVERYONE), limit=50)
+    scores = [hit.score for hit in found.hits]
+    assert scores[0] == found.score
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
 
 
 async def test_the_limit_is_the_setting_unless_given(retriever: HybridRetriever) -> None:
-    assert len(await retriever.find("slack", audiences=EVERYONE)) == retriever.settings.limit
-    assert len(await retriever.find("slack", audiences=EVERYONE, limit=2)) == 2
+    scope = Scope(audiences=EVERYONE)
+    assert len((await retriever.find(Query(text="slack"), scope)).hits) == retriever.settings.limit
+    assert len((await retriever.find(Query(text="slack"), scope, limit=2)).hits) == 2
 
 
 async def test_only_what_the_audiences_may_read_is_found(retriever: HybridRetriever) -> None:
     asked = "When are salaries paid?"
-    assert "employees" not in {hit.passage.audience for hit in await retriever.find(asked, audiences=EVERYONE)}
-    best = (await retriever.find(asked, audiences=EVERYONE | {"employees"}))[0]
-    assert best.passage.title == "Salaries"
-    assert await retriever.find(asked, audiences=frozenset()) == []
+    assert "employees" not in {hit.passage.audience for hit in (await ask(retriever, asked)).hits}
+    staff = await retriever.find(Query(text=asked), Scope(audiences=EVERYONE | {"employees"}))
+    assert staff.hits[0].passage.title == "Salaries"
+    nobody = await retriever.find(Query(text=asked), Scope(audiences=frozenset()))
+    assert (nobody.hits, nobody.score) == ((), 0.0)
 
 
 @pytest.mark.parametrize("text", ["", " ", "half a pair \ud83e", "\x00", "slack " * 20_000])
 async def test_any_text_can_be_asked(retriever: HybridRetriever, text: str) -> None:
-    assert await retriever.find(text, audiences=EVERYONE)
+    assert (await ask(retriever, text)).hits
 
 
 async def test_langchain_gets_documents_that_carry_the_passage(retriever: HybridRetriever) -> None:
