@@ -95,6 +95,9 @@ class EdgeIndex:
             try:
                 while await self._run(copying.step):
                     pass
+                await asyncio.to_thread(copying.flush)
+                while await self._run(copying.step):
+                    pass
                 await self._run(self._switch, copying)
             finally:
                 self._thread.submit(self._end_copy, copying)

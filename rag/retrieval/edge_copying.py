@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 SLICE = 32
 """Points a step: some 8 ms."""
-FLUSHED = 1024
-"""Points after which they are written to disk: all at once at the end would take half a second."""
 
 
 class Copying:
@@ -50,6 +48,9 @@ class Copying:
         """All that is left, in one step that nothing can come between: now the two are the same."""
         while self.step(shard):
             pass
+
+    def flush(self) -> None:
+        """To the disk: seconds on a slow one, for which no search need wait. What comes later is in the log, as ever."""
         self.successor.flush()
 
     def _slice(self, shard: qdrant.EdgeShard) -> None:
@@ -69,7 +70,5 @@ class Copying:
         if found:
             points = [qdrant.Point(record.id, record.vector or {}, record.payload) for record in found]
             write(self.successor, points)
-            if self.written // FLUSHED < (self.written + len(points)) // FLUSHED:
-                self.successor.flush()
             self.written += len(points)
         return following
