@@ -51,6 +51,9 @@ class Shelf(Protocol):
     async def complete(self) -> None:
         """Every source was written: readers get the new collection."""
 
+    async def withdraw(self, source: SourceSettings) -> None:
+        """Removes what readers have of the source who may not read it any more, while a new collection is being filled."""
+
     async def drop_others(self, known: Sequence[str]) -> Mapping[str, int]:
         """Removes what belongs to no known source; how many documents, by source."""
 
@@ -209,6 +212,8 @@ class Library:
                     source=name, error="a worker without this source took it; give all the same configuration"
                 )
             else:
+                with suppress(RagError):  # the index is away, as the reader will report
+                    await self._shelf.withdraw(source)
                 report = await self._reader.read(source, run)
             recipe = "" if report.error else self._shelf.recipe
             await self._runs.end(run, report, recipe, _configured(source) if source else "")

@@ -10,6 +10,7 @@ from rag.knowledge.sync_survey import Change, Tally
 from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.serving import Serving
 from rag.retrieval.sparse import SparseEncoder
+from rag.settings import SourceSettings
 
 
 class ServingShelf:
@@ -42,6 +43,16 @@ class ServingShelf:
     async def complete(self) -> None:
         """Readers get the new collection."""
         await self._serving.complete()
+
+    async def withdraw(self, source: SourceSettings) -> None:
+        """Removes from the collection that still serves what the source has for other readers by now; a sync writes to the new
+        one only."""
+        former = await self._serving.former()
+        if former is not None:
+            readers = (source.audience, source.tenant)
+            for document in await former.documents(source.name):
+                if any((each.audience, each.tenant) != readers for each in await former.passages(document)):
+                    await former.remove([document])
 
     async def drop_others(self, known: Sequence[str]) -> Mapping[str, int]:
         """Removes what belongs to no known source, from what readers have too; how many documents, by source."""

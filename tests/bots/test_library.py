@@ -229,6 +229,26 @@ async def test_another_model_serves_once_every_source_was_read_for_it(
         assert await case.index.count() == 2
 
 
+async def test_what_is_restricted_while_another_model_is_prepared_is_withdrawn_from_what_still_serves(
+    redis: Redis, redis_url: str, keys: Keys, tmp_path: Path
+) -> None:
+    class OtherEmbeddings(WordEmbeddings):
+        name = "others"
+
+    async with Bookcase.opened(redis, redis_url, keys, tmp_path) as case:
+        both = case.source("a", "# A\n\nOne."), case.source("b", "# B\n\nTwo.")
+        async with case.library(*both) as library:
+            await library.synced()
+    restricted = both[0].model_copy(update={"audience": "employees"})
+    gone = SourceSettings(name="b", path=tmp_path / "gone")
+    async with Bookcase.opened(redis, redis_url, keys, tmp_path, OtherEmbeddings()) as case:
+        async with case.library(restricted, gone) as library:
+            await library.synced()
+        serving = (await case.serving.pair())[1]
+        assert await case.served_by() == "words"
+        assert (await serving.passages("a/0.md"), len(await serving.passages("b/0.md"))) == ([], 1)
+
+
 async def test_figures_tell_of_every_run(case: Bookcase) -> None:
     gone = SourceSettings(name="gone", path=case.folder / "gone")
     async with case.library(gone, case.source("b", "# B\n\nTwo.", "# C\n\nThree.")) as library:
