@@ -51,6 +51,7 @@ from rag.retrieval.collections_edge import EdgeCollections
 from rag.retrieval.embedding_cache import CachedEmbeddings
 from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
 from rag.retrieval.evidence import FEATURES
+from rag.retrieval.reranker import Rerankers
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
@@ -200,6 +201,8 @@ async def open_answering(settings: Settings, stores: Stores, metrics: Metrics) -
     embeddings = load_embeddings(settings.embedding)
     await asyncio.to_thread(embeddings.load)
     await asyncio.to_thread(load_languages)
+    rerankers = Rerankers()
+    await rerankers.named(settings.retrieval.reranker)  # a model that cannot be had is told at the start
     cached = await _cache(settings, stores)
     load = named(settings.embedding)
     serving = Serving(
@@ -213,6 +216,7 @@ async def open_answering(settings: Settings, stores: Stores, metrics: Metrics) -
             sparse=sparse,
             settings=settings.retrieval,
             calibration=read_calibration(settings.home, FEATURES, embeddings.name) or DEFAULT,
+            rerankers=rerankers,
         )
         answerer = ExtractiveAnswerer(embeddings, sparse, settings.model)
         yield Answering(

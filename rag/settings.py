@@ -90,6 +90,7 @@ class RetrievalSettings(Section):
     limit: int = Field(6, ge=1, le=50, description="passages handed to the answerer")
     candidates: int = Field(80, ge=1, le=1000, description="passages fetched by each leg before fusion")
     threshold: float = Field(0.5, ge=0, le=1, description="below this score the bot says that it does not know")
+    reranker: str = Field("", description="a cross-encoder of sentence-transformers that ranks anew; empty is none")
 
 
 class ModelSettings(Section):

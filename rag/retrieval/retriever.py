@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, PrivateAttr, SkipValidation
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from rag.language import detect
 from rag.retrieval.calibrated import Calibration
@@ -20,6 +20,7 @@ from rag.retrieval.fusion import Fusion
 from rag.retrieval.index import Found, IndexQuery, PassageIndex, Scope
 from rag.retrieval.legs import faded, searches
 from rag.retrieval.reading import Reading, distinct, joined
+from rag.retrieval.reranker import Rerankers
 from rag.retrieval.sparse import SparseEncoder, SparseVector
 from rag.settings import RetrievalSettings
 from rag.types import Hit, Passage, Query, Retrieval
@@ -52,6 +53,18 @@ class Pair:
         return await work(self.embeddings, self.index)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Searched:
+    """What a search gave: ``fused`` are the figures that the calibration knows, ``scores`` those that rank, by key."""
+
+    query: Query
+    language: str
+    fusion: Fusion
+    found: Sequence[Found]
+    fused: Mapping[str, float]
+    scores: Mapping[str, float]
+
+
 class HybridRetriever(BaseRetriever):
     """Searches by meaning and by words at once. ``find`` is the typed way in, ``ainvoke`` LangChain's."""
 
@@ -61,6 +74,7 @@ class HybridRetriever(BaseRetriever):
     sparse: SparseEncoder
     settings: RetrievalSettings
     calibration: Calibration = DEFAULT
+    rerankers: SkipValidation[Rerankers] = Field(default_factory=Rerankers)
     _read: dict[tuple[str, str], frozenset[int]] = PrivateAttr(default_factory=dict)
 
     async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval:
@@ -80,38 +94,43 @@ class HybridRetriever(BaseRetriever):
                 IndexQuery(legs=tuple(search.leg for search in legs), scope=scope, candidates=candidates, reach=1),
                 fusion,
             )
-            return self._retrieval(asked, language, fusion, found, wanted)
+            return self._retrieval(await self._searched(asked, language, fusion, found), wanted)
 
         return await self.serving.ask(work)
 
-    def _retrieval(self, query: Query, language: str, fusion: Fusion, found: Sequence[Found], limit: int) -> Retrieval:
+    async def _searched(self, query: Query, language: str, fusion: Fusion, found: Sequence[Found]) -> _Searched:
         fused = {
             each.key: min(1.0, fusion.fused[each.key] + SAME_LANGUAGE * (each.passage.language == language))
             for each in found
         }
-        ranked = sorted(found, key=lambda each: fused[each.key], reverse=True)
-        kept = distinct(ranked, [self._terms(_shown(each.passage), language) for each in ranked])
+        scores = await self._reranked(query, found) or fused
+        return _Searched(query=query, language=language, fusion=fusion, found=found, fused=fused, scores=scores)
+
+    async def _reranked(self, query: Query, found: Sequence[Found]) -> dict[str, float]:
+        """Scores by key; none without a reranker, or when it failed. Raises ``ModelError`` for one that cannot be had."""
+        reranking = await self.rerankers.named(self.settings.reranker)
+        scores = await reranking.scores(query, [_shown(each.passage) for each in found]) if reranking else []
+        return {each.key: score for each, score in zip(found, scores, strict=True)} if scores else {}
+
+    def _retrieval(self, searched: _Searched, limit: int) -> Retrieval:
+        scores = searched.scores
+        ranked = sorted(searched.found, key=lambda each: scores[each.key], reverse=True)
+        kept = distinct(ranked, [self._terms(_shown(each.passage), searched.language) for each in ranked])
         readings = joined(kept[:limit])
-        figures = self._evidence(query, language, fusion, readings, fused)
+        figures = self._evidence(searched, readings)
         score = self.calibration.probability(figures) if readings else 0.0
         hits = [
-            Hit(passage=reading.passage, score=score * _share(fused, reading, readings), fused=fused[reading.key])
+            Hit(passage=reading.passage, score=score * _share(scores, reading, readings), fused=scores[reading.key])
             for reading in readings
         ]
         return Retrieval(hits=tuple(hits), score=score, evidence=figures)
 
-    def _evidence(
-        self,
-        query: Query,
-        language: str,
-        fusion: Fusion,
-        readings: Sequence[Reading],
-        fused: Mapping[str, float],
-    ) -> dict[str, float]:
+    def _evidence(self, searched: _Searched, readings: Sequence[Reading]) -> dict[str, float]:
+        query, language = searched.query, searched.language
         return evidence(
-            fusion,
+            searched.fusion,
             readings,
-            fused,
+            searched.fused,
             turn=_weights(self.sparse.encode_query(query.text, language)),
             whole=_weights(faded((*query.history, query.text), language, self.sparse)),
         )
@@ -159,8 +178,8 @@ def _weights(vector: SparseVector) -> dict[int, float]:
     return dict(zip(vector.indices, vector.values, strict=True))
 
 
-def _share(fused: Mapping[str, float], reading: Reading, readings: Sequence[Reading]) -> float:
-    return fused[reading.key] / (fused[readings[0].key] or 1.0)
+def _share(scores: Mapping[str, float], reading: Reading, readings: Sequence[Reading]) -> float:
+    return scores[reading.key] / (scores[readings[0].key] or 1.0)
 
 
 def _shown(passage: Passage) -> str:
