@@ -101,7 +101,8 @@ def _peak(matches: Sequence[Match]) -> float:
     if not matches:
         return 0.0
     background = matches[min(BACKGROUND, len(matches) - 1) :]
-    return matches[0].score - sum(match.score for match in background) / len(background)
+    known = min(1.0, len(matches) / (2 * BACKGROUND))  # of a dozen passages the last two may be in another language
+    return known * (matches[0].score - sum(match.score for match in background) / len(background))
 
 
 def _score(matches: Sequence[Match], key: str) -> float:

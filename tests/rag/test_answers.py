@@ -49,7 +49,7 @@ async def chain(tmp_path: Path, embeddings: PackagedEmbeddings) -> AsyncIterator
     index, sparse, settings = EdgeIndex(tmp_path / "index", embeddings.dimension), SparseEncoder(), RetrievalSettings()
     await index.open()
     source = SourceSettings(name="kb", path=tmp_path / "docs", base_url="https://help.example.com")
-    await Synchronizer(index, embeddings, sparse).sync(source)
+    await Synchronizer(index, embeddings, sparse).sync(source, tmp_path / "cache")
     retriever = HybridRetriever(serving=Pair(embeddings=embeddings, index=index), sparse=sparse, settings=settings)
     yield ConversationalChain(retriever, ExtractiveAnswerer(embeddings, sparse, ModelSettings()), settings)
     await index.close()
