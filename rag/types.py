@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,10 @@ from typing import Literal
 Stage = Literal["condense", "retrieve", "answer", "ground"]
 Outcome = Literal["answered", "abstained", "small_talk"]
 """What became of a question. ``wants a person`` joins when handing over is built."""
+
+
+TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Controls that turn the direction of writing, also beyond the text that they stand in where they are not closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +136,8 @@ class Source:
     def title(self) -> str:
         """Page and section, as a reader would name them."""
         last = self.passage.headings[-1] if self.passage.headings else ""
-        return self.passage.title if last in ("", self.passage.title) else f"{self.passage.title}: {last}"
+        title = self.passage.title if last in ("", self.passage.title) else f"{self.passage.title}: {last}"
+        return TURNING.sub("", title)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

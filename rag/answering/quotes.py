@@ -6,17 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rag.answering.readable import readable, settled
 from rag.knowledge.blocks import Block, parse
 from rag.knowledge.sentences import sentences
-
-# Possessive quantifiers and "no run inside a run": a page full of backticks or brackets must not stall an answer.
-_REWRITTEN = re.compile(
-    r"(?P<code>(?<![`~])(?P<run>`++|~{3,}+).*?(?<![`~])(?P=run)(?![`~]))"
-    r"|(?P<image>!)?\[(?P<label>[^\[\]\n]*+)\]\(<?(?P<target>(?:[^()<>\s]++|\([^()<>\s]*+\))*+)>?(?:\s[^()\n]*+)?\)"
-    r"|(?P<marker>\[\d{1,3}\])(?!:)",
-    re.DOTALL,
-)
-_REACHABLE = ("https://", "http://", "mailto:", "tel:")
+from rag.prompts import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +55,13 @@ def _units(block: Block, index: int, lead: str, *, quoted: bool = False) -> Iter
             lead = ""
     elif block.kind == "text":
         for sentence in sentences(readable(_unquoted(block.text))):
-            yield Quotable(text=sentence, lead=lead, block=index)
+            yield Quotable(text=settled(sentence), lead=lead, block=index)
             lead = ""
     elif block.kind == "list" and not lead:
         for item in block.items:
             yield Quotable(text=readable(item), block=index, item=True)
     elif block.kind == "heading":
-        yield Quotable(text=f"**{block.text}**", lead=lead, block=index)
+        yield Quotable(text=f"**{plain(block.text)}**", lead=lead, block=index)
     else:
         yield Quotable(text=block.text if block.kind == "code" else readable(block.text), lead=lead, block=index)
 
@@ -84,17 +77,3 @@ def _is_name(text: str) -> bool:
 
 def _unquoted(text: str) -> str:
     return re.sub(r"(?m)^ {0,3}> ?", "", text)
-
-
-def readable(markdown: str) -> str:
-    """Text as it can stand in a message: links that lead nowhere from there become their label, ``[1]`` is no citation."""
-    return _REWRITTEN.sub(_rewrite, markdown)
-
-
-def _rewrite(match: re.Match[str]) -> str:
-    if match["code"]:
-        return match[0]
-    if match["marker"]:
-        return f"\\{match[0]}"
-    reachable = match["target"].startswith(_REACHABLE) and not match["image"]
-    return match[0] if reachable else match["label"]
