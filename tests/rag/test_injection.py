@@ -26,7 +26,8 @@ from rag.retrieval.index import Scope
 from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings, RetrievalSettings, SourceSettings
-from rag.types import Answer, Done, Passage, Query, Question
+from rag.types import Answer, Done, Hit, Passage, Query, Question, Source
+from tests.rag.fakes import passage
 from tests.rag.injected import foreign_links, images, links
 
 BASE = "https://help.example.com"
@@ -289,6 +290,22 @@ def test_platforms_show_no_link_that_the_answer_does_not_hold(answers: dict[str,
         assert all(href in urls or href in links(answer.text) for href in hrefs)
         assert "<img" not in html
         assert images(harmless(answer.text)) == []
+
+
+def test_a_link_of_no_passage_that_is_cited_and_a_url_of_no_index_are_told() -> None:
+    cited = passage("See https://a.example/x and [it](https://b.example).", title="Own")
+    source = Source(number=1, passage=cited, score=0.9)
+    text = "See https://a.example/x, [it](https://b.example), [out](<https://c.example>) and https://d.example. [1]"
+    answer = Answer(text=text, outcome="answered", language="en", sources=(source,))
+    assert sorted(foreign_links(answer, {cited.url})) == ["https://c.example", "https://d.example"]
+    assert cited.url in foreign_links(answer, set())
+    declined = Answer(
+        text=f"Closest: [Own](<{cited.url}>).",
+        outcome="abstained",
+        language="en",
+        shown=(Hit(passage=cited, score=0.3),),
+    )
+    assert foreign_links(declined, {cited.url}) == []
 
 
 HOSTILE = (

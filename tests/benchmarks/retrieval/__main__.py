@@ -29,7 +29,7 @@ COMPARED: dict[str, Measure] = {
     "fastapi": measures.fastapi,
 }
 """What peers are measured on too."""
-ALONE = ("abstain", "latency", "ingest", "sync")
+ALONE = ("abstain", "latency", "ingest", "sync", "injection")
 
 
 class Results:
@@ -96,13 +96,14 @@ async def _measured(build: Build, measure: Measure, data: Path) -> Json:
 
 
 def _alone(part: str, arguments: argparse.Namespace, results: Results) -> None:
-    from tests.benchmarks.retrieval import abstaining, ingesting, latency, syncing
+    from tests.benchmarks.retrieval import abstaining, ingesting, injection, latency, syncing
 
     measured: dict[str, tuple[str, Callable[[Path, measures.Say], Awaitable[Json]]]] = {
         "abstain": ("abstain", abstaining.measure),
         "latency": ("latency_ms", latency.measure),
         "ingest": ("ingest", ingesting.measure),
         "sync": ("sync", syncing.measure),
+        "injection": ("injection", injection.measure),
     }
     key, measure = measured[part]
     results.add([key], asyncio.run(_awaited(measure(arguments.data, say))))
