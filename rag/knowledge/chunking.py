@@ -85,6 +85,7 @@ def _passage(document: LoadedDocument, section: _Section, text: str, position: i
         position=position,
         language=document.language,
         audience=document.audience,
+        tenant=document.tenant,
         updated_at=document.updated_at,
     )
 

@@ -13,8 +13,11 @@ from rag.knowledge.loaders import Candidate, Unreadable
 from rag.knowledge.sync import Synchronizer, SyncReport
 from rag.knowledge.sync_survey import SyncProgress
 from rag.retrieval.edge import EdgeIndex
+from rag.retrieval.index import Scope
+from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
-from rag.settings import SourceSettings
+from rag.settings import RetrievalSettings, SourceSettings
+from rag.types import Query
 from tests.rag.fakes import WordEmbeddings
 from tests.rag.syncing import candidate
 
@@ -248,3 +251,29 @@ async def test_sources_do_not_remove_each_others_pages(
     (tmp_path / "other").mkdir()
     await synchronizer.sync(SourceSettings(name="other", path=tmp_path / "other"))
     assert await index.count() == 12
+
+
+async def test_a_tenants_source_is_found_by_that_tenant_alone(
+    index: EdgeIndex, embeddings: WordEmbeddings, synchronizer: Syncing, source: SourceSettings
+) -> None:
+    await synchronizer.sync(source.model_copy(update={"tenant": "acme"}))
+    retriever = HybridRetriever(
+        serving=Pair(embeddings=embeddings, index=index), sparse=SparseEncoder(), settings=RetrievalSettings()
+    )
+
+    async def found(*tenants: str) -> int:
+        scope = Scope(audiences=frozenset({"public"}), tenants=frozenset({"", *tenants}))
+        return len((await retriever.find(Query(text="page number"), scope)).hits)
+
+    assert await found("acme") > 0
+    assert (await found(), await found("other")) == (0, 0)
+
+
+async def test_a_source_whose_tenant_is_kept_is_not_withdrawn(
+    index: EdgeIndex, synchronizer: Syncing, source: SourceSettings
+) -> None:
+    theirs = source.model_copy(update={"tenant": "acme"})
+    await synchronizer.sync(theirs)
+    before = await index.documents("kb")
+    assert (await synchronizer.sync(theirs)).unchanged == len(before)
+    assert await index.documents("kb") == before
