@@ -24,6 +24,8 @@ REACH = 8
 """Utterances whose words are searched for: the ninth would count less than a fiftieth."""
 CHARACTERS = 2000
 """Of a text that are embedded: more than most models read."""
+CONVERSATION = frozenset({"recent meaning", "whole words"})
+"""The names of the legs that search for more than the turn."""
 FOREIGN = 0.5
 """What meaning counts for a question in a language that the embedding model was not made for."""
 

@@ -91,6 +91,9 @@ def _repeats(passage: Passage, terms: Set[int], other: Passage, others: Set[int]
     """Of pages with other titles the same words are about other things: the licence's renewal, the registration's."""
     if (passage.title, passage.language) != (other.title, other.language):
         return False
-    if min(len(terms), len(others)) < FEW:
+    shorter, longer = sorted((len(terms), len(others)))
+    if shorter < FEW:
         return passage.text == other.text
+    if shorter < ALIKE * longer:
+        return False
     return len(terms & others) >= ALIKE * len(terms | others)

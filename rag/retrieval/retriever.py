@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -29,7 +30,7 @@ T = TypeVar("T")
 PUBLIC = frozenset({"public"})
 READ = 4096
 """Passages whose terms are kept: some 20 MB."""
-SPARE = 2
+SPARE = 1.5
 """Times the limit that is fetched: some repeat others, and what is in the question's language comes first."""
 SAME_LANGUAGE = 0.1
 """Added to the fused score, out of 1, of what is in the question's language: of a page and its translation, that one."""
@@ -88,8 +89,9 @@ class HybridRetriever(BaseRetriever):
 
         async def work(embeddings: TextEmbeddings, index: PassageIndex) -> Retrieval:
             legs = await searches(asked, language, embeddings, self.sparse)
-            candidates = max(self.settings.candidates, SPARE * wanted)
-            fusion = Fusion(legs, SPARE * wanted, candidates)
+            fetched = math.ceil(SPARE * wanted)
+            candidates = max(self.settings.candidates, fetched)
+            fusion = Fusion(legs, fetched, candidates)
             found = await index.search(
                 IndexQuery(legs=tuple(search.leg for search in legs), scope=scope, candidates=candidates, reach=1),
                 fusion,

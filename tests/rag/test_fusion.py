@@ -99,7 +99,11 @@ def test_what_both_legs_find_comes_before_what_one_finds_first() -> None:
 def test_in_a_conversation_a_page_lends_its_best_passage_to_its_others() -> None:
     within = [match("a1", 0.9, "a"), match("b1", 0.5, "b"), match("a2", 0.45, "a"), match("c1", 0.1, "c")]
     assert Fusion([meaning("recent meaning")], 4, 4)([within]) == ["a1", "a2", "b1", "c1"]
-    assert Fusion([meaning()], 4, 4)([within]) == ["a1", "b1", "a2", "c1"]
+
+
+def test_copies_that_tie_come_in_the_order_of_their_documents() -> None:
+    copies = [match("x", 0.9, "b"), match("y", 0.9, "a"), match("z", 0.1, "c")]
+    assert Fusion([meaning()], 2, 3)([copies]) == ["y", "x"]
 
 
 def test_the_last_of_few_that_hold_a_word_still_counts_more_than_none() -> None:
