@@ -13,7 +13,7 @@ from rag.retrieval.index import PassageIndex, Scope
 from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import RetrievalSettings, SourceSettings
-from rag.types import Query, Retrieval
+from rag.types import Hit, Query, Retrieval
 from tests.benchmarks.retrieval.data import Asked, Page
 from tests.benchmarks.retrieval.systems import Shown
 
@@ -65,14 +65,7 @@ class Cotorra:
     async def find(self, asked: Asked, limit: int) -> list[Shown]:
         """In the conversation, as anyone who may read what is public."""
         retrieval = await self.retrieve(asked, limit)
-        return [
-            Shown(
-                path=hit.passage.document.removeprefix(f"{hit.passage.source}/"),
-                text="\n".join((*hit.passage.headings[-1:], hit.passage.text)),
-                anchor=hit.passage.url.partition("#")[2],
-            )
-            for hit in retrieval.hits
-        ]
+        return [shown(hit) for hit in retrieval.hits]
 
     async def retrieve(self, asked: Asked, limit: int | None = None) -> Retrieval:
         """With the score."""
@@ -85,6 +78,15 @@ class Cotorra:
     async def close(self) -> None:
         """Let go of the folder."""
         await self._index.close()
+
+
+def shown(hit: Hit) -> Shown:
+    """A hit as a reader sees it, below the heading that it stands under."""
+    return Shown(
+        path=hit.passage.document.removeprefix(f"{hit.passage.source}/"),
+        text="\n".join((*hit.passage.headings[-1:], hit.passage.text)),
+        anchor=hit.passage.url.partition("#")[2],
+    )
 
 
 def retriever(index: PassageIndex, embeddings: TextEmbeddings, sparse: SparseEncoder) -> HybridRetriever:
