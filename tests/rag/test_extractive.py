@@ -8,7 +8,8 @@ import pytest
 
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.grounding import Citations
-from rag.answering.quotes import quotables, readable
+from rag.answering.quotes import quotables
+from rag.answering.readable import readable
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
 from rag.types import Hit
