@@ -14,6 +14,9 @@ FIRST = 5
 BACKGROUND = 10
 """From this match on, a leg's matches are what any question finds here."""
 
+TYPICAL = 0.18
+"""How far the nearest passage stands out on average, where the passages are too few to tell."""
+
 FEATURES = (
     "cosine",
     "peak",
@@ -100,9 +103,11 @@ def _top(matches: Sequence[Match]) -> float:
 def _peak(matches: Sequence[Match]) -> float:
     if not matches:
         return 0.0
+    # Of a dozen passages the last two may be in another language: the fewer there are, the less is known.
     background = matches[min(BACKGROUND, len(matches) - 1) :]
-    known = min(1.0, len(matches) / (2 * BACKGROUND))  # of a dozen passages the last two may be in another language
-    return known * (matches[0].score - sum(match.score for match in background) / len(background))
+    known = min(1.0, len(matches) / (2 * BACKGROUND))
+    peak = matches[0].score - sum(match.score for match in background) / len(background)
+    return known * peak + (1 - known) * TYPICAL
 
 
 def _score(matches: Sequence[Match], key: str) -> float:

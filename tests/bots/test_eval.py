@@ -38,7 +38,7 @@ class FindingDesk(FakeDesk):
         settings = changed(RetrievalSettings(), inquiry.changes)
         asked = inquiry.query.text.lower()
         pages = sorted(PAGES, key=lambda page: page.lower() not in asked)
-        if settings.candidates < 80:
+        if settings.candidates < 160:
             pages = [pages[1], pages[0], pages[2]]
         score = 0.8 if any(page.lower() in asked for page in PAGES) else 0.4
         return Retrieved(
@@ -117,7 +117,7 @@ async def test_one_source_alone_is_asked_only_what_it_should_answer(desk: Findin
 
 
 async def test_two_settings_are_run_and_their_difference_told(desk: FindingDesk, questions: Path) -> None:
-    changes = {"retrieval.candidates": "80", "retrieval.threshold": ".3"}
+    changes = {"retrieval.candidates": "160", "retrieval.threshold": ".3"}
     out = await evaluate_retrieval(Wish(file=questions, changes=changes))
     assert out.comparison is not None
     assert out.comparison.difference["recall@1"].value == 0.75
@@ -202,9 +202,9 @@ async def test_what_is_printed_for_people_holds_every_figure_and_steers_no_termi
 async def test_a_comparison_and_a_calibration_are_printed_for_people(
     desk: FindingDesk, shell: Shell, questions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = {"retrieval.candidates": "80"}
+    changes = {"retrieval.candidates": "160"}
     print_evaluated(await evaluate_retrieval(Wish(file=questions, changes=changes)), as_json=False)
-    assert "Now, and with retrieval.candidates=80" in (compared := capsys.readouterr().out)
+    assert "Now, and with retrieval.candidates=160" in (compared := capsys.readouterr().out)
     assert "+.750 [+.250, +1.000]" in compared
     file = write(shell.folder / "many.jsonl", many(40))
     print_evaluated(await evaluate_retrieval(Wish(file=file, calibrate=True)), as_json=False)
@@ -215,13 +215,13 @@ async def test_a_comparison_and_a_calibration_are_printed_for_people(
 
 async def test_the_command_prints_one_json_object(shell: Shell, desk: FindingDesk, questions: Path) -> None:
     ended = await shell(
-        "eval", "retrieval", str(questions), "--json", "--compare", "retrieval.candidates=80", "retrieval.limit=1"
+        "eval", "retrieval", str(questions), "--json", "--compare", "retrieval.candidates=160", "retrieval.limit=1"
     )
     assert (ended.status, ended.err) == (0, "")
     told = json.loads(ended.out)
     assert set(told) == {"file", "report", "comparison", "learned", "written"}
     assert set(told["report"]["retrieval"]["mrr"]) == {"value", "low", "high", "n"}
-    assert told["comparison"]["changes"] == {"retrieval.candidates": "80", "retrieval.limit": "1"}
+    assert told["comparison"]["changes"] == {"retrieval.candidates": "160", "retrieval.limit": "1"}
     assert told["comparison"]["changed"]["rules"]["limit"] == 1
 
 
