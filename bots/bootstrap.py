@@ -22,8 +22,8 @@ from bots.forgetting import Forgetting
 from bots.guard import Guard
 from bots.inbox import Inbox
 from bots.keys import Keys
-from bots.knowledge import Library
-from bots.knowledge_documents import SharedDocuments
+from bots.knowledge import Library, sources
+from bots.knowledge_documents import SharedDocuments, as_configured
 from bots.knowledge_reading import SourceReader
 from bots.knowledge_runs import Runs
 from bots.knowledge_shelf import ServingShelf
@@ -259,7 +259,13 @@ def _library(settings: Settings, stores: Stores, shelf: ServingShelf, metrics: M
     def documents(work: Work) -> TaskQueue:
         return queue("documents", work, DOCUMENTS_AT_ONCE, DOCUMENTS_POLL_SECONDS)
 
-    shared = None if alone else SharedDocuments(stores.redis, stores.keys, shelf.take, documents)
+    shared = (
+        None
+        if alone
+        else SharedDocuments(
+            stores.redis, stores.keys, as_configured(sources(settings.knowledge), shelf.take), documents
+        )
+    )
     return Library(
         settings.knowledge,
         runs=runs,

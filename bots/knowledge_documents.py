@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from bots.task_queue import TaskQueue
 from rag.errors import RagError
 from rag.knowledge.loaders import Unreadable
 from rag.knowledge.sync_survey import Change, Tally
+from rag.settings import SourceSettings
 
 log = structlog.get_logger()
 _CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
@@ -48,6 +49,21 @@ class _Offer:
 
     document: str
     body: bytes
+
+
+def as_configured(
+    sources: Sequence[SourceSettings], take: Callable[[Change], Awaitable[Tally]]
+) -> Callable[[Change], Awaitable[Tally]]:
+    """``take``, but for documents of a source that is gone or is for other readers now: they waited since before that."""
+    readers = {source.name: (source.audience, source.tenant) for source in sources}
+
+    async def taken(change: Change) -> Tally:
+        document = change.document
+        if readers.get(document.source) != (document.audience, document.tenant):
+            return _skipped(change, "its source was removed, or given to other readers, while it waited")
+        return await take(change)
+
+    return taken
 
 
 class SharedDocuments:

@@ -106,6 +106,8 @@ def _listed(wrong: Sequence[str]) -> str:
 def _case(number: int, line: bytes) -> Case:
     values = _object(line)
     said = _said(values)
+    if "expected" not in values and "answerable" not in values:
+        raise ValueError('no "expected"; write null where the documents do not answer')
     places = _expected(values.get("expected"))
     return Case(
         line=number,

@@ -130,7 +130,7 @@ def _joined(
     kept: list[_Section] = []
     for section in sections:
         last = kept[-1] if kept else None
-        if last and last.parent == section.parent and is_short(_text(last.blocks)):
+        if last and last.parent == section.parent and not _asks(last) and is_short(_text(last.blocks)):
             both = _join(last, section)
             if fits_below(both.headings).prose(_text(both.blocks)):
                 kept[-1] = both
@@ -139,6 +139,11 @@ def _joined(
             kept.pop()
         kept.append(section)
     return [section for section in kept if section.blocks]
+
+
+def _asks(section: _Section) -> bool:
+    """A question and its answer are found and cited by themselves, however short."""
+    return bool(section.headings) and section.headings[-1].endswith("?") and bool(section.blocks)
 
 
 def _join(first: _Section, second: _Section) -> _Section:

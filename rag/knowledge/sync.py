@@ -25,7 +25,7 @@ from rag.retrieval.index import PassageIndex
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
 
-LAYOUT = 6
+LAYOUT = 7
 """Part of every recipe and digest: raise it when splitting changes, and the next sync fills a new collection."""
 WINDOW = 256
 """Tokens of a passage at most, however much the embedder reads: a citation must point at something short."""

@@ -133,7 +133,7 @@ class Survey:
         self._seen.add(found.document)
         if isinstance(found, Unreadable):
             self.tally.skipped.append(found)
-            self._unreadable += [found.document] if found.document.endswith("/") else []
+            self._unreadable.append(found.document.rstrip("/") + "/")
             return None
         digest = self._digest(found.fingerprint)
         if self._before.get(found.document) == digest:
@@ -143,10 +143,11 @@ class Survey:
             return Change(document=found.load(), digest=digest)
         except Exception as error:  # noqa: BLE001 - whatever a parser throws at one page, the others are read
             self.tally.skip(found.document, error)
+            self._unreadable.append(found.document + "/")
             return None
 
     def _is_there(self, document: str) -> bool:
-        """What cannot be read is there too, and so is what is below a folder that cannot be read."""
+        """What cannot be read is there too, and so is what is below a folder, or a part of a file, that cannot be read."""
         return document in self._seen or document.startswith(tuple(self._unreadable))
 
 

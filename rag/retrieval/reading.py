@@ -38,7 +38,10 @@ def distinct(found: Sequence[Found], terms: Sequence[Set[int]]) -> list[tuple[Fo
 
 
 def joined(found: Sequence[tuple[Found, Set[int]]]) -> list[Reading]:
-    """Neighbours among the hits joined where the best of them stands, and the first hits completed within their section."""
+    """Neighbours of one section joined where the best of them stands: those found, and for the first hits the others too.
+
+    Another section is another passage, however near: under the heading of one question the answer to another is a lie.
+    """
     chosen = {(each.passage.document, each.passage.position) for each, _ in found}
     used: set[tuple[str, int]] = set()
     readings: list[Reading] = []
@@ -54,12 +57,12 @@ def joined(found: Sequence[tuple[Found, Set[int]]]) -> list[Reading]:
 def _around(
     each: Found, chosen: Set[tuple[str, int]], used: Set[tuple[str, int]], *, completing: bool
 ) -> list[Passage]:
-    """The hit with those next to it that were found too, or that complete its section; never one twice."""
+    """The hit with those of its section next to it that were found too, or that complete it; never one twice."""
     pieces = [each.passage]
     for neighbours, first in ((each.before[::-1], True), (each.after, False)):
         for neighbour in neighbours:
             place = (neighbour.document, neighbour.position)
-            belongs = place in chosen or (completing and neighbour.headings == each.passage.headings)
+            belongs = neighbour.headings == each.passage.headings and (place in chosen or completing)
             if place in used or not belongs or sum(len(one.text) for one in (*pieces, neighbour)) > READABLE:
                 break
             pieces.insert(0 if first else len(pieces), neighbour)
@@ -67,24 +70,10 @@ def _around(
 
 
 def _one(best: Passage, pieces: Sequence[Passage]) -> Passage:
-    """One passage with the link and the headings of the best; headings that change within become lines of the text."""
+    """One passage of all that was joined, with the place of the best."""
     if len(pieces) == 1:
         return best
-    text, headings = "", pieces[0].headings
-    for piece in pieces:
-        if piece.headings != headings and piece.headings:
-            text += f"\n\n**{piece.headings[-1]}**"
-        headings = piece.headings
-        text += f"\n\n{piece.text}"
-    return replace(best, text=text.strip(), position=pieces[0].position, headings=_common(pieces) or best.headings)
-
-
-def _common(pieces: Sequence[Passage]) -> tuple[str, ...]:
-    shared = pieces[0].headings
-    for piece in pieces[1:]:
-        same = [a for a, b in zip(shared, piece.headings, strict=False) if a == b]
-        shared = shared[: len(same)]
-    return shared
+    return replace(best, text="\n\n".join(piece.text for piece in pieces), position=pieces[0].position)
 
 
 def _repeats(passage: Passage, terms: Set[int], other: Passage, others: Set[int]) -> bool:

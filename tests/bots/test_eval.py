@@ -226,7 +226,7 @@ async def test_the_command_prints_one_json_object(shell: Shell, desk: FindingDes
 
 
 async def test_a_set_that_cannot_be_used_is_one_line_and_status_1(shell: Shell, desk: FindingDesk) -> None:
-    (shell.folder / "set.jsonl").write_text('{"question": "a"}\n{"qestion": "b"}\n', encoding="utf-8")
+    (shell.folder / "set.jsonl").write_text('{"question": "a", "expected": null}\n{"qestion": "b"}\n', encoding="utf-8")
     ended = await shell("eval", "retrieval", "set.jsonl")
     assert ended.status == 1
     assert ended.complaint.startswith("cotorra: set.jsonl was not used; line 2: 'qestion' is unknown")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
+from pydantic import BaseModel
 
 
 class WikiLoader(BaseLoader):
@@ -15,6 +16,8 @@ class WikiLoader(BaseLoader):
         self._space = space
         if token == "wrong-token":
             raise ValueError(f"401 for token {token}")
+        if token == "shortened-token":
+            raise ValueError(f"401 for token {token[:9]}...")
 
     def lazy_load(self) -> Iterator[Document]:
         page = {
@@ -36,3 +39,13 @@ class BrokenLoader(BaseLoader):
     def lazy_load(self) -> Iterator[Document]:
         yield Document(page_content="One", metadata={"source": "1"})
         raise ConnectionError(f"GET https://api.example.com/?key={self._key} timed out")
+
+
+class TypedLoader(BaseLoader, BaseModel):
+    """One whose options pydantic checks; its messages hold what was put in."""
+
+    token: str
+    space: str
+
+    def lazy_load(self) -> Iterator[Document]:
+        yield Document(page_content=self.space)

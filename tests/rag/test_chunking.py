@@ -172,3 +172,13 @@ def test_prose_is_cut_short_and_code_stays_whole() -> None:
     assert passages[-1].text == code
     assert all(words(each.text) <= PROSE for each in passages[:-1])
     assert len(passages) > 2
+
+
+def test_a_question_and_its_answer_stay_a_passage_of_their_own_however_short() -> None:
+    faq = "# FAQ\n\n## Who pays customs?\n\nYou do.\n\n## Is it insured?\n\nYes.\n"
+    passages = split(document(faq), window=128, count_tokens=words)
+    assert [(each.headings[-1], each.text) for each in passages] == [
+        ("Who pays customs?", "You do."),
+        ("Is it insured?", "Yes."),
+    ]
+    assert [each.url.partition("#")[2] for each in passages] == ["who-pays-customs", "is-it-insured"]

@@ -13,9 +13,21 @@ from rag.evaluation.cases import Case, Expected, read_questions
 
 def read(folder: Path, *lines: object) -> tuple[Case, ...]:
     file = folder / "set.jsonl"
-    written = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+    written = [line if isinstance(line, bytes) else json.dumps(_judged(line)).encode() for line in lines]
     file.write_bytes(b"\n".join(written))
     return read_questions(file).cases
+
+
+def _judged(line: object) -> object:
+    """A line must say what is expected; most tests here are about something else."""
+    return {"expected": None, **line} if isinstance(line, dict) else line
+
+
+def test_a_line_must_say_what_is_expected(tmp_path: Path) -> None:
+    file = tmp_path / "set.jsonl"
+    file.write_text('{"question": "How many days off?"}')
+    with pytest.raises(EvaluationError, match='line 1: no "expected"; write null'):
+        read_questions(file)
 
 
 def test_a_conversation_ends_with_the_question_and_keeps_what_was_said_before(tmp_path: Path) -> None:
@@ -79,7 +91,10 @@ def test_turns_that_begin_alike_are_one_conversation_unless_named_otherwise(tmp_
 
 def test_a_mark_at_the_beginning_carriage_returns_and_empty_lines_do_not_matter(tmp_path: Path) -> None:
     lines = read(
-        tmp_path, b'\xef\xbb\xbf{"question": "\xc2\xbfQu\xc3\xa9?"}\r', b"", b'{"question": "b", "audience": "x"}'
+        tmp_path,
+        b'\xef\xbb\xbf{"question": "\xc2\xbfQu\xc3\xa9?", "expected": null}\r',
+        b"",
+        b'{"question": "b", "expected": null, "audience": "x"}',
     )
     assert [(case.line, case.question) for case in lines] == [(1, "¿Qué?"), (3, "b")]
     assert lines[1].audiences == frozenset({"x"})

@@ -42,6 +42,12 @@ def test_a_loader_of_langchain_community_reads_what_its_options_say(tmp_path: Pa
         ("langchain_community.document_loaders.NoSuchLoader", {}, "which is no document loader of LangChain"),
         ("tests.rag.connectors.WikiLoader", {"tokn": "x"}, "does not start .*check options of the source"),
         ("tests.rag.connectors.WikiLoader", {"token": "wrong-token"}, "does not start .*401 for token …"),
+        ("tests.rag.connectors.WikiLoader", {"token": "shortened-token"}, r"does not start \(ValueError\)"),
+        (
+            "tests.rag.connectors.TypedLoader",
+            {"token": "a-token-of-some-length"},
+            "does not start .*space: Field required",
+        ),
         ("tests.rag.connectors.BrokenLoader", {"api_key": "hunter2"}, "failed .*timed out.*; check its options"),
     ],
 )

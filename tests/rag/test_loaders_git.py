@@ -70,6 +70,16 @@ def test_a_branch_and_a_folder_of_a_repository_on_this_machine(repository: Path,
     assert (document.id, document.title) == ("kb/a.md", "Next")
 
 
+def test_where_git_cannot_tell_what_it_ignores_nothing_is_read(repository: Path, tmp_path: Path) -> None:
+    (repository / ".gitignore").write_text("private/")
+    (repository / "private").mkdir()
+    (repository / "private" / "n.md").write_text("# The vault")
+    assert "The vault" not in [each.title for each in loaded(tmp_path / "cache", path=str(repository))]
+    (repository / ".git" / "HEAD").write_text("no head")
+    with pytest.raises(KnowledgeError, match=r"git cannot tell which files of .* it ignores"):
+        loaded(tmp_path / "cache", path=str(repository))
+
+
 def test_what_a_crash_left_in_the_cache_is_mended(repository: Path, tmp_path: Path) -> None:
     cache, address = tmp_path / "cache", f"file://{repository}"
     loaded(cache, git=address)

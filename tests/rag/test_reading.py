@@ -51,12 +51,13 @@ def test_nothing_is_joined_beyond_what_is_readable() -> None:
     assert texts(around(piece(4), after=(long,))) == ["Text 4."]
 
 
-def test_headings_that_change_within_a_joined_passage_become_lines_of_it() -> None:
-    first, second = piece(3, heading="Pay"), piece(4, heading="Holidays")
-    (reading,) = joined([(around(first, after=(second,)), TERMS), (second, TERMS)])
-    assert reading.passage.text == "Text 3.\n\n**Holidays**\n\nText 4."
-    assert reading.passage.headings == ("Page",)
-    assert reading.passage.url == first.passage.url
+def test_neighbours_of_two_sections_stay_two_passages_each_under_its_own_heading() -> None:
+    first, second = piece(3, heading="May I bring my dog?"), piece(4, heading="May I bring my child?")
+    readings = joined([(around(second, before=(first,)), TERMS), (around(first, after=(second,)), TERMS)])
+    assert [(each.passage.headings[-1], each.passage.text) for each in readings] == [
+        ("May I bring my child?", "Text 4."),
+        ("May I bring my dog?", "Text 3."),
+    ]
 
 
 def test_what_repeats_a_better_passage_of_a_page_of_the_same_title_is_left_out() -> None:

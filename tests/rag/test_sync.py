@@ -277,3 +277,21 @@ async def test_a_source_whose_tenant_is_kept_is_not_withdrawn(
     before = await index.documents("kb")
     assert (await synchronizer.sync(theirs)).unchanged == len(before)
     assert await index.documents("kb") == before
+
+
+async def test_a_file_of_several_documents_that_breaks_keeps_them_all(
+    index: EdgeIndex, synchronizer: Syncing, tmp_path: Path
+) -> None:
+    file = tmp_path / "faq.jsonl"
+    lines = [
+        '{"question": "Late?", "answer": "Yes.", "language": "en"}',
+        '{"question": "¿Tarde?", "answer": "Sí.", "language": "es"}',
+    ]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    source = SourceSettings(name="kb", path=file)
+    await synchronizer.sync(source)
+    known = await index.documents("kb")
+    file.write_text("\n".join([*lines, "BROKEN LINE"]), encoding="utf-8")
+    report = await synchronizer.sync(source)
+    assert (len(known), len(report.skipped), report.removed) == (2, 1, 0)
+    assert await index.documents("kb") == known

@@ -50,17 +50,30 @@ def read_repository(source: SourceSettings, cache: Path) -> Iterator[Candidate |
 def ignored_by_git(folder: Path) -> frozenset[str]:
     """Relative paths that the checkout around a folder ignores (of a folder with ``/`` at the end); empty outside of one.
 
-    A folder that is itself ignored was named on purpose: all of it counts. Without git nothing is ignored.
+    A folder that is itself ignored was named on purpose: all of it counts. Raises ``KnowledgeError`` where git cannot tell:
+    what is kept out of a repository is often what nobody should read.
     """
-    if not shutil.which("git") or not any((place / ".git").exists() for place in (folder, *folder.resolve().parents)):
+    checkout = next((place for place in (folder, *folder.resolve().parents) if (place / ".git").exists()), None)
+    if checkout is None or not (shutil.which("git") or (checkout / ".gitignore").exists()):
         return frozenset()
     try:
-        if _run("check-ignore", "-q", ".", at=folder).returncode == 0:
+        # A checkout often belongs to another user than the service, and git then refuses to read it.
+        if _run("-c", "safe.directory=*", "check-ignore", "-q", ".", at=folder).returncode == 0:
             return frozenset()
-        listed = _run("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", at=folder)
-    except (OSError, subprocess.TimeoutExpired):
-        return frozenset()
-    return frozenset(filter(None, os.fsdecode(listed.stdout).split("\0"))) if listed.returncode == 0 else frozenset()
+        arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        listed = _run("-c", "safe.directory=*", *arguments, at=folder)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KnowledgeError(_unknown(folder, type(error).__name__)) from error
+    if listed.returncode:
+        raise KnowledgeError(_unknown(folder, _said(listed.stderr)))
+    return frozenset(filter(None, os.fsdecode(listed.stdout).split("\0")))
+
+
+def _unknown(folder: Path, reason: str) -> str:
+    return (
+        f"git cannot tell which files of {folder} it ignores ({reason}); install git and let the service read the checkout, or "
+        "name a folder outside of it"
+    )
 
 
 def _fetched(source: SourceSettings, cache: Path) -> Path:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from rag.errors import KnowledgeError
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, fingerprint
 from rag.knowledge.loaders.pages import first_heading
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from langchain_core.document_loaders import BaseLoader
     from langchain_core.documents import Document
 
+SHARED = 6
+"""Characters in a row of a text of the options that a message must not hold."""
 _ORIGINS = ("source", "url", "link", "file_path", "path", "id", "page_id")
 """Keys of the metadata under which loaders say what a piece is a piece of, the usual one first."""
 _TITLES = ("title", "name", "subject", "Title")
@@ -77,11 +81,28 @@ def loader_class(source: SourceSettings) -> type[BaseLoader]:
 
 
 def _told(error: Exception, source: SourceSettings) -> str:
-    """What went wrong, without any text of the options: one of them may be a secret."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    for secret in sorted(_texts(source.options), key=len, reverse=True):
+    """What went wrong, without any text of the options: one of them may be a secret.
+
+    Libraries shorten, escape and encode what they were given, so a message that shares a few characters with a text of the
+    options is not shown at all; pydantic's is told without what was put in.
+    """
+    kind = type(error).__name__
+    if isinstance(error, ValidationError):
+        told = error.errors(include_input=False)
+        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in told)
+    else:
+        said = " ".join(str(error).split())
+    secrets = sorted(_texts(source.options), key=len, reverse=True)
+    for secret in secrets:
         said = said.replace(secret, "…")
-    return said[:300]
+    return kind if any(_shares(secret, said) for secret in secrets) else f"{kind}: {said}"[:300]
+
+
+def _shares(secret: str, shown: str) -> bool:
+    """Whether a message holds a secret, or a part of it that would help to guess it."""
+    if len(secret) <= SHARED:
+        return secret in shown
+    return any(secret[start : start + SHARED] in shown for start in range(len(secret) - SHARED + 1))
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -60,7 +60,7 @@ def read_csv(text: str) -> list[Part]:
 
 def read_jsonl(text: str) -> list[Part]:
     """The parts of a FAQ. Raises ``KnowledgeError`` that names the first line which is no entry."""
-    entries = [_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    entries = [_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return _parts(entries)
 
 
@@ -115,7 +115,7 @@ def _parts(entries: Sequence[Entry]) -> list[Part]:
         groups.setdefault((entry.language, entry.category if huge else "", entry.title, entry.url), []).append(entry)
     return [
         Part(
-            name="·".join(filter(None, key)) if len(groups) > 1 else "",
+            name="·".join(key).strip("·") if len(groups) > 1 else "",
             title=title or (category if huge else ""),
             url=url,
             language=language,

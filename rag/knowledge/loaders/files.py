@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def read_folder(
 def _pattern(source: SourceSettings) -> Pattern[str]:
     try:
         return matcher(source.glob or "**/*")
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise KnowledgeError(
             f"knowledge.sources: glob of {source.name!r} is {source.glob!r}: {error}; write for example **/*.md"
         ) from error
