@@ -7,7 +7,7 @@ from typing import Literal
 from rag.types import Passage, Source
 
 SmallTalk = Literal["greeting", "thanks", "goodbye", "identity"]
-Sentence = Literal[SmallTalk, "empty", "unknown", "closest", "according", "also"]
+Sentence = Literal[SmallTalk, "empty", "unknown", "closest", "instead", "reword", "according", "also"]
 
 _ENGLISH: dict[Sentence, str] = {
     "greeting": "Hello! Ask me anything about the documents I know; I answer from them and show where it stands.",
@@ -20,6 +20,8 @@ _ENGLISH: dict[Sentence, str] = {
     "empty": "I found no question in your message. Write it in words, for example: “How do I …?”",
     "unknown": "I could not find this in the documents, so I won't guess.",
     "closest": "The closest page is {page}.",
+    "instead": "I can tell you what it says if you ask about it.",
+    "reword": "Ask again with a name or a word that the documents would use, and I will look again.",
     "according": "According to **{page}**:",
     "also": "Also, in **{page}**:",
 }
@@ -34,6 +36,8 @@ _SPANISH: dict[Sentence, str] = {
     "empty": "No he encontrado ninguna pregunta en tu mensaje. Escríbela con palabras, por ejemplo: «¿Cómo puedo …?»",
     "unknown": "No he encontrado esto en los documentos y prefiero no adivinar.",
     "closest": "La página más cercana es {page}.",
+    "instead": "Si me preguntas por ella, te cuento lo que dice.",
+    "reword": "Pregúntame otra vez con un nombre o una palabra que usarían los documentos y vuelvo a buscar.",
     "according": "Según **{page}**:",
     "also": "Además, en **{page}**:",
 }
@@ -46,13 +50,14 @@ def say(language: str, sentence: Sentence, *, page: str = "") -> str:
 
 
 def abstention(language: str, closest: Passage | None) -> str:
-    """Says that the documents do not tell, and which page comes closest, with its link where it has one."""
+    """Says that the documents do not tell, which page comes closest, with its link where it has one, and what would help."""
     unknown = say(language, "unknown")
     if closest is None:
-        return unknown
+        return f"{unknown} {say(language, 'reword')}"
     title = plain(Source(number=1, passage=closest, score=0.0).title)
     linked = closest.url.startswith(("http://", "https://"))
-    return f"{unknown} {say(language, 'closest', page=f'[{title}](<{closest.url}>)' if linked else f'**{title}**')}"
+    page = f"[{title}](<{closest.url}>)" if linked else f"**{title}**"
+    return f"{unknown} {say(language, 'closest', page=page)} {say(language, 'instead')}"
 
 
 def plain(title: str) -> str:

@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from rag.chain import ConversationalChain
 from rag.errors import IndexUnavailable, ModelError
-from rag.prompts import say
+from rag.prompts import abstention, say
 from rag.retrieval.index import Scope
 from rag.settings import RetrievalSettings
 from rag.types import AdapterRef, Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval
@@ -78,11 +78,11 @@ async def test_weak_hits_are_no_answer(text: str, language: str) -> None:
 
 async def test_a_page_that_has_nothing_to_do_with_the_question_is_not_named() -> None:
     built, _ = chain(FakeFinder({"slack": [replace(WEAK, score=0.2)]}))
-    assert (await ask(built, "Slack?"))[0].text == say("en", "unknown")
+    assert (await ask(built, "Slack?"))[0].text == abstention("en", None)
 
 
 async def test_nothing_found_and_nothing_said_are_abstentions_too() -> None:
-    assert (await ask(chain(FakeFinder({}), "never")[0], "How?"))[0].text == say("en", "unknown")
+    assert (await ask(chain(FakeFinder({}), "never")[0], "How?"))[0].text == abstention("en", None)
     silent, _ = chain(FakeFinder({"slack": [SLACK]}))
     assert (await ask(silent, "Slack?"))[0].outcome == "abstained"
 
