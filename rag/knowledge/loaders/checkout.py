@@ -53,7 +53,7 @@ def ignored_by_git(folder: Path) -> frozenset[str]:
     A folder that is itself ignored was named on purpose: all of it counts. Raises ``KnowledgeError`` where git cannot tell:
     what is kept out of a repository is often what nobody should read.
     """
-    checkout = next((place for place in (folder, *folder.resolve().parents) if (place / ".git").exists()), None)
+    checkout = next((place for place in (folder, *folder.resolve().parents) if _is_checkout(place / ".git")), None)
     if checkout is None or not (shutil.which("git") or (checkout / ".gitignore").exists()):
         return frozenset()
     try:
@@ -67,6 +67,11 @@ def ignored_by_git(folder: Path) -> frozenset[str]:
     if listed.returncode:
         raise KnowledgeError(_unknown(folder, _said(listed.stderr)))
     return frozenset(filter(None, os.fsdecode(listed.stdout).split("\0")))
+
+
+def _is_checkout(git: Path) -> bool:
+    """A worktree's and a submodule's ``.git`` is a file; a folder of that name without ``HEAD`` is just a folder."""
+    return git.is_file() or (git / "HEAD").exists()
 
 
 def _unknown(folder: Path, reason: str) -> str:
