@@ -51,6 +51,9 @@ class Finder(Protocol):
     async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval: ...
 
 
+_UNREAD = Query(text="")
+
+
 @dataclass(slots=True, kw_only=True)
 class _Work:
     """One question on its way. ``said`` is what is answered without the answerer, and ``outcome`` what that makes of it."""
@@ -58,7 +61,7 @@ class _Work:
     question: Question
     history: Sequence[Exchange]
     language: str = "en"
-    query: Query | None = None
+    query: Query = _UNREAD
     hits: Sequence[Hit] = ()
     score: float = 0.0
     said: str = ""
@@ -139,7 +142,7 @@ class ConversationalChain:
         """The passages that suit the turn in its conversation; what belongs to the best one's section first."""
         asked = work.question
         scope = Scope(audiences=asked.audiences, tenants=frozenset({"", asked.tenant}))
-        found = await self._retriever.find(work.query or Query(text=asked.text), scope, limit=self._settings.limit)
+        found = await self._retriever.find(work.query, scope, limit=self._settings.limit)
         work.score = found.score
         work.hits = sorted(found.hits, key=lambda hit: _section(hit) != _section(found.hits[0]))
 

@@ -60,14 +60,6 @@ def follows_up(text: str) -> bool:
     return bool(_CONNECTIVE.match(text)) or any(word in _PRONOUNS for word in words)
 
 
-def names_its_subject(text: str) -> bool:
-    """Whether a follow-up says by itself what it is about: "and for contractors?", but not "and then?" or "is it safe?"."""
-    while connective := _CONNECTIVE.match(text):
-        text = text[connective.end() :]
-    words = [word.lower() for word in _WORD.findall(text)]
-    return any(len(word) > 3 for word in words) and not any(word in _PRONOUNS for word in words)
-
-
 def standalone(text: str, history: Sequence[Exchange]) -> str:
     """The question with those before it that it leans on, oldest first; the question alone when it stands alone."""
     asked = [text]

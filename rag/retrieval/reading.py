@@ -13,8 +13,8 @@ ALIKE = 0.9
 FEW = 5
 """Terms below which two passages are not compared: short ones are alike by chance."""
 READABLE = 800
-"""Characters up to which neighbours are joined, some 130 words: what one reads to check an answer. Up to 1,500 the first
-hit would hold the grounding as often, but in twice the text (Doc2Dial's training conversations)."""
+"""Characters up to which neighbours are joined, some 130 words: what one reads to check an answer. With 1,500 the
+first 600 characters shown hold the grounding in .30 of Doc2Dial's training turns, with 800 in .44."""
 COMPLETED = 1
 """Hits from the first on that are completed with the rest of their section."""
 
@@ -29,7 +29,7 @@ class Reading:
 
 
 def distinct(found: Sequence[Found], terms: Sequence[Set[int]]) -> list[tuple[Found, Set[int]]]:
-    """Without those that repeat a better one in the same language; best first, as they come."""
+    """Without those that repeat a better one of a page of the same title; best first, as they come."""
     kept: list[tuple[Found, Set[int]]] = []
     for each, own in zip(found, terms, strict=True):
         if not any(_repeats(each.passage, own, other.passage, others) for other, others in kept):

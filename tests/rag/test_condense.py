@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.condense import follows_up, names_its_subject
+from rag.condense import follows_up
 
 
 @pytest.mark.parametrize(
@@ -29,19 +29,3 @@ def test_a_follow_up_is_recognised(text: str) -> None:
 )  # fmt: skip
 def test_a_question_that_stands_alone_is_left_alone(text: str) -> None:
     assert not follows_up(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("and for contractors?", True),
-        ("¿y en España?", True),
-        ("and the band?", True),
-        ("and then?", False),
-        ("why?", False),
-        ("is it safe?", False),
-        ("¿y eso?", False),
-    ],
-)
-def test_a_follow_up_may_name_its_subject(text: str, names: bool) -> None:
-    assert names_its_subject(text) is names
