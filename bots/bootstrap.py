@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +15,7 @@ import structlog
 from redis.asyncio import Redis
 
 from bots.audience import audiences, tenant
+from bots.bootstrap_library import build_library
 from bots.commands import Commands
 from bots.conversation import Conversations
 from bots.errors import BotsError
@@ -22,10 +23,7 @@ from bots.forgetting import Forgetting
 from bots.guard import Guard
 from bots.inbox import Inbox
 from bots.keys import Keys
-from bots.knowledge import Library, sources
-from bots.knowledge_documents import SharedDocuments, as_configured
-from bots.knowledge_reading import SourceReader
-from bots.knowledge_runs import Runs
+from bots.knowledge import Library
 from bots.knowledge_shelf import ServingShelf
 from bots.messages import IncomingMessage
 from bots.metrics import Metrics
@@ -37,7 +35,6 @@ from bots.redis_server import PrivateRedis
 from bots.replies import ReplyLedger
 from bots.settings import Settings
 from bots.store import connect, store, text
-from bots.task_queue import TaskQueue
 from bots.worker import Worker
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
@@ -59,12 +56,7 @@ from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
 
 log = structlog.get_logger()
-Work = Callable[[str], Awaitable[None]]
 KEEP_ALIVE_SECONDS = 2.0
-SOURCES_AT_ONCE = 3
-"""A site that is read politely for an hour holds up no folder."""
-DOCUMENTS_AT_ONCE = 8
-DOCUMENTS_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +215,7 @@ async def open_answering(settings: Settings, stores: Stores, metrics: Metrics) -
             serving=serving,
             retriever=retriever,
             chain=ConversationalChain(retriever, answerer, settings.retrieval),
-            library=_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
+            library=build_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
         )
     finally:
         await serving.close()
@@ -236,46 +228,6 @@ async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings
         return lambda embeddings: embeddings
     secret = hmac.digest(await _pseudonym_secret(stores.redis, stores.keys), b"embeddings of questions", "sha256")
     return lambda embeddings: CachedEmbeddings(embeddings, stores.redis, stores.keys.of("embedding"), secret, ttl)
-
-
-def _library(settings: Settings, stores: Stores, shelf: ServingShelf, metrics: Metrics) -> Library:
-    """Where no other process can help, a source is read and written by one; else its documents go through a queue."""
-    runs = Runs(stores.redis, stores.keys)
-    caches = settings.home / "sources"
-    alone = settings.needs_home()
-
-    def queue(name: str, work: Work, at_once: int, poll_seconds: float) -> TaskQueue:
-        return TaskQueue(
-            stores.redis,
-            stores.url,
-            stores.keys.of("queue", name),
-            work,
-            at_once=at_once,
-            lease_seconds=settings.worker.lease_seconds,
-            poll_seconds=poll_seconds,
-            alone=alone,
-        )
-
-    def documents(work: Work) -> TaskQueue:
-        return queue("documents", work, DOCUMENTS_AT_ONCE, DOCUMENTS_POLL_SECONDS)
-
-    shared = (
-        None
-        if alone
-        else SharedDocuments(
-            stores.redis, stores.keys, as_configured(sources(settings.knowledge), shelf.take), documents
-        )
-    )
-    return Library(
-        settings.knowledge,
-        runs=runs,
-        reader=SourceReader(shelf.synchronizer, runs, caches, shared),
-        queue=lambda work: queue("sources", work, SOURCES_AT_ONCE, 1.0),
-        documents=shared,
-        shelf=shelf,
-        caches=caches,
-        metrics=metrics,
-    )
 
 
 def _keep_traces_home() -> None:
