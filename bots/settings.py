@@ -38,6 +38,9 @@ CONVENTIONAL = {
     "QDRANT_URL": ("qdrant", "url"),
     "QDRANT_API_KEY": ("qdrant", "api_key"),
     "DATABASE_URL": ("log", "url"),
+    "OPENAI_BASE_URL": ("model", "servers"),
+    "OPENAI_API_KEY": ("model", "api_key"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing", "endpoint"),
 }
 """Environment names that the platforms and stores are known by, and the key that each one sets."""
 
@@ -114,6 +117,20 @@ class WorkerSettings(Section):
     port: int = Field(0, ge=0, le=65535, description="health and metrics of `cotorra worker`; 0 picks a free one")
 
 
+class HandoverSettings(Section):
+    """Where a conversation goes whose asker wants a person. Without ``slack_channel`` people are told ``telegram.contact``."""
+
+    slack_channel: str = Field("", description="id of the channel where people take over, for example C0123456789")
+    silent_hours: float = Field(12, gt=0, le=720, description="until the bot answers again if nobody resumes it")
+
+
+class TracingSettings(Section):
+    """OpenTelemetry. ``endpoint`` is OTEL_EXPORTER_OTLP_ENDPOINT; without one nothing is traced."""
+
+    endpoint: str | None = Field(None, description="an OTLP/HTTP collector, for example http://127.0.0.1:4318")
+    sample: float = Field(1.0, ge=0, le=1, description="share of conversations' turns that are traced")
+
+
 class AudienceSettings(Section):
     """Which audiences, and which tenant's documents, the embedded channels give."""
 
@@ -142,6 +159,8 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
     audience: AudienceSettings = AudienceSettings()
+    handover: HandoverSettings = HandoverSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @field_validator("home")
     @classmethod
@@ -161,8 +180,13 @@ class Settings(Section):
             self.telegram.bot_token,
             self.telegram.webhook_secret,
             self.qdrant.api_key,
+            self.model.api_key,
         )
-        passwords = (urlsplit(url).password for url in (self.redis.url, self.log.url, self.qdrant.url) if url)
+        passwords = (
+            urlsplit(url).password
+            for url in (self.redis.url, self.log.url, self.qdrant.url, *self.model.servers)
+            if url
+        )
         return (*(one.get_secret_value() for one in hidden if one is not None), *filter(None, passwords))
 
 

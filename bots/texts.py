@@ -1,4 +1,4 @@
-"""What the service itself says to people, in English and Spanish. The answers' own sentences are in ``rag/prompts.py``."""
+"""What the service itself says to people, in English and Spanish. The answers' own sentences are in ``rag/prompts``."""
 
 from __future__ import annotations
 

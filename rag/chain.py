@@ -19,7 +19,7 @@ from rag.answering.grounding import Citations
 from rag.answering.small_talk import recognise
 from rag.condense import cleaned, is_empty, utterances
 from rag.language import LANGUAGES, adetect
-from rag.prompts import abstention, say
+from rag.prompts.sentences import abstention, say
 from rag.retrieval.index import Scope
 from rag.settings import RetrievalSettings
 from rag.types import (

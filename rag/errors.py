@@ -7,6 +7,8 @@ RagError
 ├── IndexUnavailable        the passage index does not answer
 │   └── IndexLocked         another process owns the embedded index
 ├── ModelError              an embedding or language model cannot be loaded or failed
+│   ├── ModelUnavailable    it does not answer now; trying again later may help
+│   └── ModelBusy           it has more to write than it may; says for how long
 ├── MemoryUnavailable       conversation memory does not answer
 └── EvaluationError         a question set that cannot be used, or too little in it to learn from
 """
@@ -40,6 +42,18 @@ class IndexLocked(IndexUnavailable):
 
 class ModelError(RagError):
     """An embedding or language model cannot be loaded, or failed."""
+
+
+class ModelUnavailable(ModelError):
+    """A language model does not answer now, or did not in time; trying again later may help."""
+
+
+class ModelBusy(ModelError):
+    """A language model has a full queue; ``seconds`` is about how long that will last."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class MemoryUnavailable(RagError):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from rag.language import LANGUAGES
 
@@ -94,10 +94,73 @@ class RetrievalSettings(Section):
 
 
 class ModelSettings(Section):
-    """What writes the answers."""
+    """What writes the answers: quotes alone, a language model in this process, or one behind an OpenAI-compatible server."""
 
-    kind: Literal["extractive"] = "extractive"
+    kind: Literal["extractive", "transformers", "openai"] = "extractive"
+    name: str = Field("Qwen/Qwen3-1.7B", description="hub name, folder, or the server's name of the model")
+    revision: str = Field("", description="of a model of the hub: branch, tag or commit; empty is its main branch")
+    adapter: Name | Literal[""] = Field("", description="the adapter that answers; empty is the promoted one, if any")
     quotes: int = Field(4, ge=1, le=12, description="sentences quoted at most in an extractive answer")
+    rewrite: bool = Field(
+        True, description="let the model rewrite a turn that leans on the past into a question for the search"
+    )
+    unsupported: Literal["drop", "abstain"] = Field(
+        "drop",
+        description="what happens to a sentence that its passage does not support: it is left out, or no answer is given",
+    )
+    nli: str = Field(
+        "", description="a natural language inference cross-encoder that judges support too; empty is none"
+    )
+    answer_tokens: int = Field(512, ge=16, le=8192, description="tokens of an answer at most")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 always writes the likeliest token")
+    window: int = Field(
+        8192,
+        ge=256,
+        le=1_048_576,
+        description="tokens of prompt and answer at most, or fewer where the model has fewer",
+    )
+    deadline_seconds: float = Field(120, gt=0, le=3600, description="until an answer must be complete")
+    first_token_seconds: float = Field(45, gt=0, le=600, description="until the first word, queueing included")
+    batch: int = Field(16, ge=1, le=512, description="answers written at once in this process")
+    queue: int = Field(
+        64, ge=0, le=10_000, description="answers that may wait for a place; beyond it people are told how long"
+    )
+    adapters: int = Field(4, ge=1, le=64, description="adapters kept in this process's memory")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    remote_code: tuple[str, ...] = Field((), description="models whose own Python code may run, by name")
+    servers: tuple[str, ...] = Field(
+        (), repr=False, description="OpenAI-compatible servers, tried in order, for example http://127.0.0.1:8000/v1"
+    )
+    api_key: SecretStr | None = None
+    token_seconds: float = Field(
+        20, gt=0, le=600, description="silence between two pieces of a server's answer at most"
+    )
+    retries: int = Field(2, ge=0, le=10, description="of a request to a server that failed before its first word")
+    load_adapters: bool = Field(
+        False, description="the server is vLLM and loads adapters when told to (VLLM_ALLOW_RUNTIME_LORA_UPDATING)"
+    )
+
+    @field_validator("servers", mode="before")
+    @classmethod
+    def _are_listed(cls, value: object) -> object:
+        """OPENAI_BASE_URL may name several, with commas between them."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("servers")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(one.startswith(("http://", "https://")) for one in value):
+            raise ValueError("every server begins with http:// or https:// and usually ends in /v1")
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_server(self) -> ModelSettings:
+        if self.kind == "openai" and not self.servers:
+            raise ValueError(
+                'model.kind = "openai" needs model.servers (or OPENAI_BASE_URL), for example http://127.0.0.1:8000/v1'
+            )
+        return self
 
 
 class MemorySettings(Section):
@@ -105,6 +168,9 @@ class MemorySettings(Section):
 
     turns: int = Field(12, ge=0, le=200)
     ttl_days: float = Field(30, gt=0, le=3650)
+    tokens: int = Field(1500, ge=0, le=100_000, description="of the past in a prompt at most, the summary included")
+    summary: bool = Field(True, description="keep a running summary of the turns that are no longer kept word for word")
+    notes: bool = Field(False, description="keep what people ask to be remembered about them, each in their own notes")
 
 
 class QdrantSettings(Section):

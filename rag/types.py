@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Literal
 
 Stage = Literal["condense", "retrieve", "answer", "ground"]
-Outcome = Literal["answered", "abstained", "small_talk"]
-"""What became of a question. ``wants a person`` joins when handing over is built."""
+Outcome = Literal["answered", "abstained", "small_talk", "wants_person"]
+"""What became of a question: answered, not told by the documents, mere courtesy, or the asker wants a person."""
 
 
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -98,7 +98,10 @@ class Retrieval:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """One question and its answer, as memory keeps them. ``speaker`` tells people in a group apart; ``answered`` is False
-    where the answer was that the documents do not say."""
+    where the answer was that the documents do not say.
+
+    ``audiences`` and ``tenant`` are those that the answer may have used: who may not read all of them is not shown it again.
+    """
 
     turn_id: str
     question: str
@@ -107,6 +110,16 @@ class Exchange:
     speaker: str
     speaker_name: str = ""
     answered: bool = True
+    audiences: tuple[str, ...] = ()
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """What is known beside the last turns: ``summary`` of the older ones, ``notes`` on who asks."""
+
+    summary: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +135,7 @@ class Question:
     speaker_name: str = ""
     language: str | None = None
     adapter: AdapterRef | None = None
+    background: Background = Background()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +158,9 @@ class Source:
 class Answer:
     """A complete answer. ``text`` is Markdown with ``[n]`` citations; ``shown`` is every passage that the answerer saw.
 
-    ``seconds`` holds the wall time of each stage by its name.
+    ``recalled`` are the turns of the past that stood in the prompt (ids, oldest first): with ``shown`` and ``background``, the
+    one renderer makes the same prompt again. ``dropped`` counts sentences that no passage supported; ``interrupted`` when
+    writing ended early. ``seconds`` holds the wall time of each stage by its name.
     """
 
     text: str
@@ -154,12 +170,16 @@ class Answer:
     shown: tuple[Hit, ...] = ()
     model: str = ""
     adapter: str | None = None
+    recalled: tuple[str, ...] = ()
+    background: Background = Background()
+    dropped: int = 0
+    interrupted: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def answered(self) -> bool:
-        """False when the documents did not say."""
-        return self.outcome != "abstained"
+        """False when the documents did not say, or nobody looked because a person is wanted."""
+        return self.outcome not in ("abstained", "wants_person")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,48 @@
-"""The seam of what writes an answer."""
+"""The seam of what writes an answer, and the pieces that it is made of."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from rag.types import Exchange, Hit, Question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who writes from here on, with what in view: ``hits`` of those handed over (a beginning of them) and turns of the past."""
+
+    model: str
+    hits: tuple[Hit, ...]
+    adapter: str | None = None
+    recalled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Text of a language model: nothing of it is shown before its sentence is found in the passage that it cites."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoted:
+    """Text of the passages themselves, word for word, with where it comes from."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A sentence of the service itself about the answer. ``interrupted`` when the answer ends with it, incomplete."""
+
+    text: str
+    interrupted: bool = False
+
+
+Piece = Writer | Written | Quoted | Notice
+"""``[n]`` in a text cites ``hits[n - 1]``."""
 
 
 class Answerer(Protocol):
@@ -17,8 +54,8 @@ class Answerer(Protocol):
 
     def astream(
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
-    ) -> AsyncGenerator[str]:
-        """The answer's Markdown in pieces; ``[n]`` cites ``hits[n - 1]``. Nothing at all means that it does not know.
+    ) -> AsyncGenerator[Piece]:
+        """The answer's Markdown in pieces, first of all its ``Writer``. No text at all means that it does not know.
 
         ``history`` is oldest first, ``language`` an ISO 639-1 code. Raises ``ModelError``.
         """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rag.answering.selection import Candidate, section
-from rag.prompts import plain, say
+from rag.prompts.sentences import plain, say
 from rag.types import Source
 
 PIECE = 120

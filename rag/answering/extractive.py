@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
+from rag.answering.answerer import Piece, Quoted, Writer
 from rag.answering.composing import composed
 from rag.answering.quotes import quotables
 from rag.answering.selection import Candidate, Studied, Terms, candidates, choose, words_decide
@@ -48,8 +49,9 @@ class ExtractiveAnswerer:
 
     async def astream(
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
-    ) -> AsyncGenerator[str]:
+    ) -> AsyncGenerator[Piece]:
         """Where the answer comes from and its quotes, in pieces. Raises ``ModelError``."""
+        yield Writer(model=self.name, hits=tuple(hits))
         asked = standalone(question.text, history)[-QUESTION_CHARACTERS:]
         numbered = _weighed(hits, language)
         studied = [self._study(hit.passage) for _, hit in numbered]
@@ -58,7 +60,7 @@ class ExtractiveAnswerer:
         if found and not words_decide(found):
             await self._compare(asked, found, numbered[:COMPARED], studied[:COMPARED])
         for piece in composed(choose(found, self._quotes), language):
-            yield piece
+            yield Quoted(text=piece)
 
     def _study(self, passage: Passage) -> Studied:
         key = passage.digest

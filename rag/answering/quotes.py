@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rag.answering.readable import readable, settled
 from rag.knowledge.blocks import Block, parse
 from rag.knowledge.sentences import sentences
-from rag.prompts import plain
+from rag.prompts.sentences import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

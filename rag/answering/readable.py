@@ -11,7 +11,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from rag.prompts import plain
+from rag.prompts.sentences import plain
 from rag.types import TURNING
 
 # Possessive quantifiers and "no run inside a run": a page full of backticks or brackets must not stall an answer.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rag.prompts import SmallTalk
+from rag.prompts.sentences import SmallTalk
 
 LONGEST = 80
 """Characters: longer than this, somebody wants something."""

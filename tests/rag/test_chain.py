@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from rag.chain import ConversationalChain
 from rag.errors import IndexUnavailable, ModelError
-from rag.prompts import abstention, say
+from rag.prompts.sentences import abstention, say
 from rag.retrieval.index import Scope
 from rag.settings import RetrievalSettings
 from rag.types import AdapterRef, Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval

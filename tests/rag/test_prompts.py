@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rag.answering.small_talk import recognise
-from rag.prompts import SENTENCES, Sentence, abstention, say
+from rag.prompts.sentences import SENTENCES, Sentence, abstention, say
 from rag.types import Passage
 
 
