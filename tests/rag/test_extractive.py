@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from rag.answering.answerer import Quoted, Writer
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.grounding import Citations
 from rag.answering.quotes import quotables
@@ -42,7 +43,9 @@ def answerer(embeddings: WordEmbeddings) -> ExtractiveAnswerer:
 
 
 async def answer(answerer: ExtractiveAnswerer, text: str, hits: Sequence[Hit], language: str = "en") -> list[str]:
-    return [piece async for piece in answerer.astream(question(text), [], hits, language)]
+    pieces = [piece async for piece in answerer.astream(question(text), [], hits, language)]
+    assert pieces[0] == Writer(model="extractive", hits=tuple(hits))
+    return [piece.text for piece in pieces[1:] if isinstance(piece, Quoted)]
 
 
 def hit(text: str, score: float = 0.9, **fields: object) -> Hit:
