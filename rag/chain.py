@@ -1,45 +1,34 @@
 """The conversational chain: condense | retrieve | answer | ground, as LangChain runnables that stream.
 
-One ``_Work`` goes down the chain and each stage fills in its part; events and the answer's pieces flow past it. Callbacks,
-tracing and config of the caller reach every stage by its name.
+One ``Work`` goes down the chain and each stage fills in its part; events and the answer's pieces flow past it. Callbacks,
+tracing and config of the caller reach every stage by its name, and the language model within them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field, replace
-from time import perf_counter
-from typing import Protocol
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Protocol
 
 from langchain_core.runnables import RunnableConfig, RunnableGenerator, RunnableSequence
 
-from rag.answering.answerer import Answerer
-from rag.answering.grounding import Citations
-from rag.answering.small_talk import recognise
-from rag.condense import cleaned, is_empty, utterances
-from rag.language import LANGUAGES, adetect
-from rag.prompts.sentences import abstention, say
+from rag.answering.answerer import Answerer, Notice, Piece, Quoted, Writer, Written
+from rag.errors import ModelBusy, ModelError
+from rag.memory import readable
+from rag.prompts.sentences import say
 from rag.retrieval.index import Scope
 from rag.settings import RetrievalSettings
-from rag.types import (
-    Answer,
-    ChainEvent,
-    Delta,
-    Done,
-    Exchange,
-    Hit,
-    Outcome,
-    Progress,
-    Query,
-    Question,
-    Retrieval,
-    Source,
-    Stage,
-)
+from rag.showing import Grounder, Showing
+from rag.types import Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval, Source
+from rag.understanding import understand
+from rag.work import Work, never
+from rag.writing import written
 
-QUERY_CHARACTERS = 1000
-"""Of a question that are embedded and searched for: more than any embedder reads of a question."""
+if TYPE_CHECKING:
+    from rag.rewriting import Rewriter
+
+log = logging.getLogger(__name__)
 
 NEARBY = 0.5
 """Share of the threshold from which on a page is worth naming when the bot does not know."""
@@ -51,65 +40,56 @@ class Finder(Protocol):
     async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval: ...
 
 
-_UNREAD = Query(text="")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Work:
-    """One question on its way. ``said`` is what is answered without the answerer, and ``outcome`` what that makes of it."""
-
-    question: Question
-    history: Sequence[Exchange]
-    language: str = "en"
-    query: Query = _UNREAD
-    hits: Sequence[Hit] = ()
-    score: float = 0.0
-    said: str = ""
-    outcome: Outcome = "answered"
-    abandoned: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def say(self, text: str, outcome: Outcome) -> None:
-        self.said, self.outcome = text, outcome
-
-    def abstain(self, nearby: float) -> None:
-        """Says that the documents do not tell; names the closest page if its score is at least ``nearby``."""
-        closest = self.hits[0].passage if self.hits and self.score >= nearby else None
-        self.say(abstention(self.language, closest), "abstained")
-
-    @contextmanager
-    def clocked(self, stage: Stage) -> Iterator[None]:
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - started
-
-
-_Item = _Work | ChainEvent | str
+_Item = Work | ChainEvent | Piece
 
 
 class ConversationalChain:
-    """Answers a question in a conversation."""
+    """Answers a question in a conversation.
 
-    def __init__(self, retriever: Finder, answerer: Answerer, settings: RetrievalSettings) -> None:
+    ``fallback`` answers where ``answerer`` fails before any of its words is out; ``grounder`` checks what a model writes, and
+    ``rewriter`` makes turns that lean on the past stand alone.
+    """
+
+    def __init__(
+        self,
+        retriever: Finder,
+        answerer: Answerer,
+        settings: RetrievalSettings,
+        *,
+        fallback: Answerer | None = None,
+        grounder: Grounder | None = None,
+        rewriter: Rewriter | None = None,
+    ) -> None:
         self._retriever = retriever
         self._answerer = answerer
         self._settings = settings
+        self._fallback = fallback
+        self._grounder = grounder
+        self._rewriter = rewriter
         self._nearby = NEARBY * settings.threshold
         stages = (self._condense, self._retrieve, self._answer, self._ground)
         names = ("condense", "retrieve", "answer", "ground")
         steps = [RunnableGenerator(stage, name=name) for stage, name in zip(stages, names, strict=True)]
-        self._runnable: RunnableSequence[_Work, ChainEvent] = RunnableSequence(*steps, name="conversation")
+        self._runnable: RunnableSequence[Work, ChainEvent] = RunnableSequence(*steps, name="conversation")
 
     async def astream(
-        self, question: Question, history: Sequence[Exchange], config: RunnableConfig | None = None
+        self,
+        question: Question,
+        history: Sequence[Exchange],
+        config: RunnableConfig | None = None,
+        *,
+        stopping: Callable[[], bool] = never,
     ) -> AsyncGenerator[ChainEvent]:
         """Progress, the answer's text as it comes, and at last ``Done``; ``history`` is oldest first.
 
-        Raises ``IndexUnavailable`` and ``ModelError``; no text of a user makes it raise.
+        Once ``stopping()`` is true, an answer that is still being written ends with a sentence that says so. Raises
+        ``IndexUnavailable``, and ``ModelError`` where there is no fallback; no text of a user makes it raise.
         """
-        work = _Work(question=question, history=history)
+        work = Work(
+            question=question,
+            history=readable(history, question.audiences, question.tenant),
+            stopping=stopping,
+        )
         events = self._runnable.astream(work, config)
         try:
             async for event in events:
@@ -121,16 +101,16 @@ class ConversationalChain:
                 pass
             raise
 
-    async def _condense(self, items: AsyncIterator[_Work]) -> AsyncIterator[_Item]:
+    async def _condense(self, items: AsyncIterator[Work]) -> AsyncIterator[_Item]:
         async for work in items:
             yield Progress(stage="condense")
             with work.clocked("condense"):
-                await _read(work)
+                await understand(work, self._rewriter)
             yield work
 
     async def _retrieve(self, items: AsyncIterator[_Item]) -> AsyncIterator[_Item]:
         async for item in items:
-            if isinstance(item, _Work) and not item.said:
+            if isinstance(item, Work) and not item.said:
                 yield Progress(stage="retrieve")
                 with item.clocked("retrieve"):
                     await self._find(item)
@@ -138,7 +118,7 @@ class ConversationalChain:
                     item.abstain(self._nearby)
             yield item
 
-    async def _find(self, work: _Work) -> None:
+    async def _find(self, work: Work) -> None:
         """The passages that suit the turn in its conversation; what belongs to the best one's section first."""
         asked = work.question
         scope = Scope(audiences=asked.audiences, tenants=frozenset({"", asked.tenant}))
@@ -149,55 +129,84 @@ class ConversationalChain:
     async def _answer(self, items: AsyncIterator[_Item]) -> AsyncIterator[_Item]:
         async for item in items:
             yield item
-            if not isinstance(item, _Work) or item.said:
+            if not isinstance(item, Work) or item.said:
                 continue
             yield Progress(stage="answer")
-            async with aclosing(
-                self._answerer.astream(item.question, item.history, item.hits, item.language)
-            ) as pieces:
-                while not item.abandoned and (piece := await _next(pieces, item)) is not None:
+            async with aclosing(self._pieces(item)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _pieces(self, work: Work) -> AsyncGenerator[Piece]:
+        """The answerer's; where it fails, the fallback's or, once something of it is out, an honest end."""
+        try:
+            async with aclosing(written(self._answerer, work)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except ModelError as error:
+            if self._fallback is None:
+                raise
+            log.warning("the language model failed (%s): %s", type(error).__name__, error)
+            if work.shown:
+                yield Notice(text=say(work.language, "cut_off"), interrupted=True)
+                return
+            notice: Notice | None = _instead(error, work.language)
+            async with aclosing(written(self._fallback, work)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Quoted) and notice:
+                        yield notice
+                        notice = None
                     yield piece
 
     async def _ground(self, items: AsyncIterator[_Item]) -> AsyncIterator[ChainEvent]:
         async for item in items:
-            if isinstance(item, _Work):
+            if isinstance(item, Work):
                 async for event in self._grounded(item, items):
                     yield event
-            elif not isinstance(item, str):
+            elif isinstance(item, Progress | Delta | Done):
                 yield item
 
-    async def _grounded(self, work: _Work, items: AsyncIterator[_Item]) -> AsyncIterator[ChainEvent]:
-        """The rest of the stream: pieces with their markers numbered, then the whole."""
-        citations = Citations(work.hits)
+    async def _grounded(self, work: Work, items: AsyncIterator[_Item]) -> AsyncIterator[ChainEvent]:
+        """The rest of the stream: what of the pieces may be shown, then the whole."""
+        showing = Showing(work.hits, work.language, self._grounder)
         text = ""
         async for item in items:
-            if isinstance(item, str):
-                with work.clocked("ground"):
-                    shown = citations.feed(item)
-                text += shown
-                if shown:
-                    yield Delta(text=shown)
-            elif not isinstance(item, _Work):
-                yield item
+            match item:
+                case Writer():
+                    work.writer = item
+                case Written() | Quoted() | Notice():
+                    with work.clocked("ground"):
+                        shown = await showing.piece(item)
+                    work.interrupted = work.interrupted or (isinstance(item, Notice) and item.interrupted)
+                    text += shown
+                    if shown:
+                        work.shown = True
+                        yield Delta(text=shown)
+                case Progress():
+                    yield item
         with work.clocked("ground"):
-            rest = citations.finish()
+            rest = await showing.finish()
         if not (text + rest).strip() and not work.said:
             work.abstain(self._nearby)
         if rest := rest + work.said:
             text += rest
             yield Delta(text=rest)
-        yield Done(answer=self._whole(work, text, citations.sources))
+        work.dropped = showing.dropped
+        yield Done(answer=self._whole(work, text, showing.sources))
 
-    def _whole(self, work: _Work, text: str, sources: tuple[Source, ...]) -> Answer:
-        adapter = work.question.adapter
+    def _whole(self, work: Work, text: str, sources: tuple[Source, ...]) -> Answer:
+        writer = work.writer or Writer(model=self._answerer.name, hits=tuple(work.hits))
         return Answer(
             text=text,
             outcome=work.outcome,
             language=work.language,
             sources=sources if work.outcome == "answered" else (),
-            shown=tuple(work.hits),
-            model=self._answerer.name,
-            adapter=adapter.name if adapter else None,
+            shown=writer.hits,
+            model=writer.model,
+            adapter=writer.adapter,
+            recalled=writer.recalled,
+            background=work.question.background,
+            dropped=work.dropped,
+            interrupted=work.interrupted,
             seconds=dict(work.seconds),
         )
 
@@ -206,29 +215,8 @@ def _section(hit: Hit) -> tuple[str, ...]:
     return (hit.passage.document, *hit.passage.headings)
 
 
-async def _next(pieces: AsyncIterator[str], work: _Work) -> str | None:
-    with work.clocked("answer"):
-        return await anext(pieces, None)
-
-
-async def _read(work: _Work) -> None:
-    """Cleans the question, tells its language, and finds what to search for, or what to say at once."""
-    text = cleaned(work.question.text)
-    work.question = replace(work.question, text=text)
-    work.language = await _language(work)
-    if is_empty(text):
-        work.say(say(work.language, "empty"), "abstained")
-    elif courtesy := recognise(text):
-        work.language = courtesy.language
-        work.say(say(work.language, courtesy.kind), "small_talk")
-    else:
-        work.query = Query(text=text[:QUERY_CHARACTERS], history=utterances(work.history), language=work.language)
-
-
-async def _language(work: _Work) -> str:
-    """The question's own; where that is undecided, the one of the question before, or the platform's hint."""
-    hinted = (work.question.language or "").lower().replace("_", "-").partition("-")[0]
-    default = hinted if hinted in LANGUAGES else "en"
-    if work.history:
-        default = await adetect(work.history[-1].question, default)
-    return await adetect(work.question.text, default)
+def _instead(error: ModelError, language: str) -> Notice:
+    """Why the documents' own words come instead of an answer."""
+    if isinstance(error, ModelBusy):
+        return Notice(text=say(language, "busy", seconds=error.seconds))
+    return Notice(text=say(language, "quoted"))

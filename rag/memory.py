@@ -1,65 +1,93 @@
-"""What a conversation remembers, in Redis: a hash of exchanges by turn, oldest dropped first."""
+"""What a conversation remembers, in Redis: the last exchanges word for word, and a running summary of the older ones.
+
+An exchange that is no longer kept word for word waits among those to fold until a summary holds it, and is shown meanwhile by
+a summary of selection: nothing that was said falls between the two, and no answer waits for a summary to be written.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from rag import memory_scripts as scripts
 from rag.errors import MemoryUnavailable
+from rag.language import adetect
+from rag.memory_summary import RunningSummary, ToFold, dumped, loaded, readable
 from rag.settings import MemorySettings
-from rag.types import Exchange
+from rag.summaries import selected
+from rag.types import Background, Exchange
+
+__all__ = ["ConversationMemory", "Summarise", "readable"]
 
 log = logging.getLogger(__name__)
 
 STAMP = 20
 """Characters before each JSON: the question's time in microseconds, so that the script orders without parsing."""
 
-# KEYS: the hash. ARGV: turn id, value, turns kept, seconds to live, whether a known turn is replaced.
-_PUT = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 and ARGV[5] == '0' then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-"""
-# KEYS: the old hash, the new hash. What the new one already knows wins.
-_MOVE = """
-local moved = redis.call('HGETALL', KEYS[2])
-for i = 1, #moved, 2 do redis.call('HSETNX', KEYS[1], moved[i], moved[i + 1]) end
-redis.call('DEL', KEYS[2])
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-"""
-_TRIM = """
-local all = redis.call('HGETALL', KEYS[1])
-local surplus = #all / 2 - tonumber(ARGV[3])
-if surplus > 0 then
-  local order = {}
-  for i = 1, #all, 2 do order[#order + 1] = {all[i + 1], all[i]} end
-  table.sort(order, function(a, b) return a[1] < b[1] end)
-  for i = 1, surplus do redis.call('HDEL', KEYS[1], order[i][2]) end
-end
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-return 1
-"""
+FOLDED_AT_ONCE = 4
+"""Exchanges that wait before a summary is written: a model reads the old one each time, and four turns cost it no more."""
+
+Summarise = Callable[[str, Sequence[Exchange], str], Awaitable[str]]
+"""From the summary before, the exchanges that it does not hold yet (oldest first) and a language, the next summary."""
 
 
 class ConversationMemory:
-    """The last exchanges of each conversation. Every method raises ``MemoryUnavailable`` when Redis does not answer."""
+    """What each conversation remembers. Every method raises ``MemoryUnavailable`` when Redis does not answer.
+
+    ``key`` names the recent exchanges of a conversation; what else is kept of it stands below that name, in the same slot.
+    """
 
     def __init__(self, redis: Redis, settings: MemorySettings, key: Callable[[str], str]) -> None:
         self._redis = redis
         self._turns = settings.turns
         self._ttl = int(timedelta(days=settings.ttl_days).total_seconds())
+        self._most_to_fold = scripts.MOST_TO_FOLD if settings.summary else 0
         self._key = key
-        self._put = redis.register_script(_PUT + _TRIM)
-        self._move = redis.register_script(_MOVE + _TRIM)
+        self._put = redis.register_script(scripts.PUT)
+        self._move = redis.register_script(scripts.MOVE)
+        self._fold = redis.register_script(scripts.FOLD)
+        self._drop = redis.register_script(scripts.DROP)
+        self._join = redis.register_script(scripts.JOIN)
 
     async def load(self, conversation: str) -> list[Exchange]:
-        """The remembered exchanges, oldest first."""
-        return sorted((await self._read(conversation)).values(), key=lambda exchange: exchange.asked_at)
+        """The exchanges that are kept word for word, oldest first; who reads them may read is ``readable``'s to say."""
+        with mapped():
+            stored: Mapping[bytes | str, bytes] = await self._redis.hgetall(self._key(conversation))
+        return list(_exchanges(stored))
+
+    async def background(
+        self, conversation: str, audiences: Collection[str], tenant: str = "", *, notes: Sequence[str] = ()
+    ) -> Background:
+        """The summary of what came before :meth:`load`'s exchanges, as far as all those may read it, with ``notes``."""
+        if not self._most_to_fold:
+            return Background(notes=tuple(notes))
+        waiting = (await self._to_fold(conversation)).for_readers(audiences, tenant)
+        text = selected(waiting.summary.text, waiting.told()) if waiting.exchanges else waiting.summary.text
+        return Background(summary=text, notes=tuple(notes))
+
+    async def fold(self, conversation: str, summarise: Summarise, *, at_once: int = FOLDED_AT_ONCE) -> bool:
+        """Takes what waits into the summary, if at least ``at_once`` exchanges wait; False if nothing was folded.
+
+        Meant for the time after an answer. Another process may do the same: one summary stands. What was forgotten or changed
+        while the summary was written makes it void; what waited waits on.
+        """
+        found = await self._to_fold(conversation)
+        if not self._most_to_fold or len(found.exchanges) < at_once:
+            return False
+        chosen = found.for_the_newest()
+        next_one = await _next(chosen, summarise) if chosen.exchanges else found.summary
+        folded = [part for turn, raw in found.raws.items() for part in (turn, raw)]
+        arguments: list[Any] = [found.raw, dumped(next_one), self._ttl, *folded]
+        with mapped():
+            return bool(await self._fold(keys=self._below(conversation), args=arguments))
 
     async def append(self, conversation: str, exchange: Exchange) -> None:
         """Remembers an exchange; one whose turn is known already changes nothing."""
@@ -70,47 +98,88 @@ class ConversationMemory:
         await self._write(conversation, exchange, replaces=True)
 
     async def remove_turn(self, conversation: str, turn_id: str) -> None:
-        """Forgets one exchange; an unknown turn is no error."""
-        with _mapped():
-            await self._redis.hdel(self._key(conversation), turn_id)
+        """Forgets one exchange, and a summary that may hold it; an unknown turn is no error."""
+        waiting, summary = self._below(conversation)
+        with mapped():
+            await self._drop(keys=[self._key(conversation), waiting], args=[turn_id])
+            raw = await self._redis.get(summary)
+            # What cannot be read may hold anything.
+            if raw and ((kept := loaded(raw)).may_hold(turn_id) or not kept.text):
+                await self._redis.delete(summary)
 
     async def forget(self, conversation: str, speaker: str | None = None) -> int:
-        """Forgets the conversation, or only what ``speaker`` asked and was answered; returns how many exchanges."""
-        key = self._key(conversation)
-        if speaker is None:
-            with _mapped():
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.hlen(key)
-                    pipe.delete(key)
-                    return int((await pipe.execute())[0])
-        theirs = [turn for turn, kept in (await self._read(conversation)).items() if kept.speaker == speaker]
-        with _mapped():
-            return int(await self._redis.hdel(key, *theirs)) if theirs else 0
+        """Forgets the conversation, or only what ``speaker`` asked and was answered; returns how many exchanges.
+
+        The summary goes in both cases: it may hold the speaker's words.
+        """
+        recent, (waiting, summary) = self._key(conversation), self._below(conversation)
+        with mapped():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.delete(summary)
+                pipe.hgetall(recent)
+                pipe.hgetall(waiting)
+                if speaker is None:
+                    pipe.delete(recent, waiting)
+                _, *found = (await pipe.execute())[:3]
+            if speaker is None:
+                return sum(map(len, found))
+            theirs = [each.turn_id for part in found for each in _exchanges(part) if each.speaker == speaker]
+            return int(await self._drop(keys=[recent, waiting], args=theirs)) if theirs else 0
+
+    async def speakers(self, conversation: str) -> set[str]:
+        """Whose exchanges are remembered word for word, or wait for the summary."""
+        with mapped():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hgetall(self._key(conversation))
+                pipe.hgetall(self._below(conversation)[0])
+                found = await pipe.execute()
+        return {each.speaker for part in found for each in _exchanges(part)}
 
     async def move(self, old: str, new: str) -> None:
         """Gives ``new`` what ``old`` remembers, joined with its own; for a Telegram group that became a supergroup."""
         if old == new:
             return
-        with _mapped():
-            await self._move(keys=[self._key(new), self._key(old)], args=["", "", self._turns, self._ttl])
+        places = [self._key(new), *self._below(new), self._key(old), *self._below(old)]
+        with mapped():
+            await self._move(keys=places, args=["", "", self._turns, self._ttl, "", self._most_to_fold])
+            _, _, here, _, _, there = places
+            joined = 0
+            while not joined and (old_one := await self._redis.get(there)):
+                new_one = await self._redis.get(here) or b""
+                both = dumped(loaded(old_one).joined(loaded(new_one)))
+                joined = await self._join(keys=[here, there], args=[new_one, old_one, both, self._ttl])
 
-    async def _read(self, conversation: str) -> dict[str, Exchange]:
-        with _mapped():
-            stored: Mapping[bytes | str, bytes | str] = await self._redis.hgetall(self._key(conversation))
-        return {exchange.turn_id: exchange for exchange in map(_decoded, stored.values()) if exchange is not None}
+    def _below(self, conversation: str) -> list[str]:
+        """The keys of the exchanges to fold and of the summary."""
+        return [f"{self._key(conversation)}:to-fold", f"{self._key(conversation)}:summary"]
+
+    async def _to_fold(self, conversation: str) -> ToFold:
+        waiting, summary = self._below(conversation)
+        with mapped():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.get(summary)
+                pipe.hgetall(waiting)
+                raw, stored = await pipe.execute()
+        exchanges = tuple(_exchanges(stored))
+        raws = {each.turn_id: stored[each.turn_id.encode()] for each in exchanges}
+        return ToFold(raw=raw or b"", summary=loaded(raw), exchanges=exchanges, raws=raws)
 
     async def _write(self, conversation: str, exchange: Exchange, *, replaces: bool) -> None:
         if not self._turns:
             return
-        arguments: list[str | bytes | int] = [
-            exchange.turn_id,
-            _encoded(exchange),
-            self._turns,
-            self._ttl,
-            int(replaces),
-        ]
-        with _mapped():
-            await self._put(keys=[self._key(conversation)], args=arguments)
+        limits = (self._turns, self._ttl, int(replaces), self._most_to_fold)
+        with mapped():
+            await self._put(
+                keys=[self._key(conversation), *self._below(conversation)],
+                args=[exchange.turn_id, _encoded(exchange), *limits],
+            )
+
+
+async def _next(chosen: ToFold, summarise: Summarise) -> RunningSummary:
+    before = chosen.summary
+    language = await adetect(chosen.exchanges[-1].question, before.language or "en")
+    text = await summarise(before.text, chosen.told(), language)
+    return replace(before.with_turns(chosen.exchanges), text=text, language=language)
 
 
 def _encoded(exchange: Exchange) -> bytes:
@@ -118,8 +187,13 @@ def _encoded(exchange: Exchange) -> bytes:
     return f"{stamp:0{STAMP}d}".encode() + _EXCHANGES.dump_json(exchange)
 
 
+def _exchanges(stored: Mapping[bytes | str, bytes]) -> Iterator[Exchange]:
+    """Oldest first, without what another version wrote: a conversation must go on over an upgrade and a rollback."""
+    found = (_decoded(value) for value in stored.values())
+    yield from sorted((each for each in found if each is not None), key=lambda each: each.asked_at)
+
+
 def _decoded(value: bytes | str) -> Exchange | None:
-    """None for what another version wrote: a conversation must go on over an upgrade and a rollback."""
     try:
         return _EXCHANGES.validate_json(value[STAMP:])
     except ValidationError as error:
@@ -128,7 +202,8 @@ def _decoded(value: bytes | str) -> Exchange | None:
 
 
 @contextmanager
-def _mapped() -> Iterator[None]:
+def mapped() -> Iterator[None]:
+    """Redis's errors as ``MemoryUnavailable``."""
     try:
         yield
     except (RedisError, OSError) as error:

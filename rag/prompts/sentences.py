@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal
 
 from rag.types import Passage, Source
 
 SmallTalk = Literal["greeting", "thanks", "goodbye", "identity"]
-Sentence = Literal[SmallTalk, "empty", "unknown", "closest", "instead", "reword", "according", "also"]
+Sentence = Literal[
+    SmallTalk, "empty", "unknown", "closest", "instead", "reword", "according", "also",
+    "person", "quoted", "busy", "cut_off", "too_long", "stopped",
+]  # fmt: skip
 
 _ENGLISH: dict[Sentence, str] = {
     "greeting": "Hello! Ask me anything about the documents I know; I answer from them and show where it stands.",
@@ -24,6 +28,15 @@ _ENGLISH: dict[Sentence, str] = {
     "reword": "Ask again with a name or a word that the documents would use, and I will look again.",
     "according": "According to **{page}**:",
     "also": "Also, in **{page}**:",
+    "person": "You would like to talk to a person.",
+    "quoted": "I cannot write an answer of my own right now, so these are the documents' words.",
+    "busy": (
+        "I am writing many answers right now; in about {seconds} s I can write one for you. "
+        "Meanwhile, these are the documents' words."
+    ),
+    "cut_off": "_My answer ends here because of a fault on my side, so something may be missing. Please ask again._",
+    "too_long": "_My answer ends here because it got too long. Ask about the part you need._",
+    "stopped": "_I stopped here because you wrote again._",
 }
 _SPANISH: dict[Sentence, str] = {
     "greeting": "¡Hola! Pregúntame lo que quieras sobre los documentos que conozco; respondo con ellos y los cito.",
@@ -40,13 +53,22 @@ _SPANISH: dict[Sentence, str] = {
     "reword": "Pregúntame otra vez con un nombre o una palabra que usarían los documentos y vuelvo a buscar.",
     "according": "Según **{page}**:",
     "also": "Además, en **{page}**:",
+    "person": "Quieres hablar con una persona.",
+    "quoted": "Ahora mismo no puedo redactar una respuesta propia, así que esto es lo que dicen los documentos.",
+    "busy": (
+        "Ahora mismo estoy redactando muchas respuestas; en unos {seconds} s podré redactar la tuya. "
+        "Mientras tanto, esto es lo que dicen los documentos."
+    ),
+    "cut_off": "_Mi respuesta acaba aquí por un fallo mío, así que puede faltar algo. Vuelve a preguntarme, por favor._",
+    "too_long": "_Mi respuesta acaba aquí porque se estaba alargando demasiado. Pregúntame por la parte que necesites._",
+    "stopped": "_He parado aquí porque has vuelto a escribir._",
 }
 
 
-def say(language: str, sentence: Sentence, *, page: str = "") -> str:
+def say(language: str, sentence: Sentence, *, page: str = "", seconds: float = 0) -> str:
     """A sentence in Spanish or, for every other language, in English. ``page`` fills the place of a page's name."""
     spoken = _SPANISH if language == "es" else _ENGLISH
-    return spoken[sentence].replace("{page}", page)
+    return spoken[sentence].replace("{page}", page).replace("{seconds}", str(ceil(seconds)))
 
 
 def abstention(language: str, closest: Passage | None) -> str:

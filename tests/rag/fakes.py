@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from rag.answering.answerer import Piece, Quoted, Writer
 from rag.retrieval.index import Scope
 from rag.types import Exchange, Hit, Passage, Query, Question, Retrieval
 
@@ -40,21 +41,22 @@ class FakeFinder:
 
 
 class FakeAnswerer:
-    """Says its pieces; remembers what it was asked."""
+    """Says its pieces (texts are quotes); remembers what it was asked."""
 
     name = "fake"
 
-    def __init__(self, *pieces: str, error: Exception | None = None) -> None:
+    def __init__(self, *pieces: str | Piece, error: Exception | None = None) -> None:
         self.pieces = pieces
         self.error = error
         self.asked: list[tuple[Question, Sequence[Hit], str]] = []
 
     async def astream(
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
-    ) -> AsyncGenerator[str]:
+    ) -> AsyncGenerator[Piece]:
         self.asked.append((question, hits, language))
+        yield Writer(model=self.name, hits=tuple(hits), adapter=question.adapter.name if question.adapter else None)
         for piece in self.pieces:
-            yield piece
+            yield Quoted(text=piece) if isinstance(piece, str) else piece
         if self.error:
             raise self.error
 

@@ -12,6 +12,7 @@ import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.runnables import RunnableConfig
 
+from rag.answering.answerer import Quoted
 from rag.chain import ConversationalChain
 from rag.errors import IndexUnavailable, ModelError
 from rag.prompts.sentences import abstention, say
@@ -228,7 +229,7 @@ async def test_who_stops_listening_stops_the_answerer() -> None:
         async def astream(self, *args: Any) -> Any:
             try:
                 while True:
-                    yield "more "
+                    yield Quoted(text="more ")
             finally:
                 closed.append(True)
 

@@ -1,0 +1,89 @@
+"""The answerer that writes: a language model's reply to the one prompt, made to fit its window."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from rag.answering.answerer import Notice, Piece, Writer, Written
+from rag.answering.fitting import fitted
+from rag.errors import ModelError
+from rag.models.language_model import LanguageModel
+from rag.models.thinking import Thinking
+from rag.prompts.sentences import say
+from rag.settings import MemorySettings, ModelSettings
+from rag.types import Exchange, Hit, Question
+
+
+class GenerativeAnswerer:
+    """Writes with ``model``. What it writes is a claim that somebody else must check."""
+
+    def __init__(self, model: LanguageModel, settings: ModelSettings, memory: MemorySettings) -> None:
+        self._model = model
+        self._settings = settings
+        self._memory_tokens = memory.tokens
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    async def astream(
+        self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
+    ) -> AsyncGenerator[Piece]:
+        """Who writes from what, and the reply as it comes. Raises ``ModelError``."""
+        prompt = fitted(
+            question,
+            history,
+            hits,
+            language,
+            count=self._model.count,
+            window=self._model.window,
+            answer_tokens=self._settings.answer_tokens,
+            memory_tokens=self._memory_tokens,
+        )
+        adapter = question.adapter
+        yield Writer(
+            model=self.name,
+            hits=tuple(hits[: len(prompt.hits)]),
+            adapter=adapter.name if adapter else None,
+            recalled=tuple(exchange.turn_id for exchange in prompt.history),
+        )
+        chunks = streamed(
+            self._model.chat,
+            prompt.messages,
+            adapter=adapter,
+            max_tokens=self._settings.answer_tokens,
+            temperature=self._settings.temperature,
+        )
+        thinking = Thinking()
+        reason = ""
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if text := thinking.feed(chunk.text):
+                    yield Written(text=text)
+                reason = chunk.response_metadata.get("finish_reason") or reason
+        if text := thinking.finish():
+            yield Written(text=text)
+        if reason == "length":
+            yield Notice(text=say(language, "too_long"), interrupted=True)
+
+
+async def streamed(
+    chat: BaseChatModel, messages: Sequence[BaseMessage], **options: Any
+) -> AsyncGenerator[AIMessageChunk]:
+    """The chunks of a reply; whatever a model of LangChain's raises becomes a ``ModelError``."""
+    chunks = chat.astream(list(messages), **options)
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"the language model failed ({type(error).__name__}); `cotorra doctor` says more") from error
+    finally:
+        if (close := getattr(chunks, "aclose", None)) is not None:
+            await close()

@@ -1,0 +1,87 @@
+"""The last stage: of an answer's pieces, what may be shown, with its citations numbered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from rag.answering.answerer import Notice, Quoted, Written
+from rag.answering.grounding import Citations
+from rag.types import Hit, Source
+
+
+class Grounding(Protocol):
+    """Checks one answer as it is written; ``dropped`` counts the sentences left out so far."""
+
+    @property
+    def dropped(self) -> int: ...
+
+    async def feed(self, text: str) -> str:
+        """What may be shown after this piece: whole sentences, each supported by what it cites."""
+
+    async def finish(self) -> str:
+        """The rest that may be shown."""
+
+
+class Grounder(Protocol):
+    """Starts the check of each answer; ``[n]`` in a text cites ``hits[n - 1]``."""
+
+    def start(self, hits: Sequence[Hit], language: str) -> Grounding: ...
+
+
+class Showing:
+    """One answer on its way to the reader. What an interrupted writer left unfinished is not shown."""
+
+    def __init__(self, hits: Sequence[Hit], language: str, grounder: Grounder | None) -> None:
+        self._citations = Citations(hits)
+        self._hits = hits
+        self._language = language
+        self._grounder = grounder
+        self._grounding: Grounding | None = None
+        self._dropped = 0
+        self._empty = True
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return self._citations.sources
+
+    @property
+    def dropped(self) -> int:
+        return self._dropped + (self._grounding.dropped if self._grounding else 0)
+
+    async def piece(self, piece: Written | Quoted | Notice) -> str:
+        """What can be shown after this piece."""
+        match piece:
+            case Written(text=text):
+                return self._shown(await self._checked(text))
+            case Quoted(text=text):
+                return self._shown(await self._settled(interrupted=False) + text)
+            case Notice(text=text, interrupted=interrupted):
+                before = self._shown(await self._settled(interrupted=interrupted))
+                gap = "" if self._empty else "\n\n"
+                return before + self._shown(f"{gap}{text}" if interrupted else f"{gap}{text}\n\n")
+
+    async def finish(self) -> str:
+        """What was held back until the end."""
+        return self._shown(await self._settled(interrupted=False)) + self._citations.finish()
+
+    async def _checked(self, text: str) -> str:
+        if self._grounder is None:
+            return text
+        if self._grounding is None:
+            self._grounding = self._grounder.start(self._hits, self._language)
+        return await self._grounding.feed(text)
+
+    async def _settled(self, *, interrupted: bool) -> str:
+        """The end of what a model wrote; half a sentence may say the opposite of the whole one."""
+        if self._grounding is None:
+            return ""
+        rest = "" if interrupted else await self._grounding.finish()
+        self._dropped += self._grounding.dropped
+        self._grounding = None
+        return rest
+
+    def _shown(self, text: str) -> str:
+        shown = self._citations.feed(text)
+        self._empty = self._empty and not shown.strip()
+        return shown
