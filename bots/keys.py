@@ -44,6 +44,14 @@ class Keys:
     def memory(self, conversation: str) -> str:
         return self.conversation(conversation, "memory")
 
+    def notes(self, speaker: str) -> str:
+        """What a person asked to be remembered, in every conversation. Hashed: the key names somebody."""
+        return self.of("notes", hashlib.sha256(speaker.encode()).hexdigest()[:32])
+
+    def notes_of(self, conversation: str) -> str:
+        """The hash of who noted something in a conversation, by turn id."""
+        return self.conversation(conversation, "notes")
+
     def seen_of(self, conversation: str) -> str:
         """The seen keys that a conversation left behind, by time, so that forgetting finds them."""
         return self.conversation(conversation, "seen")

@@ -7,20 +7,19 @@ a summary of selection: nothing that was said falls between the two, and no answ
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rag import memory_scripts as scripts
-from rag.errors import MemoryUnavailable
 from rag.language import adetect
+from rag.memory_redis import STAMP, mapped, stamp
 from rag.memory_summary import RunningSummary, ToFold, dumped, loaded, readable
+from rag.notes import PersonalNotes
 from rag.settings import MemorySettings
 from rag.summaries import selected
 from rag.types import Background, Exchange
@@ -28,9 +27,6 @@ from rag.types import Background, Exchange
 __all__ = ["ConversationMemory", "Summarise", "readable"]
 
 log = logging.getLogger(__name__)
-
-STAMP = 20
-"""Characters before each JSON: the question's time in microseconds, so that the script orders without parsing."""
 
 FOLDED_AT_ONCE = 4
 """Exchanges that wait before a summary is written: a model reads the old one each time, and four turns cost it no more."""
@@ -45,11 +41,14 @@ class ConversationMemory:
     ``key`` names the recent exchanges of a conversation; what else is kept of it stands below that name, in the same slot.
     """
 
-    def __init__(self, redis: Redis, settings: MemorySettings, key: Callable[[str], str]) -> None:
+    def __init__(
+        self, redis: Redis, settings: MemorySettings, key: Callable[[str], str], notes: PersonalNotes | None = None
+    ) -> None:
         self._redis = redis
+        self.notes = notes
         self._turns = settings.turns
         self._ttl = int(timedelta(days=settings.ttl_days).total_seconds())
-        self._most_to_fold = scripts.MOST_TO_FOLD if settings.summary else 0
+        self._most_to_fold = scripts.MOST_TO_FOLD if settings.summary and settings.turns else 0
         self._key = key
         self._put = redis.register_script(scripts.PUT)
         self._move = redis.register_script(scripts.MOVE)
@@ -60,18 +59,25 @@ class ConversationMemory:
     async def load(self, conversation: str) -> list[Exchange]:
         """The exchanges that are kept word for word, oldest first; who reads them may read is ``readable``'s to say."""
         with mapped():
-            stored: Mapping[bytes | str, bytes] = await self._redis.hgetall(self._key(conversation))
-        return list(_exchanges(stored))
+            stored: Any = await self._redis.hgetall(self._key(conversation))
+        return _exchanges(stored)
 
     async def background(
-        self, conversation: str, audiences: Collection[str], tenant: str = "", *, notes: Sequence[str] = ()
+        self, conversation: str, speaker: str, audiences: Collection[str], tenant: str = "", *, alone: bool = False
     ) -> Background:
-        """The summary of what came before :meth:`load`'s exchanges, as far as all those may read it, with ``notes``."""
+        """What is known beside :meth:`load`'s exchanges: the summary of what came before them and the speaker's notes.
+
+        The summary as far as all who read ``audiences`` and belong to ``tenant`` may read it; of the notes, all where the
+        speaker reads the answer ``alone``, else those that were said in this conversation.
+        """
+        notes = await self.notes.load(conversation, speaker, tenant, alone=alone) if self.notes else ()
+        return Background(summary=await self._summary(conversation, audiences, tenant), notes=notes)
+
+    async def _summary(self, conversation: str, audiences: Collection[str], tenant: str) -> str:
         if not self._most_to_fold:
-            return Background(notes=tuple(notes))
-        waiting = (await self._to_fold(conversation)).for_readers(audiences, tenant)
-        text = selected(waiting.summary.text, waiting.told()) if waiting.exchanges else waiting.summary.text
-        return Background(summary=text, notes=tuple(notes))
+            return ""
+        found = (await self._to_fold(conversation)).for_readers(audiences, tenant)
+        return selected(found.summary.text, found.told()) if found.exchanges else found.summary.text
 
     async def fold(self, conversation: str, summarise: Summarise, *, at_once: int = FOLDED_AT_ONCE) -> bool:
         """Takes what waits into the summary, if at least ``at_once`` exchanges wait; False if nothing was folded.
@@ -84,7 +90,7 @@ class ConversationMemory:
             return False
         chosen = found.for_the_newest()
         next_one = await _next(chosen, summarise) if chosen.exchanges else found.summary
-        folded = [part for turn, raw in found.raws.items() for part in (turn, raw)]
+        folded = [part for entry in found.stored.items() for part in entry]
         arguments: list[Any] = [found.raw, dumped(next_one), self._ttl, *folded]
         with mapped():
             return bool(await self._fold(keys=self._below(conversation), args=arguments))
@@ -110,21 +116,23 @@ class ConversationMemory:
     async def forget(self, conversation: str, speaker: str | None = None) -> int:
         """Forgets the conversation, or only what ``speaker`` asked and was answered; returns how many exchanges.
 
-        The summary goes in both cases: it may hold the speaker's words.
+        The summary goes in both cases: it may hold the speaker's words. Notes are forgotten by ``notes``.
         """
         recent, (waiting, summary) = self._key(conversation), self._below(conversation)
         with mapped():
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.delete(summary)
                 pipe.hgetall(recent)
                 pipe.hgetall(waiting)
                 if speaker is None:
-                    pipe.delete(recent, waiting)
-                _, *found = (await pipe.execute())[:3]
+                    pipe.delete(recent, waiting, summary)
+                found = (await pipe.execute())[:2]
             if speaker is None:
                 return sum(map(len, found))
             theirs = [each.turn_id for part in found for each in _exchanges(part) if each.speaker == speaker]
-            return int(await self._drop(keys=[recent, waiting], args=theirs)) if theirs else 0
+            gone = await self._drop(keys=[recent, waiting], args=theirs) if theirs else 0
+            # Last: a summary that was written of their words meanwhile goes too, and none can be written any more.
+            await self._redis.delete(summary)
+        return int(gone)
 
     async def speakers(self, conversation: str) -> set[str]:
         """Whose exchanges are remembered word for word, or wait for the summary."""
@@ -142,7 +150,13 @@ class ConversationMemory:
         places = [self._key(new), *self._below(new), self._key(old), *self._below(old)]
         with mapped():
             await self._move(keys=places, args=["", "", self._turns, self._ttl, "", self._most_to_fold])
-            _, _, here, _, _, there = places
+        await self._join_summaries(new, old)
+        if self.notes:
+            await self.notes.move(old, new)
+
+    async def _join_summaries(self, new: str, old: str) -> None:
+        here, there = self._below(new)[1], self._below(old)[1]
+        with mapped():
             joined = 0
             while not joined and (old_one := await self._redis.get(there)):
                 new_one = await self._redis.get(here) or b""
@@ -160,9 +174,10 @@ class ConversationMemory:
                 pipe.get(summary)
                 pipe.hgetall(waiting)
                 raw, stored = await pipe.execute()
-        exchanges = tuple(_exchanges(stored))
-        raws = {each.turn_id: stored[each.turn_id.encode()] for each in exchanges}
-        return ToFold(raw=raw or b"", summary=loaded(raw), exchanges=exchanges, raws=raws)
+        known = {turn: (value, exchange) for turn, value in stored.items() if (exchange := _decoded(value))}
+        exchanges = sorted((exchange for _, exchange in known.values()), key=lambda each: each.asked_at)
+        stored = {turn: value for turn, (value, _) in known.items()}
+        return ToFold(raw=raw or b"", summary=loaded(raw), exchanges=tuple(exchanges), stored=stored)
 
     async def _write(self, conversation: str, exchange: Exchange, *, replaces: bool) -> None:
         if not self._turns:
@@ -183,14 +198,13 @@ async def _next(chosen: ToFold, summarise: Summarise) -> RunningSummary:
 
 
 def _encoded(exchange: Exchange) -> bytes:
-    stamp = int(exchange.asked_at.timestamp() * 1_000_000)
-    return f"{stamp:0{STAMP}d}".encode() + _EXCHANGES.dump_json(exchange)
+    return stamp(exchange.asked_at) + _EXCHANGES.dump_json(exchange)
 
 
-def _exchanges(stored: Mapping[bytes | str, bytes]) -> Iterator[Exchange]:
+def _exchanges(stored: Mapping[bytes, bytes]) -> list[Exchange]:
     """Oldest first, without what another version wrote: a conversation must go on over an upgrade and a rollback."""
     found = (_decoded(value) for value in stored.values())
-    yield from sorted((each for each in found if each is not None), key=lambda each: each.asked_at)
+    return sorted((each for each in found if each is not None), key=lambda each: each.asked_at)
 
 
 def _decoded(value: bytes | str) -> Exchange | None:
@@ -199,15 +213,6 @@ def _decoded(value: bytes | str) -> Exchange | None:
     except ValidationError as error:
         log.warning("an exchange in memory cannot be read and is left out (%d errors)", error.error_count())
         return None
-
-
-@contextmanager
-def mapped() -> Iterator[None]:
-    """Redis's errors as ``MemoryUnavailable``."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise MemoryUnavailable("Redis does not answer; the conversation's memory returns when it does") from error
 
 
 _EXCHANGES: TypeAdapter[Exchange] = TypeAdapter(Exchange)
