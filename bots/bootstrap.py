@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import os
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from langchain_core.callbacks import BaseCallbackHandler
 from redis.asyncio import Redis
 
 from bots.audience import audiences, tenant
 from bots.bootstrap_library import build_library
+from bots.bootstrap_model import Writing, open_writing, tracing, writing_chain
 from bots.commands import Commands
 from bots.conversation import Conversations
 from bots.errors import BotsError
@@ -52,6 +53,7 @@ from rag.retrieval.reranker import Rerankers
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
+from rag.types import AdapterRef
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
 
@@ -82,6 +84,11 @@ class Answering:
     retriever: HybridRetriever
     chain: ConversationalChain
     library: Library
+    writing: Writing | None = None
+
+    def adapter(self) -> AdapterRef | None:
+        """The adapter that answers the next message."""
+        return self.writing.serving.current if self.writing else None
 
     async def passages(self) -> int:
         """How many passages questions find something in. Raises ``IndexUnavailable``."""
@@ -187,9 +194,27 @@ def open_collections(settings: Settings) -> Collections:
 
 
 @asynccontextmanager
-async def open_answering(settings: Settings, stores: Stores, metrics: Metrics) -> AsyncIterator[Answering]:
-    """Embeddings loaded, collections open, chain composed. Raises the errors of ``rag``, and ``StoreUnavailable``."""
-    _keep_traces_home()
+async def open_answering(
+    settings: Settings, stores: Stores, metrics: Metrics, *, writes: bool = True
+) -> AsyncIterator[Answering]:
+    """Models loaded, collections open, chain composed. Raises the errors of ``rag`` and ``tuning``, and ``StoreUnavailable``.
+
+    Without ``writes`` no language model is loaded: who only searches or reads documents needs none.
+    """
+    async with AsyncExitStack() as stack:
+        callbacks = stack.enter_context(tracing(settings.tracing))
+        writing = await stack.enter_async_context(open_writing(settings)) if writes else None
+        yield await stack.enter_async_context(_answering(settings, stores, metrics, writing, callbacks))
+
+
+@asynccontextmanager
+async def _answering(
+    settings: Settings,
+    stores: Stores,
+    metrics: Metrics,
+    writing: Writing | None,
+    callbacks: Sequence[BaseCallbackHandler],
+) -> AsyncIterator[Answering]:
     embeddings = load_embeddings(settings.embedding)
     await asyncio.to_thread(embeddings.load)
     await asyncio.to_thread(load_languages)
@@ -210,11 +235,15 @@ async def open_answering(settings: Settings, stores: Stores, metrics: Metrics) -
             calibration=read_calibration(settings.home, FEATURES, embeddings.name) or DEFAULT,
             rerankers=rerankers,
         )
-        answerer = ExtractiveAnswerer(embeddings, sparse, settings.model)
+        quoting = ExtractiveAnswerer(embeddings, sparse, settings.model)
+        chain = ConversationalChain(retriever, quoting, settings.retrieval, callbacks=callbacks)
+        if writing is not None:
+            chain = await writing_chain(settings, writing, retriever, quoting, sparse, callbacks)
         yield Answering(
             serving=serving,
             retriever=retriever,
-            chain=ConversationalChain(retriever, answerer, settings.retrieval),
+            writing=writing,
+            chain=chain,
             library=build_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
         )
     finally:
@@ -230,12 +259,6 @@ async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings
     return lambda embeddings: CachedEmbeddings(embeddings, stores.redis, stores.keys.of("embedding"), secret, ttl)
 
 
-def _keep_traces_home() -> None:
-    """LangChain sends every prompt to a tracing service when one of these lies about in the environment."""
-    for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
-        os.environ[name] = "false"
-
-
 def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
     """The desk of this process."""
     return TerminalDesk(
@@ -246,6 +269,7 @@ def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> T
         outbox=stores.outbox,
         forgetting=stores.forgetting,
         library=answering.library,
+        adapter=answering.adapter,
         audiences=frozenset(settings.audience.terminal) | {"public"},
         tenant=settings.audience.terminal_tenant,
     )

@@ -25,10 +25,11 @@ WAIT_SECONDS = 120.0
 
 
 @asynccontextmanager
-async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False) -> AsyncIterator[Desk]:
+async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False, to_ask: bool = False) -> AsyncIterator[Desk]:
     """The desk to talk to. Raises ``AlreadyRunning`` when the owner of the home does not get ready in ``wait`` seconds.
 
     ``to_sync``: the desk is wanted for a sync; otherwise documents that were never read are read before it is given.
+    ``to_ask``: questions will be asked, so that the language model is loaded, where there is one.
     """
     settings = load_settings()
     ownership = Ownership(settings.home)
@@ -37,7 +38,7 @@ async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False) -> Asy
             async with RemoteDesk(control_socket(settings.home)) as remote:
                 yield remote
         else:
-            async with _local_desk(settings, to_sync=to_sync) as desk:
+            async with _local_desk(settings, to_sync=to_sync, to_ask=to_ask) as desk:
                 yield desk
     finally:
         ownership.release()
@@ -70,13 +71,13 @@ async def _listens(socket: Path) -> bool:
 
 
 @asynccontextmanager
-async def _local_desk(settings: Settings, *, to_sync: bool) -> AsyncIterator[Desk]:
+async def _local_desk(settings: Settings, *, to_sync: bool, to_ask: bool) -> AsyncIterator[Desk]:
     from bots.bootstrap import build_recorder, open_answering, open_stores, terminal_desk
     from bots.metrics import Metrics
 
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings))
-        answering = await stack.enter_async_context(open_answering(settings, stores, Metrics()))
+        answering = await stack.enter_async_context(open_answering(settings, stores, Metrics(), writes=to_ask))
         if to_sync:
             await stack.enter_async_context(answering.library.working())
         elif await answering.passages() == 0:
@@ -96,7 +97,7 @@ async def _read_first(library: Library) -> None:
 async def ask(asked: Asked, *, as_json: bool) -> None:
     """Streams the answer, or prints one object."""
     complete: Complete | None = None
-    async with open_desk() as desk:
+    async with open_desk(to_ask=True) as desk:
         async for event in desk.ask(asked):
             if isinstance(event, Complete):
                 complete = event
@@ -111,7 +112,7 @@ async def ask(asked: Asked, *, as_json: bool) -> None:
 
 
 async def chat(audiences: frozenset[str]) -> None:
-    async with open_desk() as desk:
+    async with open_desk(to_ask=True) as desk:
         await rendering.converse(desk, audiences)
 
 

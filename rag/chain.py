@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
-from langchain_core.runnables import RunnableConfig, RunnableGenerator, RunnableSequence
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableSequence
 
 from rag.answering.answerer import Answerer, Notice, Piece, Quoted, Writer, Written
 from rag.errors import ModelBusy, ModelError
@@ -47,7 +48,7 @@ class ConversationalChain:
     """Answers a question in a conversation.
 
     ``fallback`` answers where ``answerer`` fails before any of its words is out; ``grounder`` checks what a model writes, and
-    ``rewriter`` makes turns that lean on the past stand alone.
+    ``rewriter`` makes turns that lean on the past stand alone. ``callbacks`` hear of every run beside the caller's own.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ConversationalChain:
         fallback: Answerer | None = None,
         grounder: Grounder | None = None,
         rewriter: Rewriter | None = None,
+        callbacks: Sequence[BaseCallbackHandler] = (),
     ) -> None:
         self._retriever = retriever
         self._answerer = answerer
@@ -70,7 +72,8 @@ class ConversationalChain:
         stages = (self._condense, self._retrieve, self._answer, self._ground)
         names = ("condense", "retrieve", "answer", "ground")
         steps = [RunnableGenerator(stage, name=name) for stage, name in zip(stages, names, strict=True)]
-        self._runnable: RunnableSequence[Work, ChainEvent] = RunnableSequence(*steps, name="conversation")
+        conversation: RunnableSequence[Work, ChainEvent] = RunnableSequence(*steps, name="conversation")
+        self._runnable: Runnable[Work, ChainEvent] = conversation.with_config(callbacks=list(callbacks))
 
     async def astream(
         self,

@@ -11,7 +11,7 @@ from rag.answering.generative import streamed
 from rag.condense import cleaned
 from rag.errors import ModelError
 from rag.models.language_model import LanguageModel
-from rag.models.thinking import Thinking
+from rag.models.thinking import WithoutThinking
 from rag.prompts.instructions import rewrite_prompt
 from rag.types import Exchange, Question
 
@@ -41,7 +41,7 @@ class Rewriter:
             return ""
 
     async def _written(self, question: Question, history: Sequence[Exchange], language: str) -> str:
-        thinking = Thinking()
+        thinking = WithoutThinking()
         text = ""
         prompt = rewrite_prompt(question, history, language)
         chunks = streamed(self._model.chat, prompt, adapter=None, max_tokens=TOKENS, temperature=0.0)

@@ -6,7 +6,8 @@ TuningError
 ├── DatabaseTooNew           a newer version of Cotorra wrote the database
 ├── DatabaseUrlWrong         a URL that names no database we can use
 ├── ExportFailed             an export file cannot be written
-└── ImportRefused            a line of an export file is not what an export writes
+├── ImportRefused            a line of an export file is not what an export writes
+└── AdapterMissing           an adapter is asked for that is not in COTORRA_HOME/adapters
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class ExportFailed(TuningError):
 
 class ImportRefused(TuningError):
     """A file to be imported holds a line that no export writes; the message names file and line."""
+
+
+class AdapterMissing(TuningError):
+    """An adapter is asked for that is not there; the message names those that are."""

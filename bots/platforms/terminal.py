@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,13 +15,14 @@ from bots.inbox import Inbox
 from bots.knowledge import Library
 from bots.outbox import Outbox, TurnEntry
 from bots.turns import logged_turn
-from rag.chain import QUERY_CHARACTERS, ConversationalChain
+from rag.chain import ConversationalChain
 from rag.evaluation.changes import changed
 from rag.memory import ConversationMemory
 from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.index import PassageIndex, Scope
 from rag.retrieval.retriever import HybridRetriever
-from rag.types import Answer, Delta, Done, Exchange, Query, Question
+from rag.types import AdapterRef, Answer, Delta, Done, Exchange, Query, Question
+from rag.understanding import QUERY_CHARACTERS
 
 SPEAKER = "terminal"
 
@@ -40,6 +42,7 @@ class TerminalDesk:
         library: Library,
         audiences: frozenset[str],
         tenant: str = "",
+        adapter: Callable[[], AdapterRef | None] = lambda: None,
     ) -> None:
         self._chain = chain
         self._retriever = retriever
@@ -50,16 +53,24 @@ class TerminalDesk:
         self._library = library
         self._audiences = audiences
         self._tenant = tenant
+        self._adapter = adapter
 
     async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
         question = self._question(asked)
-        history = await self._memory.load(question.conversation) if asked.conversation else []
-        async for event in self._chain.astream(question, history):
-            if isinstance(event, Delta):
-                yield Text(text=event.text)
-            elif isinstance(event, Done):
-                await self._keep(question, event.answer)
-                yield Complete(conversation=question.conversation, answer=event.answer)
+        history: Sequence[Exchange] = ()
+        if asked.conversation:
+            history = await self._memory.load(question.conversation)
+            background = await self._memory.background(
+                question.conversation, SPEAKER, question.audiences, question.tenant, alone=True
+            )
+            question = replace(question, background=background)
+        async with aclosing(self._chain.astream(question, history)) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    yield Text(text=event.text)
+                elif isinstance(event, Done):
+                    await self._keep(question, event.answer)
+                    yield Complete(conversation=question.conversation, answer=event.answer)
 
     def _question(self, asked: Asked) -> Question:
         identity = secrets.token_hex(8)
@@ -70,6 +81,7 @@ class TerminalDesk:
             audiences=asked.audiences | {"public"} if asked.audiences else self._audiences,
             tenant=self._tenant,
             speaker=SPEAKER,
+            adapter=self._adapter(),
         )
 
     async def _keep(self, question: Question, answer: Answer) -> None:
@@ -81,6 +93,8 @@ class TerminalDesk:
             asked_at=now,
             speaker=SPEAKER,
             answered=bool(answer.sources),
+            audiences=tuple(sorted(question.audiences)),
+            tenant=question.tenant,
         )
         await self._memory.append(question.conversation, exchange)
         await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))

@@ -13,7 +13,7 @@ from rag.answering.answerer import Notice, Piece, Writer, Written
 from rag.answering.fitting import fitted
 from rag.errors import ModelError
 from rag.models.language_model import LanguageModel
-from rag.models.thinking import Thinking
+from rag.models.thinking import WithoutThinking
 from rag.prompts.sentences import say
 from rag.settings import MemorySettings, ModelSettings
 from rag.types import Exchange, Hit, Question
@@ -59,7 +59,7 @@ class GenerativeAnswerer:
             max_tokens=self._settings.answer_tokens,
             temperature=self._settings.temperature,
         )
-        thinking = Thinking()
+        thinking = WithoutThinking()
         reason = ""
         async with aclosing(chunks):
             async for chunk in chunks:

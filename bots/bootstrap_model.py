@@ -1,0 +1,139 @@
+"""The part of the wiring that writes: the language model, the adapter that serves, and where their traces go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import structlog
+from langchain_core.callbacks import BaseCallbackHandler
+
+from bots.ending import end
+from bots.serving_adapter import ServingAdapter
+from bots.settings import Settings, TracingSettings
+from rag.answering.extractive import ExtractiveAnswerer
+from rag.chain import ConversationalChain
+from rag.errors import ModelUnavailable
+from rag.models.language_model import LanguageModel
+from rag.retrieval.retriever import HybridRetriever
+from rag.retrieval.sparse import SparseEncoder
+from rag.settings import ModelSettings
+from tuning.registry import Registry
+
+log = structlog.get_logger()
+
+FLUSH_SECONDS = 3
+"""A collector that is away holds up no stop for longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """What writes answers, and with which adapter."""
+
+    model: LanguageModel
+    serving: ServingAdapter
+
+
+@asynccontextmanager
+async def open_writing(settings: Settings) -> AsyncIterator[Writing | None]:
+    """None where answers are quotes: as configured, or because the model cannot be had now, which is told in one line.
+
+    Raises ``ModelError`` for a model that cannot work, and the errors of ``tuning`` for an adapter that is not there.
+    """
+    model = await _model(settings.model)
+    if model is None:
+        yield None
+        return
+    serving = ServingAdapter(model, Registry(settings.home / "adapters"), settings.model.adapter)
+    watching: asyncio.Task[None] | None = None
+    try:
+        await serving.open()
+        watching = asyncio.create_task(serving.watch(), name="promotions")
+        yield Writing(model=model, serving=serving)
+    finally:
+        if watching is not None:
+            await end(watching)
+        await model.close()
+
+
+async def _model(settings: ModelSettings) -> LanguageModel | None:
+    match settings.kind:
+        case "extractive":
+            return None
+        case "openai":
+            from rag.models.remote import RemoteModel
+
+            return RemoteModel(settings)
+        case "transformers":
+            from rag.models.local import load_local
+
+            try:
+                return await load_local(settings, lambda line: print(f"cotorra: {line}", file=sys.stderr))
+            except ModelUnavailable as error:
+                log.warning("answers_are_quotes", reason=str(error))
+                return None
+
+
+async def writing_chain(
+    settings: Settings,
+    writing: Writing,
+    retriever: HybridRetriever,
+    quoting: ExtractiveAnswerer,
+    sparse: SparseEncoder,
+    callbacks: Sequence[BaseCallbackHandler],
+) -> ConversationalChain:
+    """The chain whose answers a model writes and the passages must support; quotes stand in where it fails."""
+    from rag.answering.grounder import Grounder
+
+    from rag.answering.generative import GenerativeAnswerer
+    from rag.rewriting import Rewriter
+
+    embeddings, _ = await retriever.serving.pair()
+    return ConversationalChain(
+        retriever,
+        GenerativeAnswerer(writing.model, settings.model, settings.memory),
+        settings.retrieval,
+        fallback=quoting,
+        grounder=Grounder(embeddings, sparse, settings.model),
+        rewriter=Rewriter(writing.model) if settings.model.rewrite else None,
+        callbacks=callbacks,
+    )
+
+
+@contextmanager
+def tracing(settings: TracingSettings) -> Iterator[list[BaseCallbackHandler]]:
+    """What the chain reports its runs to: nothing, unless a collector is configured."""
+    _keep_traces_home()
+    if not settings.endpoint:
+        yield []
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    from rag.tracing import Tracing
+
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": "cotorra"}),
+        sampler=ParentBased(TraceIdRatioBased(settings.sample)),
+        shutdown_on_exit=False,
+    )
+    exporter = OTLPSpanExporter(endpoint=f"{settings.endpoint.rstrip('/')}/v1/traces", timeout=FLUSH_SECONDS)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    try:
+        yield [Tracing(provider.get_tracer("cotorra"))]
+    finally:
+        provider.force_flush(FLUSH_SECONDS * 1000)
+        provider.shutdown()
+
+
+def _keep_traces_home() -> None:
+    """LangChain sends every prompt to a tracing service when one of these lies about in the environment."""
+    for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
+        os.environ[name] = "false"
