@@ -1,0 +1,117 @@
+"""The LangChain chat model in front of one or more OpenAI-compatible servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, nullcontext
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import agenerate_from_stream
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
+
+from rag.models.remote.adapters import AdaptersInUse, served_name
+from rag.models.remote.failover import Failover
+from rag.models.remote.server import Asked
+from rag.types import AdapterRef
+
+
+class RemoteChat(BaseChatModel):
+    """``astream(messages, config, adapter=…, max_tokens=…, temperature=…)``, as ``rag.models.language_model`` says.
+
+    Its repr shows nothing but the model's name: LangChain hands it to tracers.
+    """
+
+    model_name: str
+    _failover: Failover = PrivateAttr()
+    _in_use: AdaptersInUse = PrivateAttr()
+    _unloading: set[asyncio.Task[None]] = PrivateAttr(default_factory=set)
+
+    def __init__(self, model_name: str, failover: Failover, in_use: AdaptersInUse) -> None:
+        super().__init__(model_name=model_name)
+        self._failover = failover
+        self._in_use = in_use
+
+    @property
+    def _llm_type(self) -> str:
+        return "openai-compatible"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model_name": self.model_name}
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        *,
+        adapter: AdapterRef | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        **_: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        asked = Asked(messages=messages, adapter=adapter, stop=stop, max_tokens=max_tokens, temperature=temperature)
+        async with aclosing(self._reply(asked)) as pieces:
+            async for piece in pieces:
+                if run_manager:
+                    await run_manager.on_llm_new_token(piece.text, chunk=piece)
+                yield piece
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 (it speaks to threads)
+        **kwargs: Any,
+    ) -> ChatResult:
+        """In an event loop of its own, for callers that have none."""
+        return asyncio.run(self._alone(messages, stop, **kwargs))
+
+    async def _alone(self, messages: list[BaseMessage], stop: Sequence[str] | None, **kwargs: Any) -> ChatResult:
+        try:
+            return await self._agenerate(messages, list(stop) if stop else None, **kwargs)
+        finally:
+            await self.close()
+
+    async def _reply(self, asked: Asked) -> AsyncGenerator[ChatGenerationChunk]:
+        used = self._in_use.reply(served_name(asked.adapter)) if asked.adapter else nullcontext()
+        try:
+            with used:
+                async with aclosing(self._failover.astream(asked)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+        finally:
+            self.unload_idle()  # beside the reply: who reads it does not wait for that
+
+    def unload_idle(self) -> None:
+        """Unloads retired adapters that no reply uses any more, in the background."""
+        if idle := self._in_use.take_idle():
+            task = asyncio.get_running_loop().create_task(self._unload(idle), name="unload adapters")
+            self._unloading.add(task)
+            task.add_done_callback(self._unloading.discard)
+
+    async def close(self) -> None:
+        """The connections of this loop, once nothing is being unloaded any more."""
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(task for task in self._unloading if task.get_loop() is loop))
+        for server in self._failover.servers:
+            await server.close()
+
+    async def _unload(self, names: Sequence[str]) -> None:
+        for name in names:
+            for server in self._failover.servers:
+                await server.unload(name)

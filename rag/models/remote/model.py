@@ -1,0 +1,133 @@
+"""A language model behind one or more OpenAI-compatible servers: vLLM, Ollama, llama.cpp, LM Studio, a hosted API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+
+from rag.errors import ConfigurationError, ModelError
+from rag.models.remote.adapters import AdaptersInUse, served_name
+from rag.models.remote.chat import RemoteChat
+from rag.models.remote.counting import estimate
+from rag.models.remote.failover import Failover
+from rag.models.remote.faults import Fault, ServerFault, names_of, verdict
+from rag.models.remote.server import Server
+from rag.settings import ModelSettings
+from rag.types import AdapterRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerReport:
+    """What one server said of itself. ``advice`` is empty when it can be used."""
+
+    place: str
+    fact: str
+    advice: str = ""
+
+
+class RemoteModel:
+    """Nothing is sent before the first question, ``prepare`` or ``check``. Safe to use from several event loops.
+
+    Raises ``ConfigurationError`` for an address that is none.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._settings = settings
+        self._servers = tuple(Server(_address(one), settings) for one in settings.servers)
+        self._in_use = AdaptersInUse()
+        self._chat = RemoteChat(settings.name, Failover(self._servers, settings), self._in_use)
+
+    @property
+    def name(self) -> str:
+        return self._settings.name
+
+    @property
+    def window(self) -> int:
+        """The setting's, or what the smallest server says of itself once it was asked."""
+        told = [server.card.window for server in self._servers if server.card and server.card.window]
+        return min([self._settings.window, *told])
+
+    @property
+    def chat(self) -> BaseChatModel:
+        return self._chat
+
+    def count(self, messages: Sequence[BaseMessage]) -> int:
+        """An estimate, see ``counting``: the tokenizer is the server's."""
+        return estimate(messages)
+
+    async def prepare(self, adapter: AdapterRef) -> None:
+        """On every server that answers; one that is away gets it when it is asked. Raises ``ModelError``."""
+        self._in_use.keep(served_name(adapter))
+        found = await asyncio.gather(*(_has(server, adapter) for server in self._servers))
+        faults = [
+            (server.place, fault) for server, fault in zip(self._servers, found, strict=True) if fault is not None
+        ]
+        if len(faults) == len(self._servers) or any(not fault.passes for _, fault in faults):
+            raise verdict(faults)
+
+    async def retire(self, adapter: AdapterRef) -> None:
+        if self._settings.load_adapters:
+            self._in_use.retire(served_name(adapter))
+            self._chat.unload_idle()
+
+    async def report(self) -> Sequence[ServerReport]:
+        """Every server in order, all asked at once."""
+        return await asyncio.gather(*(self._reported(server) for server in self._servers))
+
+    async def check(self) -> Mapping[str, str]:
+        """Raises ``ModelError`` when no server can be used."""
+        reports = await self.report()
+        if all(report.advice for report in reports):
+            raise ModelError("; ".join(f"{report.place} {report.fact}: {report.advice}" for report in reports))
+        servers = {report.place: report.advice or report.fact for report in reports}
+        return {"model": self.name, "window": str(self.window), **servers}
+
+    async def close(self) -> None:
+        await self._chat.close()
+
+    async def _reported(self, server: Server) -> ServerReport:
+        try:
+            card = await server.learn()
+        except ServerFault as error:
+            fact, _, advice = error.fault.message.partition(": ")
+            return ServerReport(
+                place=server.place, fact=fact, advice=advice or "start it, or correct model.servers (OPENAI_BASE_URL)"
+            )
+        if self.name not in card.models:
+            return ServerReport(
+                place=server.place,
+                fact=f"does not list the model {self.name}",
+                advice=f"set model.name to one that it has: {names_of(card.models)}",
+            )
+        window = f", window of {card.window} tokens" if card.window else ""
+        return ServerReport(place=server.place, fact=f"{self.name}{window}{await self._lora(server)}")
+
+    async def _lora(self, server: Server) -> str:
+        """Whether adapters can be loaded, told by how it takes a request to unload one that nobody has."""
+        if not self._settings.load_adapters:
+            return ""
+        return ", loads adapters" if await server.loads_adapters() else ", does not load adapters"
+
+
+async def _has(server: Server, adapter: AdapterRef) -> Fault | None:
+    try:
+        await server.have(adapter)
+    except ServerFault as error:
+        return error.fault
+    return None
+
+
+def _address(given: str) -> str:
+    try:
+        parts = urlsplit(given)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError("model.servers holds an address that is none; write it as http://127.0.0.1:8000/v1")
+    return given.rstrip("/")
