@@ -13,7 +13,7 @@ INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt PYTHONWARNINGS=ignore $(BIN)/pip
 OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format bench-service bench-retrieval clean
+.PHONY: help setup run test test-all lint format bench-service bench-retrieval bench-model clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-17s%s\n' "$$name" "$$what"; done
@@ -46,8 +46,8 @@ $(BENCHED): $(DEVELOPED)
 
 setup: $(INSTALLED) ## install Cotorra into .venv
 
-run: $(INSTALLED) ## start the service on the embedded default (http://127.0.0.1:8080)
-	@exec $(BIN)/cotorra serve
+run: $(INSTALLED) ## start the service (http://127.0.0.1:8080); MODEL=NAME or FOLDER writes the answers with a model
+	@$(if $(MODEL),COTORRA_MODEL__KIND=transformers COTORRA_MODEL__NAME="$(MODEL)") exec $(BIN)/cotorra serve
 
 .PHONY: servers
 servers:
@@ -74,6 +74,9 @@ bench-service: $(BENCHED) servers ## measure the service against its peer; write
 
 bench-retrieval: $(BENCHED) ## measure retrieval against its peers on DATA=FOLDER; writes .bench/retrieval.json
 	@$(BIN)/python -m tests.benchmarks.retrieval --data "$(DATA)"
+
+bench-model: $(BENCHED) ## measure generation, adapters, grounding, injection and faults on DATA=FOLDER; writes .bench/model.json
+	@$(BIN)/python -m tests.benchmarks.model --data "$(DATA)"
 
 clean: ## remove what was installed and built (not COTORRA_HOME)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -147,19 +147,15 @@ class ModelSettings(Section):
         """OPENAI_BASE_URL may name several, with commas between them."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("servers")
-    @classmethod
-    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(one.startswith(("http://", "https://")) for one in value):
-            raise ValueError("every server begins with http:// or https:// and usually ends in /v1")
-        return value
-
     @model_validator(mode="after")
     def _has_a_server(self) -> ModelSettings:
+        """An address that lies about in the environment is nobody's business unless a server is asked for."""
         if self.kind == "openai" and not self.servers:
             raise ValueError(
                 'model.kind = "openai" needs model.servers (or OPENAI_BASE_URL), for example http://127.0.0.1:8000/v1'
             )
+        if self.kind == "openai" and not all(one.startswith(("http://", "https://")) for one in self.servers):
+            raise ValueError("every one of model.servers begins with http:// or https:// and usually ends in /v1")
         return self
 
 

@@ -27,7 +27,10 @@ WEAK = Hit(passage=passage("Weak.", number=3, title="Other"), score=0.3)
 
 
 def exchange(text: str) -> Exchange:
-    return Exchange(turn_id="t0", question=text, answer="…", asked_at=datetime(2025, 1, 1, tzinfo=UTC), speaker="ana")
+    return Exchange(
+        turn_id="t0", question=text, answer="…", asked_at=datetime(2025, 1, 1, tzinfo=UTC), speaker="ana",
+        audiences=("public",),
+    )  # fmt: skip
 
 
 def chain(finder: FakeFinder, *pieces: str, error: Exception | None = None) -> tuple[ConversationalChain, FakeAnswerer]:
