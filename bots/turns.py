@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rag.types import Answer, Hit, Question
+from rag.prompts.instructions import VERSION
+from rag.types import AdapterRef, Answer, Hit, Question
 from tuning.conversations.records import LoggedPassage, LoggedTurn
 
 
@@ -25,7 +26,19 @@ def logged_turn(question: Question, answer: Answer, *, platform: str, asked_at: 
         adapter=answer.adapter,
         seconds=answer.seconds,
         asked_at=asked_at,
+        recalled=answer.recalled,
+        summary=answer.background.summary,
+        notes=answer.background.notes,
+        prompt_version=VERSION,
+        adapter_digest=_digest(question.adapter, answer),
+        dropped=answer.dropped,
+        interrupted=answer.interrupted,
     )
+
+
+def _digest(asked_for: AdapterRef | None, answer: Answer) -> str:
+    """Of the adapter that wrote: another answerer may have taken over from the one asked for."""
+    return asked_for.digest if asked_for is not None and asked_for.name == answer.adapter else ""
 
 
 def _snapshot(hit: Hit) -> LoggedPassage:

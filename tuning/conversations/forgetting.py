@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, String, and_, cast, delete, exists, insert, literal, select, update
 
 from tuning.conversations.database import upsert
 from tuning.conversations.tables import (
@@ -39,6 +39,11 @@ class Tombstones:
         times = (self._times.get((self._keys[conversation], who)) for who in (EVERYBODY, speaker))
         return any(time is not None and at <= time for time in times)
 
+    def touch(self, conversation: str, at: datetime) -> bool:
+        """True if anything of the conversation, whoever's it was, was forgotten since that time."""
+        key = self._keys[conversation]
+        return any(where == key and at <= time for (where, _), time in self._times.items())
+
 
 def bury(connection: Connection, conversation: str, speaker: str, at: datetime) -> None:
     """Remembers that everything up to ``at`` is forgotten. ``conversation`` is its keyed hash."""
@@ -64,6 +69,24 @@ def remove_turns(connection: Connection, which: ColumnElement[bool], at: datetim
     removed = connection.execute(delete(turns).where(which)).rowcount
     remove_orphans(connection)
     return removed
+
+
+def remove_summaries(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Takes out what summaries in other turns may tell of what is forgotten; their prompts cannot be made again then."""
+    held = and_(which, turns.c.summary != "")
+    connection.execute(update(turns).where(held).values(summary="", prompt_version=""))
+
+
+def remove_notes(connection: Connection, conversation: str, speaker: str) -> None:
+    """Takes the notes of ``speaker`` out of every turn; for EVERYBODY, of the only one who speaks in the conversation."""
+    if speaker == EVERYBODY:
+        there = select(turns.c.speaker).where(turns.c.conversation == conversation).distinct().limit(2)
+        found = connection.execute(there).scalars().all()
+        if len(found) != 1:
+            return
+        speaker = found[0]
+    held = and_(turns.c.speaker == speaker, cast(turns.c.notes, String) != "[]")
+    connection.execute(update(turns).where(held).values(notes=[], prompt_version=""))
 
 
 def remove_orphans(connection: Connection) -> None:

@@ -19,6 +19,8 @@ from tuning.conversations.forgetting import (
     present_names,
     refuse_turns,
     remove_feedback_of,
+    remove_notes,
+    remove_summaries,
     remove_turns,
     remove_unclaimed,
     rename_tombstones,
@@ -132,7 +134,8 @@ class ConversationLog:
     def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> int:
         """Removes what was asked up to ``before`` (now), by everybody or one speaker, with feedback and snapshots.
 
-        Returns the number of turns removed. What was asked by then and arrives later is not written either.
+        Returns the number of turns removed. What was asked by then and arrives later is not written either. Summaries in what
+        the others asked go too: they may hold the speaker's words; so do the speaker's notes, in every conversation.
         """
         until = before or datetime.now(UTC)
         who = EVERYBODY if speaker is None else pseudonym(self._secret, speaker)
@@ -140,6 +143,8 @@ class ConversationLog:
             name = present_names(connection, [conversation])[conversation]
             bury(connection, self._key(name), who, until)
             there = and_(tables.turns.c.conversation == name, tables.turns.c.asked_at <= until)
+            remove_summaries(connection, there)
+            remove_notes(connection, name, who)
             if speaker is not None:
                 remove_feedback_of(connection, name, who, until)
                 there = and_(there, tables.turns.c.speaker == who)
@@ -152,6 +157,8 @@ class ConversationLog:
         now = datetime.now(UTC)
         with self._database.write(alone=True) as connection:
             bury(connection, self._key(turn_name(turn_id)), EVERYBODY, now)
+            there = select(tables.turns.c.conversation).where(tables.turns.c.turn_id == turn_id).scalar_subquery()
+            remove_summaries(connection, tables.turns.c.conversation == there)
             removed = remove_turns(connection, tables.turns.c.turn_id == turn_id, now)
             refuse_turns(connection, [turn_id], now)
         self._database.scrub()
@@ -174,6 +181,10 @@ class ConversationLog:
     def close(self) -> None:
         """Closes every connection."""
         self._database.close()
+
+    def pseudonym(self, speaker: str) -> str:
+        """The name under which the log knows a speaker."""
+        return pseudonym(self._secret, speaker)
 
     def _key(self, conversation: str) -> str:
         return keyed_hash(self._secret, conversation)

@@ -80,7 +80,13 @@ def redact_turn(turn: LoggedTurn) -> LoggedTurn:
         for found in find(turn.answer, turn.language)
         if (quoted := turn.answer[found.start : found.end]) not in shown or _essence(quoted) in theirs
     ]
-    return replace(turn, question=question, answer=_replace(turn.answer, answer))
+    return replace(
+        turn,
+        question=question,
+        answer=_replace(turn.answer, answer),
+        summary=redact(turn.summary, language=turn.language),
+        notes=tuple(redact(note, language=turn.language) for note in turn.notes),
+    )
 
 
 def redact_feedback(feedback: LoggedFeedback) -> LoggedFeedback:

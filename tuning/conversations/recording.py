@@ -28,6 +28,7 @@ def record(connection: Connection, logged: Sequence[LoggedTurn], key: KeyOf, now
     )
     kept = [turn for turn in named if not _forgotten(turn, buried)]
     refuse_turns(connection, {turn.turn_id for turn in named} - {turn.turn_id for turn in kept}, now)
+    kept = [_without_what_was_forgotten(turn, buried) for turn in kept]
     if kept:
         _store(connection, sorted(kept, key=lambda turn: turn.turn_id))
         _drop_forgotten_feedback(connection, {turn.turn_id: turn.conversation for turn in kept}, buried)
@@ -37,6 +38,12 @@ def record(connection: Connection, logged: Sequence[LoggedTurn], key: KeyOf, now
 def _forgotten(turn: LoggedTurn, buried: Tombstones) -> bool:
     graves = (turn.conversation, turn_name(turn.turn_id))
     return any(buried.cover(grave, turn.speaker, turn.asked_at) for grave in graves)
+
+
+def _without_what_was_forgotten(turn: LoggedTurn, buried: Tombstones) -> LoggedTurn:
+    """A summary was made of what others said too."""
+    forgotten = turn.summary and buried.touch(turn.conversation, turn.asked_at)
+    return replace(turn, summary="", prompt_version="") if forgotten else turn
 
 
 def give_feedback(connection: Connection, given: Sequence[LoggedFeedback], key: KeyOf) -> None:

@@ -32,6 +32,11 @@ class LoggedTurn:
     ``cited`` are the ranks (from 0) of the cited passages, in the order of their numbers in the answer.
     ``seconds`` is the wall time of each stage by its name; ``reply_id`` is the platform's id of the reply.
     ``speaker`` may be the platform's id or already its pseudonym: the log stores the pseudonym.
+
+    What else the prompt was made of: ``recalled`` are the turns of the past in it (ids, oldest first), ``summary`` and ``notes``
+    its background, ``prompt_version`` that of the renderer (empty in turns of version 0.2 and before), ``adapter_digest``
+    which adapter of the name wrote. ``dropped`` counts sentences that no passage supported; ``interrupted`` when the answer
+    ended early.
     """
 
     turn_id: str
@@ -49,6 +54,13 @@ class LoggedTurn:
     adapter: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     reply_id: str = ""
+    recalled: tuple[str, ...] = ()
+    summary: str = ""
+    notes: tuple[str, ...] = ()
+    prompt_version: str = ""
+    adapter_digest: str = ""
+    dropped: int = 0
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

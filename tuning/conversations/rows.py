@@ -15,6 +15,7 @@ from tuning.conversations.records import LoggedFeedback, LoggedPassage, LoggedTu
 
 # PostgreSQL stores no NUL, and neither database half of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_LISTS = ("cited", "recalled", "notes")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -28,6 +29,8 @@ def storable_turn(turn: LoggedTurn) -> LoggedTurn:
         turn,
         question=storable(turn.question),
         answer=storable(turn.answer),
+        summary=storable(turn.summary),
+        notes=tuple(map(storable, turn.notes)),
         passages=tuple(_storable_passage(passage) for passage in turn.passages),
     )
 
@@ -48,7 +51,7 @@ def _storable_passage(passage: LoggedPassage) -> LoggedPassage:
 
 def turn_row(turn: LoggedTurn) -> dict[str, Any]:
     row = {field.name: getattr(turn, field.name) for field in fields(turn) if field.name != "passages"}
-    return row | {"seconds": dict(turn.seconds), "cited": list(turn.cited)}
+    return row | {"seconds": dict(turn.seconds)} | {name: list(row[name]) for name in _LISTS}
 
 
 def shown_rows(turn: LoggedTurn) -> list[dict[str, Any]]:
@@ -110,7 +113,7 @@ def _by_turn(found: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
 
 def _turn(row: RowMapping, shown: Sequence[RowMapping]) -> LoggedTurn:
     passages = tuple(_passage(passage) for passage in shown)
-    return LoggedTurn(**{**row, "cited": tuple(row["cited"]), "passages": passages})
+    return LoggedTurn(**{**row, **{name: tuple(row[name]) for name in _LISTS}, "passages": passages})
 
 
 def _passage(row: RowMapping) -> LoggedPassage:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -58,6 +60,14 @@ turns = Table(
     Column("reply_id", Text, nullable=False),
     Column("asked_at", Instant, nullable=False),
     Column("cited", JSON, nullable=False),
+    # With defaults in the database: a process of the version before goes on writing while the others are replaced.
+    Column("recalled", JSON, nullable=False, server_default="[]"),
+    Column("summary", Text, nullable=False, server_default=""),
+    Column("notes", JSON, nullable=False, server_default="[]"),
+    Column("prompt_version", String, nullable=False, server_default=""),
+    Column("adapter_digest", String, nullable=False, server_default=""),
+    Column("dropped", Integer, nullable=False, server_default="0"),
+    Column("interrupted", Boolean, nullable=False, server_default=false()),
     Index("turns_by_conversation", "conversation", "asked_at"),
     Index("turns_by_time", "asked_at"),
 )

@@ -89,6 +89,7 @@ def _complaint(reviewed: ReviewedTurn) -> str | None:
         "feedback belongs to another turn": any(given.turn_id != turn.turn_id for given in reviewed.feedback),
         "a figure is not finite": not all(map(isfinite, figures)),
         "cited names a passage that was not shown": not all(0 <= rank < len(turn.passages) for rank in turn.cited),
+        "dropped is no count": not 0 <= turn.dropped < 2**31,
         "a passage is not the one that its digest names": any(
             shown.digest != _digest(shown) for shown in turn.passages
         ),
@@ -107,7 +108,7 @@ def _in_range(time: datetime) -> bool:
 def _names(reviewed: ReviewedTurn) -> Iterator[str]:
     turn = reviewed.turn
     yield from (turn.turn_id, turn.conversation, turn.platform, turn.speaker, turn.language, turn.model, turn.reply_id)
-    yield turn.adapter or ""
+    yield from (turn.adapter or "", turn.adapter_digest, turn.prompt_version, *turn.recalled)
     yield from (passage.source for passage in turn.passages)
     yield from (given.speaker for given in reviewed.feedback)
 
