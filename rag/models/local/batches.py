@@ -1,0 +1,164 @@
+"""Where the replies under way keep their state, and how a model takes one step for all of them.
+
+Rows 0 to n - 1 are those that decode; one more may be filling, and it is the last. ``SlotBatch`` decodes all rows in one
+forward; ``LoneBatch`` decodes them one after another, for models whose layers keep something else than keys and values of all
+tokens (sliding windows, states of a recurrence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicCache
+
+from rag.models.local.slots import SlotCache
+
+Adapted = Callable[..., Tensor]
+"""A model's forward that is told which adapter each row asks for, and gives the logits of each row's last token."""
+State = list[tuple[Tensor, Tensor]]
+"""Keys and values of some tokens, layer by layer."""
+
+
+class Batch(Protocol):
+    """The state of the replies under way; ``lengths`` has the tokens of each."""
+
+    lengths: list[int]
+    whole: bool
+    """A prompt must be read in one piece."""
+
+    def add(self, tokens: int) -> int:
+        """A new last row that may grow to so many tokens: its number. MemoryError where there is no room."""
+
+    def fill(self, row: int, ids: Sequence[int], adapter: str) -> Tensor:
+        """Reads more of a prompt; the logits after it, (vocabulary,)."""
+
+    def decode(self, ids: Sequence[int], adapters: Sequence[str]) -> Tensor:
+        """One token more for each of the first rows; the logits after them, (rows, vocabulary)."""
+
+    def move(self, source: int, target: int) -> None: ...
+
+    def pop(self) -> None:
+        """The last row ends."""
+
+    def copy(self, row: int, length: int) -> State | None:
+        """The state of a row's first tokens, where it can be used again."""
+
+    def paste(self, row: int, state: State, length: int) -> None: ...
+
+    def clear(self) -> None:
+        """All rows end, whatever state they are in."""
+
+
+class SlotBatch:
+    """All rows in one cache, all of them decoded by one forward."""
+
+    whole = False
+
+    def __init__(self, forward: Adapted, layers: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.forward, self.layers = forward, layers
+        self.device, self.dtype = device, dtype
+        self.cache = SlotCache(layers)
+        self.lengths: list[int] = []
+
+    def add(self, tokens: int) -> int:
+        used = (len(self.lengths), max(self.lengths, default=0))
+        self.cache.reserve(used[0] + 1, tokens, used)
+        self.lengths.append(0)
+        return used[0]
+
+    def fill(self, row: int, ids: Sequence[int], adapter: str) -> Tensor:
+        start, end = self.lengths[row], self.lengths[row] + len(ids)
+        self.cache.fill(row, start)
+        places = torch.arange(start, end, device=self.device)[None]
+        mask = self._after(start, end) if start else None
+        logits = self.forward(self._tensor([list(ids)]), mask, places, self.cache, [adapter])
+        self.lengths[row] = end
+        return logits[0]
+
+    def decode(self, ids: Sequence[int], adapters: Sequence[str]) -> Tensor:
+        count = len(ids)
+        longest = max(self.lengths[:count]) + 1
+        places = self._tensor(self.lengths[:count])
+        self.cache.extend(places, longest)
+        seen = torch.arange(longest, device=self.device) <= places[:, None]
+        mask = self._bias(seen)[:, None, None]
+        logits = self.forward(self._tensor(ids)[:, None], mask, places[:, None], self.cache, list(adapters))
+        for row in range(count):
+            self.lengths[row] += 1
+        return logits
+
+    def move(self, source: int, target: int) -> None:
+        self.cache.move(source, target, self.lengths[source])
+        self.lengths[target] = self.lengths[source]
+
+    def pop(self) -> None:
+        self.lengths.pop()
+        if not self.lengths:
+            self.cache.shrink()
+
+    def copy(self, row: int, length: int) -> State | None:
+        return self.cache.copy(row, length)
+
+    def paste(self, row: int, state: State, length: int) -> None:
+        self.cache.paste(row, state)
+        self.lengths[row] = length
+
+    def clear(self) -> None:
+        self.lengths, self.cache = [], SlotCache(self.layers)
+
+    def _after(self, start: int, end: int) -> Tensor:
+        """Who continues a text sees all of what stands before it."""
+        places = torch.arange(end, device=self.device)
+        return self._bias(places <= places[start:, None])[None, None]
+
+    def _bias(self, seen: Tensor) -> Tensor:
+        return torch.zeros(seen.shape, dtype=self.dtype, device=self.device).masked_fill(~seen, float("-inf"))
+
+    def _tensor(self, values: object) -> Tensor:
+        return torch.tensor(values, device=self.device)
+
+
+class LoneBatch:
+    """A cache of transformers' own for each row, and a forward for each: correct for every model, and no faster than one."""
+
+    whole = True
+
+    def __init__(self, forward: Adapted, model: nn.Module, device: torch.device) -> None:
+        self.forward, self.model, self.device = forward, model, device
+        self.caches: list[Cache] = []
+        self.lengths: list[int] = []
+
+    def add(self, tokens: int) -> int:  # noqa: ARG002 - these caches grow by themselves
+        self.caches.append(DynamicCache(config=self.model.config))
+        self.lengths.append(0)
+        return len(self.lengths) - 1
+
+    def fill(self, row: int, ids: Sequence[int], adapter: str) -> Tensor:
+        start, end = self.lengths[row], self.lengths[row] + len(ids)
+        places = torch.arange(start, end, device=self.device)[None]
+        tokens = torch.tensor([list(ids)], device=self.device)
+        logits = self.forward(tokens, None, places, self.caches[row], [adapter])
+        self.lengths[row] = end
+        return logits[0]
+
+    def decode(self, ids: Sequence[int], adapters: Sequence[str]) -> Tensor:
+        return torch.stack([self.fill(row, [ids[row]], adapters[row]) for row in range(len(ids))])
+
+    def move(self, source: int, target: int) -> None:
+        self.caches[target], self.lengths[target] = self.caches[source], self.lengths[source]
+
+    def pop(self) -> None:
+        self.caches.pop()
+        self.lengths.pop()
+
+    def copy(self, row: int, length: int) -> State | None:  # noqa: ARG002 - a recurrence cannot be cut
+        return None
+
+    def paste(self, row: int, state: State, length: int) -> None:
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        self.caches, self.lengths = [], []

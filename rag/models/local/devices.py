@@ -1,0 +1,38 @@
+"""On what a model computes, and with which numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from rag.errors import ModelError
+from rag.retrieval.minilm import bfloat16_is_fast
+
+
+def choose_device(wanted: str) -> torch.device:
+    """``auto`` takes a GPU where there is one. Raises ``ModelError`` for one that is not there."""
+    if wanted == "auto":
+        return torch.device(_best())
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f'model.device = "{wanted}": there are {torch.cuda.device_count()} such GPUs; take "auto"')
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelError('model.device = "mps": this machine has no Apple GPU; take "auto"')
+    return device
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """``auto`` takes half the bytes where the device computes with them in hardware."""
+    if wanted != "auto":
+        chosen: torch.dtype = getattr(torch, wanted)
+        return chosen
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "mps":
+        return torch.float16
+    return torch.bfloat16 if bfloat16_is_fast() else torch.float32
+
+
+def _best() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

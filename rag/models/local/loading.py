@@ -1,0 +1,103 @@
+"""From settings to a model that is ready to write. All of it blocks; it runs in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rag.errors import ModelError
+from rag.models.local.batches import Batch, LoneBatch, SlotBatch
+from rag.models.local.devices import choose_device, choose_dtype
+from rag.models.local.network import Network
+from rag.models.local.prompts import PromptTemplate
+from rag.models.local.trial import agrees, full_layers
+from rag.models.local.weights import find_model
+from rag.models.local.writing import Recommended
+from rag.settings import ModelSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model with all that was found out about it."""
+
+    network: Network
+    batch: Batch
+    tokenizer: Any
+    template: PromptTemplate
+    recommended: Recommended
+    window: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load(settings: ModelSettings, progress: Callable[[str], None]) -> Loaded:
+    """Finds, reads and tries a model. Raises ``ModelError`` with what to do."""
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    folder = find_model(settings, progress)
+    tokenizer = _read(settings, folder, "AutoTokenizer")
+    template = PromptTemplate(tokenizer, settings.name)
+    progress(f"Loading {settings.name} ({str(dtype).removeprefix('torch.')} on {device})")
+    model = _read(settings, folder, "AutoModelForCausalLM", dtype=dtype, attn_implementation="sdpa")
+    model = model.to(device).eval().requires_grad_(False)
+    window = _window(settings, model)
+    network = Network(model)
+    return Loaded(
+        network=network,
+        batch=_batch(network, window, device, dtype, progress),
+        tokenizer=tokenizer,
+        template=template,
+        recommended=_recommended(model, tokenizer, template),
+        window=window,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def _read(settings: ModelSettings, folder: Path, kind: str, **options: Any) -> Any:
+    import transformers
+
+    allowed = settings.name in settings.remote_code
+    try:
+        return getattr(transformers, kind).from_pretrained(
+            folder, trust_remote_code=allowed, local_files_only=True, **_safe(kind), **options
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as exc:
+        what = "tokenizer" if kind == "AutoTokenizer" else "model"
+        raise ModelError(f"the {what} in {folder} cannot be loaded: {' '.join(str(exc).split())[:300]}") from exc
+
+
+def _safe(kind: str) -> dict[str, bool]:
+    return {} if kind == "AutoTokenizer" else {"use_safetensors": True}
+
+
+def _window(settings: ModelSettings, model: Any) -> int:
+    own = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return min(settings.window, own) if own else settings.window
+
+
+def _batch(
+    network: Network, window: int, device: torch.device, dtype: torch.dtype, progress: Callable[[str], None]
+) -> Batch:
+    """One cache for all replies where the model's layers allow it, and where it was seen to compute the same."""
+    lone = LoneBatch(network.forward, network.model, device)
+    layers = full_layers(network.model, window)
+    if layers:
+        slots = SlotBatch(network.forward, layers, device, dtype)
+        if agrees(slots, lone, network.model):
+            return slots
+    progress("This kind of model writes its answers one after another: its layers cannot be shared by several")
+    return lone
+
+
+def _recommended(model: Any, tokenizer: Any, template: PromptTemplate) -> Recommended:
+    given = model.generation_config
+    ends = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
+    stops = {*ends, tokenizer.eos_token_id, *template.stops()} - {None}
+    if not stops:
+        raise ModelError(f"the model {model.name_or_path} names no token that ends an answer (eos_token_id)")
+    return Recommended(stops=frozenset(stops), top_k=given.top_k or 0, top_p=given.top_p or 1.0)
