@@ -29,7 +29,7 @@ _HOST = rf"[\w-]{{1,63}}+(?:{_DOT}[\w-]{{1,63}}+)++"
 _REST = r"[^\s<>\"'`*|^]"
 _CALLING = r"mailto|tel|sms|smsto|tg|skype|callto|whatsapp|facetime|sip|sips|xmpp|geo|market|intent|bitcoin|magnet"
 _ADDRESS: Final = re.compile(
-    rf"(?P<url>(?<![^\W\d_])(?:[a-z][a-z0-9+.-]{{1,20}}:(?://|\\\\|/\\|\\/)|(?:{_CALLING}):(?=[^\s*_\[\]])){_REST}{{0,2000}}+)"
+    rf"(?P<url>(?:[a-z][a-z0-9+.-]{{1,20}}:(?://|\\\\|/\\|\\/)|(?:{_CALLING}):(?=[^\s*_\[\]])){_REST}{{0,2000}}+)"
     rf"|(?P<mail>(?<![\w.+%-])[\w.+%-]{{1,64}}+[@\uff20\ufe6b]{_HOST})"
     rf"|(?P<bare>(?<!\w){_HOST}(?::\d{{1,5}})?+(?:[/?\#]{_REST}{{0,2000}}+)?+)"
     r"|(?P<phone>(?<![\w+])\+\d[\d ()./-]{5,20}\d(?!\w))",

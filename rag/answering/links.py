@@ -60,6 +60,7 @@ _EMPTY = re.compile(
 _MARKER = re.compile(r"\[\d{1,3}\]")
 _STRUCTURE = frozenset("\\`*_[]<>!#~|")
 _KEPT = re.compile("[\ue000-\uf8ff]")
+_END = re.compile(r"[\"'*_)\].,:;!?»”]*(?:\s|\Z|\[\d|>)")
 _ROUNDS = 5
 _FIRST = 0xE000
 _HOLDS = 0x1900
@@ -184,7 +185,12 @@ class _Statement:
     def _plain(self, text: str) -> str:
         parts, done = [], 0
         for each in found(text):
-            parts += [text[done : each.start], self._address(each)]
+            sent = self._address(each)
+            ends = not sent or _END.match(text, each.end)
+            parts += [
+                text[done : each.start],
+                sent if ends else f"{sent} ",
+            ]  # what is glued to an address is read as its part
             done = each.end
         return "".join((*parts, text[done:]))
 
