@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rag.prompts.instructions import VERSION
 from rag.types import snapshot_digest
 from tests.postgres import postgres_server, postgres_url
 from tuning.conversations.log import ConversationLog
@@ -60,6 +61,7 @@ def turn(turn_id: str = "t1", *, minutes: int = 0, **changes: Any) -> LoggedTurn
         "seconds": {"retrieve": 0.1, "answer": 1 / 3},
         "reply_id": "1700000000.000100",
         "asked_at": NOON + timedelta(minutes=minutes),
+        "prompt_version": VERSION,
     }
     return LoggedTurn(**(values | changes))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from tests.tuning.conftest import NOON, SECRET, feedback, passage, turn
 from tuning.conversations.log import ConversationLog
@@ -147,3 +148,43 @@ def test_forgotten_words_are_gone_from_the_files_too(tmp_path: Path) -> None:
     assert any(b"heron" in file.read_bytes() for file in tmp_path.iterdir())
     log.forget(PLACE)
     assert not any(b"heron" in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_who_is_forgotten_goes_out_of_the_summaries_in_what_others_asked(log: ConversationLog) -> None:
+    told: dict[str, Any] = {"summary": "U2 lives in Madrid", "recalled": ("t1",)}
+    log.record([turn(speaker="U2"), turn("t2", minutes=1, **told), turn("t3", conversation="c2", **told)])
+    assert log.forget(PLACE, "U2") == 1
+    [left] = [seen.turn for seen in log.show(PLACE)]
+    assert (left.turn_id, left.summary, left.prompt_version) == ("t2", "", "")
+    assert log.show("c2")[0].turn.summary == "U2 lives in Madrid"
+
+
+def test_a_summary_that_comes_after_the_wish_to_forget_is_not_kept(log: ConversationLog) -> None:
+    log.forget(PLACE, "U2", before=NOON + timedelta(minutes=5))
+    log.record([turn(minutes=4, summary="U2 lives in Madrid"), turn("t2", minutes=6, summary="nothing of anybody")])
+    assert [seen.turn.summary for seen in log.show(PLACE)] == ["", "nothing of anybody"]
+
+
+def test_a_forgotten_turn_goes_out_of_the_summaries_of_its_conversation(log: ConversationLog) -> None:
+    log.record(
+        [turn(), turn("t2", minutes=1, summary="they asked how to save"), turn("t3", conversation="c2", summary="x")]
+    )
+    log.forget_turn("t1")
+    assert log.show(PLACE)[0].turn.summary == ""
+    assert log.show("c2")[0].turn.summary == "x"
+
+
+def test_a_forgotten_persons_notes_go_out_of_every_conversation(log: ConversationLog) -> None:
+    noted: dict[str, Any] = {"notes": ("I work part time",)}
+    log.record(
+        [turn(**noted), turn("t2", conversation="c2", **noted), turn("t3", conversation="c2", speaker="U2", **noted)]
+    )
+    log.forget(PLACE, "U1")
+    assert {seen.turn.turn_id: seen.turn.notes for seen in log.show("c2")} == {"t2": (), "t3": ("I work part time",)}
+
+
+def test_forgetting_a_private_conversation_forgets_its_persons_notes_elsewhere(log: ConversationLog) -> None:
+    noted: dict[str, Any] = {"notes": ("I work part time",)}
+    log.record([turn(**noted), turn("t2", conversation="c2", **noted)])
+    log.forget(PLACE)
+    assert log.show("c2")[0].turn.notes == ()

@@ -32,6 +32,22 @@ def test_a_turn_comes_back_as_it_was_with_its_passages_in_the_order_shown(log: C
     assert read.turn == replace(written, speaker=known("U1"))
 
 
+def test_what_the_prompt_was_made_of_comes_back(log: ConversationLog) -> None:
+    written = turn(
+        outcome="wants_person",
+        recalled=("t9", "t10"),
+        summary="They asked for leave. ñ",
+        notes=("works part time", "\u2028"),
+        prompt_version="7",
+        adapter="chat",
+        adapter_digest="ab" * 32,
+        dropped=3,
+        interrupted=True,
+    )
+    log.record([written])
+    assert log.show(PLACE)[0].turn == replace(written, speaker=known("U1"))
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(), title=st.text(max_size=5), headings=st.lists(st.text(max_size=5), max_size=3))
 def test_the_prefix_rendered_from_a_snapshot_is_the_prefix_that_was_served(

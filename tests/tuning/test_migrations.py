@@ -5,16 +5,35 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Insert, insert
 
-from tests.tuning.conftest import SECRET, feedback, passage, turn
+from tests.tuning.conftest import NOON, SECRET, feedback, passage, turn
+from tuning.conversations import migrations
 from tuning.conversations.database import Database
 from tuning.conversations.log import ConversationLog
 from tuning.conversations.tables import metadata
 from tuning.errors import DatabaseTooNew
+
+OLD: dict[str, Any] = {
+    "conversation": "c", "platform": "p", "speaker": "", "language": "en", "question": "q", "answer": "a",
+    "outcome": "answered", "model": "m", "adapter": None, "seconds": {}, "reply_id": "", "cited": (), "passages": (),
+    "prompt_version": "",
+}  # fmt: skip
+
+
+def old_turn(turn_id: str) -> Insert:
+    """A row as version 0.2 writes it."""
+    row = OLD | {"turn_id": turn_id, "asked_at": NOON, "cited": []}
+    return insert(metadata.tables["turns"]).values(
+        {name: row[name] for name in row.keys() - {"passages", "prompt_version"}}
+    )
+
 
 START = """
 import sys
@@ -40,6 +59,24 @@ def test_upgrading_again_changes_nothing(log: ConversationLog) -> None:
     log.record([turn()])
     log.upgrade()
     assert log.counts().turns == 1
+
+
+def test_turns_of_the_version_before_stay_readable_and_it_may_go_on_writing(url: str) -> None:
+    database = Database(url)
+    with database.write(alone=True) as connection:
+        migrations.upgrade(connection, "0001")
+        connection.execute(old_turn("before"))
+    log = ConversationLog(url, SECRET)
+    log.upgrade()
+    with database.write() as connection:
+        connection.execute(old_turn("meanwhile"))
+    log.record([turn("after", conversation="c", summary="told")])
+    read = {seen.turn.turn_id: seen.turn for seen in log.show("c")}
+    assert read["before"] == replace(turn("before"), **OLD)
+    assert read["meanwhile"] == replace(turn("meanwhile"), **OLD)
+    assert read["after"].summary == "told"
+    log.close()
+    database.engine.dispose()
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(url: str, log: ConversationLog) -> None:

@@ -149,3 +149,11 @@ def test_a_pseudonym_is_stable_keyed_and_its_own() -> None:
     assert name not in (pseudonym(b"two", "U123"), pseudonym(b"one", "U124"))
     assert "U123" not in name
     assert pseudonym(b"one", "") == ""
+
+
+def test_summary_and_notes_are_redacted_as_questions_are() -> None:
+    kept = redact_turn(
+        turn(summary="Ann asked, from ann@x.example", notes=("my IBAN is ES9121000418450200051332", "tea"))
+    )
+    assert kept.summary == "Ann asked, from [email]"
+    assert kept.notes == ("my IBAN is [iban]", "tea")

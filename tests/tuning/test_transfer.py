@@ -16,12 +16,21 @@ from tuning.conversations.log import ConversationLog
 from tuning.conversations.transfer import export_turns, import_turns, read_turns
 from tuning.errors import ImportRefused
 
+PROMPT: dict[str, Any] = {
+    "recalled": ("t1",),
+    "summary": "They asked.",
+    "notes": ("tea",),
+    "adapter_digest": "ab",
+    "dropped": 2,
+    "interrupted": True,
+}
+
 
 @pytest.fixture
 def exported(log: ConversationLog, tmp_path: Path) -> Path:
     """Two conversations of two turns, with shared snapshots, as a file."""
     log.record([turn(f"t{number}", conversation=f"c{number % 2}", minutes=number) for number in range(3)])
-    log.record([turn("t3", conversation="c1", passages=(passage("ñandú\n\u2028"), passage()), adapter="v1")])
+    log.record([turn("t3", conversation="c1", passages=(passage("ñandú\n\u2028"), passage()), adapter="v1", **PROMPT)])
     log.give_feedback([feedback("t3", rating="down", reason="no", better_answer="yes"), feedback("t3", speaker="U9")])
     file = tmp_path / "log.jsonl"
     with file.open("w", encoding="utf-8") as lines:
@@ -95,6 +104,9 @@ def test_a_large_file_is_written_in_batches(tmp_path: Path, monkeypatch: pytest.
         (("turn", "passages", 0, "text"), "forged", "not the one that its digest names"),
         (("feedback",), [{"turn_id": "t9", "speaker": "U", "rating": "up", "given_at": "2026-01-31T12:00:00Z"}], "another"),
         (("turn", "question"), None, r"turn\.question: "),
+        (("turn", "dropped"), 2**40, "dropped is no count"),
+        (("turn", "dropped"), -1, "dropped is no count"),
+        (("turn", "recalled"), ["a\0b"], "holds a NUL"),
     ],
 )  # fmt: skip
 def test_a_line_that_no_export_writes_is_named_and_nothing_is_written(
@@ -139,3 +151,14 @@ def test_a_turn_survives_the_journey_unchanged(log: ConversationLog, tmp_path: P
     with (tmp_path / "f").open("w", encoding="utf-8") as lines:
         export_turns(log, lines)
     assert [replace(line) for line in read_turns(tmp_path / "f")] == [read]
+
+
+def test_an_export_of_the_version_before_is_read(exported: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in exported.read_text().strip().split("\n")]
+    for line in lines:
+        for key in (*PROMPT, "prompt_version"):
+            del line["turn"][key]
+    exported.write_text("\n".join(map(json.dumps, lines)))
+    other = other_log(tmp_path)
+    assert import_turns(other, exported) == 4
+    assert {(read.turn.summary, read.turn.prompt_version) for read in other.turns()} == {("", "")}

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def upgrade(connection: Connection) -> None:
-    """Runs what is missing inside the caller's transaction, which must be the only one to do so at a time."""
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Runs what is missing up to a revision, inside the caller's transaction, which must be the only one to do so at a time."""
     config = Config()
     # Alembic reads options as configparser does: a percent sign in the path must be doubled.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     _refuse_unknown(connection, ScriptDirectory.from_config(config))
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _refuse_unknown(connection: Connection, scripts: ScriptDirectory) -> None:
