@@ -32,7 +32,7 @@ class RemoteChat(BaseChatModel):
     _unloading: set[asyncio.Task[None]] = PrivateAttr(default_factory=set)
 
     def __init__(self, model_name: str, failover: Failover, in_use: AdaptersInUse) -> None:
-        super().__init__(model_name=model_name)
+        super().__init__(model_name=model_name, output_version=None)  # not as LC_OUTPUT_VERSION says
         self._failover = failover
         self._in_use = in_use
 

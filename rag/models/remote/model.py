@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -36,9 +37,9 @@ class RemoteModel:
     Raises ``ConfigurationError`` for an address that is none.
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
-        self._servers = tuple(Server(_address(one), settings) for one in settings.servers)
+        self._servers = tuple(Server(_address(one), settings, clock) for one in settings.servers)
         self._in_use = AdaptersInUse()
         self._chat = RemoteChat(settings.name, Failover(self._servers, settings), self._in_use)
 

@@ -42,10 +42,10 @@ class Pieces:
         if not self._ended:
             raise ServerFault(Fault(kind="down", message="ended its answer before it was complete"))
         if not self.begun and self._ended != "stop":
-            message = (
+            told = (
                 f"wrote nothing to show ({self._reason}): give it more model.answer_tokens, or a model that thinks less"
             )
-            raise ServerFault(Fault(kind="down", message=message))
+            raise ServerFault(Fault(kind="refused", message=told))
         facts = {"finish_reason": self._ended} | ({"model_name": self._model} if self._model else {})
         yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=self._usage), generation_info=facts)
 

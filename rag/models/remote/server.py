@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -53,9 +53,9 @@ class Card:
 class Server:
     """Raises ``ServerFault`` wherever something goes wrong; ``breaker`` is kept by who asks."""
 
-    def __init__(self, address: str, settings: ModelSettings) -> None:
+    def __init__(self, address: str, settings: ModelSettings, clock: Callable[[], float]) -> None:
         self.place = place_of(address)
-        self.breaker = Breaker()
+        self.breaker = Breaker(clock)
         self.card: Card | None = None
         self._settings = settings
         self._client = Client(address, settings.name, settings.api_key)
