@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from rag.errors import ModelError
+from rag.errors import ModelError, ModelUnavailable
 from rag.models.language_model import LanguageModel
 from rag.types import AdapterRef
 from tuning.errors import AdapterMissing
@@ -26,6 +26,7 @@ class ServingAdapter:
         self._registry = registry
         self._pinned = pinned
         self._refused: AdapterRef | str | None = None
+        self._told: AdapterRef | str | None = None
         self.current: AdapterRef | None = None
 
     async def open(self) -> None:
@@ -58,14 +59,15 @@ class ServingAdapter:
         except ModelError as error:
             self._refuse(wanted, error)
             return
-        before, self.current, self._refused = self.current, wanted, None
+        before, self.current, self._refused, self._told = self.current, wanted, None, None
         log.info("adapter_serves", adapter=wanted.name if wanted else None)
         if before is not None:
             await self._model.retire(before)
 
     def _refuse(self, wanted: AdapterRef | str | None, error: Exception) -> None:
-        """Told once."""
-        if wanted != self._refused:
+        """Told once; what may come to be loadable without being changed is tried again."""
+        if wanted != self._told:
             serving = self.current.name if self.current else "the base model"
             log.warning("adapter_refused", reason=str(error), still_serves=serving)
-        self._refused = wanted
+        self._told = wanted
+        self._refused = None if isinstance(error, ModelUnavailable) else wanted

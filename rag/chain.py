@@ -176,6 +176,7 @@ class ConversationalChain:
             match item:
                 case Writer():
                     work.writer = item
+                    await showing.discard()
                 case Written() | Quoted() | Notice():
                     with work.clocked("ground"):
                         shown = await showing.piece(item)
@@ -207,7 +208,7 @@ class ConversationalChain:
             model=writer.model,
             adapter=writer.adapter,
             recalled=writer.recalled,
-            background=work.question.background,
+            background=writer.background,
             dropped=work.dropped,
             interrupted=work.interrupted,
             seconds=dict(work.seconds),

@@ -6,17 +6,19 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rag.types import Exchange, Hit, Question
+from rag.types import Background, Exchange, Hit, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """Who writes from here on, with what in view: ``hits`` of those handed over (a beginning of them) and turns of the past."""
+    """Who writes from here on, with what in view: of what was handed over, the first ``hits`` (the only one perhaps cut),
+    the last turns (``recalled``, by their ids) and the ``background``."""
 
     model: str
     hits: tuple[Hit, ...]
     adapter: str | None = None
     recalled: tuple[str, ...] = ()
+    background: Background = Background()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,9 +48,10 @@ class GenerativeAnswerer:
         adapter = question.adapter
         yield Writer(
             model=self.name,
-            hits=tuple(hits[: len(prompt.hits)]),
+            hits=prompt.hits,
             adapter=adapter.name if adapter else None,
             recalled=tuple(exchange.turn_id for exchange in prompt.history),
+            background=prompt.background,
         )
         chunks = streamed(
             self._model.chat,

@@ -57,7 +57,25 @@ def test_conventional_names_reach_their_keys(name: str, tmp_path: Path) -> None:
     value = {"SLACK_API_URL": "http://127.0.0.1:1/api/", "TELEGRAM_API_URL": "http://127.0.0.1:1/bot"}.get(name, "x")
     section, key = CONVENTIONAL[name]
     found = getattr(getattr(load_settings({name: value}, tmp_path), section), key)
-    assert (found.get_secret_value() if hasattr(found, "get_secret_value") else found) == value
+    expected = (value,) if isinstance(found, tuple) else value
+    assert (found.get_secret_value() if hasattr(found, "get_secret_value") else found) == expected
+
+
+def test_several_servers_stand_behind_one_name(tmp_path: Path) -> None:
+    environ = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1, https://b.example/v1", "COTORRA_MODEL__KIND": "openai"}
+    assert load_settings(environ, tmp_path).model.servers == ("http://127.0.0.1:1/v1", "https://b.example/v1")
+
+
+def test_a_server_or_key_that_lies_about_chooses_nothing(tmp_path: Path) -> None:
+    environ = {"OPENAI_BASE_URL": "not an address", "OPENAI_API_KEY": "sk-1"}
+    assert load_settings(environ, tmp_path).model.kind == "extractive"
+
+
+@pytest.mark.parametrize("servers", ["", "localhost:8000"])
+def test_a_server_is_needed_where_one_shall_answer(servers: str, tmp_path: Path) -> None:
+    environ = {"COTORRA_MODEL__KIND": "openai", "OPENAI_BASE_URL": servers}
+    with pytest.raises(SettingsError, match=r"model\.servers.*http://"):
+        load_settings(environ, tmp_path)
 
 
 def test_lists_and_tables_in_the_environment_are_toml(tmp_path: Path) -> None:
