@@ -50,15 +50,15 @@ PUT = _PUT + _TRIM
 MOVE = _MOVE + _TRIM
 
 FOLD = """
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
 for i = 4, #ARGV, 2 do
-  if redis.call('HGET', KEYS[2], ARGV[i]) ~= ARGV[i + 1] then return 0 end
+  if redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1] then return 0 end
 end
-if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
-for i = 4, #ARGV, 2 do redis.call('HDEL', KEYS[2], ARGV[i]) end
+if ARGV[2] == '' then redis.call('DEL', KEYS[2]) else redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3]) end
+for i = 4, #ARGV, 2 do redis.call('HDEL', KEYS[1], ARGV[i]) end
 return 1
 """
-"""KEYS: summary, turns to fold. ARGV: the summary as it was read, the new one, seconds to live, then each folded turn's id and
+"""KEYS: turns to fold, summary. ARGV: the summary as it was read, the new one, seconds to live, then each folded turn's id and
 value. Nothing happens if a word of it changed meanwhile: who forgot something must not find it in a summary again."""
 
 DROP = """
