@@ -34,10 +34,18 @@ async def test_a_promotion_is_loaded_before_it_serves_and_the_one_before_goes_af
     await serving.look()
     assert serving.current == registry.named("two")
     assert model.events == [("prepare", "one"), ("prepare", "two"), ("retire", "one")]
+
+
+async def test_the_base_model_may_be_promoted_again(tmp_path: Path) -> None:
+    put(tmp_path, "one")
+    model, registry = ScriptedModel(), Registry(tmp_path)
+    registry.promote("one")
+    serving = ServingAdapter(model, registry)
+    await serving.open()
     registry.promote("")
     await serving.look()
     assert serving.current is None
-    assert model.events[-1] == ("retire", "two")
+    assert model.events[-1] == ("retire", "one")
 
 
 async def test_a_name_whose_files_changed_is_another_adapter(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
 
+from tests.benchmarks.results import Results, say, some_of
 from tests.benchmarks.retrieval import measures
 from tests.benchmarks.retrieval.figures import Json
 from tests.benchmarks.retrieval.systems import Build, System
@@ -30,31 +30,6 @@ COMPARED: dict[str, Measure] = {
 }
 """What peers are measured on too."""
 ALONE = ("abstain", "latency", "ingest", "sync", "injection")
-
-
-class Results:
-    """The figures so far, and the file that they stand in."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._figures: Json = {}
-
-    def add(self, keys: Sequence[str], figures: Json) -> None:
-        """Put figures below keys, and write all of them."""
-        place = self._figures
-        for key in keys[:-1]:
-            inner = place.setdefault(key, {})
-            assert isinstance(inner, dict)
-            place = inner
-        place[keys[-1]] = figures
-        self._out.parent.mkdir(parents=True, exist_ok=True)
-        self._out.write_text(json.dumps(self._figures, indent=2) + "\n", encoding="utf-8")
-        say(f"{'.'.join(keys)}: {json.dumps(figures)}")
-
-
-def say(line: str) -> None:
-    """Progress, at once."""
-    print(line, flush=True)
 
 
 def main() -> None:
@@ -118,20 +93,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the data sets")
     parser.add_argument("--out", type=Path, default=Path(".bench/retrieval.json"))
     parts, known = (*COMPARED, *ALONE), (*PEERS, *ON_DEMAND)
-    parser.add_argument("--only", type=_some_of(parts), default=parts, help=f"parts: {','.join(parts)}")
-    parser.add_argument("--peers", type=_some_of(known), default=PEERS, help=f"peers: {','.join(known)}, or none")
+    parser.add_argument("--only", type=some_of(parts), default=parts, help=f"parts: {','.join(parts)}")
+    parser.add_argument("--peers", type=some_of(known), default=PEERS, help=f"peers: {','.join(known)}, or none")
     parser.add_argument("--without-ours", action="store_true", help="peers only")
     return parser.parse_args()
-
-
-def _some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def chosen(text: str) -> tuple[str, ...]:
-        names = tuple(name for name in text.split(",") if name and name != "none")
-        if unknown := set(names) - set(known):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: choose from {', '.join(known)}")
-        return names
-
-    return chosen
 
 
 if __name__ == "__main__":
