@@ -19,8 +19,8 @@ from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
 from rag.errors import ModelUnavailable
 from rag.models.language_model import LanguageModel
+from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.retriever import HybridRetriever
-from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
 from tuning.registry import Registry
 
@@ -65,7 +65,7 @@ async def _model(settings: ModelSettings) -> LanguageModel | None:
         case "extractive":
             return None
         case "openai":
-            from rag.models.remote import RemoteModel
+            from rag.models.remote.model import RemoteModel
 
             return RemoteModel(settings)
         case "transformers":
@@ -78,12 +78,12 @@ async def _model(settings: ModelSettings) -> LanguageModel | None:
                 return None
 
 
-async def writing_chain(
+def writing_chain(
     settings: Settings,
     writing: Writing,
     retriever: HybridRetriever,
     quoting: ExtractiveAnswerer,
-    sparse: SparseEncoder,
+    embeddings: TextEmbeddings,
     callbacks: Sequence[BaseCallbackHandler],
 ) -> ConversationalChain:
     """The chain whose answers a model writes and the passages must support; quotes stand in where it fails."""
@@ -92,13 +92,12 @@ async def writing_chain(
     from rag.answering.generative import GenerativeAnswerer
     from rag.rewriting import Rewriter
 
-    embeddings, _ = await retriever.serving.pair()
     return ConversationalChain(
         retriever,
         GenerativeAnswerer(writing.model, settings.model, settings.memory),
         settings.retrieval,
         fallback=quoting,
-        grounder=Grounder(embeddings, sparse, settings.model),
+        grounder=Grounder(embeddings, retriever.sparse, settings.model),
         rewriter=Rewriter(writing.model) if settings.model.rewrite else None,
         callbacks=callbacks,
     )
