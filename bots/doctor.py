@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +13,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bots.bootstrap import database_url, open_answering, open_platforms, open_stores
+from bots.doctor_models import examine_models
 from bots.errors import AlreadyRunning, BotsError
+from bots.finding import Finding
 from bots.knowledge import sources
 from bots.metrics import Metrics
 from bots.ownership import Ownership, control_socket
@@ -28,19 +29,9 @@ from tuning.errors import TuningError
 OLDEST_REDIS = (6, 2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One check. ``advice`` says what to do and is empty when all is well."""
-
-    name: str
-    ok: bool
-    fact: str
-    advice: str = ""
-
-
 async def examine(settings: Settings) -> Sequence[Finding]:
     """All checks, in an order that puts causes before effects."""
-    findings = [_home(settings), *_sources(settings)]
+    findings = [_home(settings), *_sources(settings), *await examine_models(settings.model, settings.port)]
     if settings.redis.url:
         findings.append(await _redis(settings.redis.url))
     if not findings[0].ok:

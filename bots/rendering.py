@@ -19,7 +19,7 @@ from rag.errors import RagError
 from rag.types import Answer
 
 if TYPE_CHECKING:
-    from bots.doctor import Finding
+    from bots.finding import Finding
 
 
 def answer_object(complete: Complete) -> dict[str, Any]:

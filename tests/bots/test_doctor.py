@@ -14,7 +14,8 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from bots.doctor import Finding, examine, redis_fault
+from bots.doctor import examine, redis_fault
+from bots.finding import Finding
 from bots.ownership import Ownership
 from bots.redis_server import PrivateRedis, packaged_server
 from bots.settings import RedisSettings, Settings, SlackSettings, TelegramSettings

@@ -17,7 +17,7 @@ from rag.models.remote.chat import RemoteChat
 from rag.models.remote.counting import estimate
 from rag.models.remote.failover import Failover
 from rag.models.remote.faults import Fault, ServerFault, names_of, verdict
-from rag.models.remote.server import Server
+from rag.models.remote.server import LORA_CURE, Server
 from rag.settings import ModelSettings
 from rag.types import AdapterRef
 
@@ -105,14 +105,14 @@ class RemoteModel:
                 fact=f"does not list the model {self.name}",
                 advice=f"set model.name to one that it has: {names_of(card.models)}",
             )
-        window = f", window of {card.window} tokens" if card.window else ""
-        return ServerReport(place=server.place, fact=f"{self.name}{window}{await self._lora(server)}")
-
-    async def _lora(self, server: Server) -> str:
-        """Whether adapters can be loaded, told by how it takes a request to unload one that nobody has."""
+        fact = f"{self.name}, window of {card.window} tokens" if card.window else self.name
         if not self._settings.load_adapters:
-            return ""
-        return ", loads adapters" if await server.loads_adapters() else ", does not load adapters"
+            return ServerReport(place=server.place, fact=fact)
+        if await server.loads_adapters():
+            return ServerReport(place=server.place, fact=f"{fact}, loads adapters")
+        return ServerReport(
+            place=server.place, fact=f"{fact}, does not load adapters", advice=f"{LORA_CURE}, or unset load_adapters"
+        )
 
 
 async def _has(server: Server, adapter: AdapterRef) -> Fault | None:

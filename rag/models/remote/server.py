@@ -26,6 +26,7 @@ LOAD_SECONDS = 120.0
 OPTIONAL = ("max_tokens", "max_completion_tokens", "temperature", "stream_options", "chat_template_kwargs")
 """Parameters without which a request is one too: a server that refuses one by its name is not sent it again."""
 FAILURES = (openai.OpenAIError, TimeoutError, *MALFORMED)
+LORA_CURE = "start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
 _OWN_TEMPLATES = ("vllm", "sglang", "llamacpp")
 """Servers, as ``owned_by`` in /v1/models names them, that hand ``chat_template_kwargs`` to the model's chat template."""
 
@@ -189,8 +190,8 @@ class Server:
             return
         if fault.passes:
             raise ServerFault(fault)
-        cure = "start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 where it can read the adapter's folder"
-        raise ServerFault(Fault(kind="refused", message=f"does not load the adapter {name}: {cure}"))
+        told = f"does not load the adapter {name}: {LORA_CURE} where it can read the adapter's folder"
+        raise ServerFault(Fault(kind="refused", message=told))
 
     def _options(self, asked: Asked) -> dict[str, Any]:
         """Parameters of the request, but for those that this server was found not to know."""
