@@ -87,9 +87,8 @@ def writing_chain(
     callbacks: Sequence[BaseCallbackHandler],
 ) -> ConversationalChain:
     """The chain whose answers a model writes and the passages must support; quotes stand in where it fails."""
-    from rag.answering.grounder import Grounder
-
     from rag.answering.generative import GenerativeAnswerer
+    from rag.answering.grounder import Grounder
     from rag.rewriting import Rewriter
 
     return ConversationalChain(
