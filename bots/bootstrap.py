@@ -14,7 +14,9 @@ import structlog
 from langchain_core.callbacks import BaseCallbackHandler
 from redis.asyncio import Redis
 
+from bots.answers import Rules
 from bots.audience import audiences, tenant
+from bots.bootstrap_handover import build_handovers
 from bots.bootstrap_library import build_library
 from bots.bootstrap_model import Writing, open_writing, tracing, writing_chain
 from bots.commands import Commands
@@ -238,7 +240,7 @@ async def _answering(
         quoting = ExtractiveAnswerer(embeddings, sparse, settings.model)
         chain = ConversationalChain(retriever, quoting, settings.retrieval, callbacks=callbacks)
         if writing is not None:
-            chain = await writing_chain(settings, writing, retriever, quoting, sparse, callbacks)
+            chain = writing_chain(settings, writing, retriever, quoting, embeddings, callbacks)
         yield Answering(
             serving=serving,
             retriever=retriever,
@@ -292,6 +294,7 @@ def open_platforms(
             metrics=metrics,
             busy=busy,
             remember=settings.memory.ttl_days * 86400,
+            handover_channel=settings.handover.slack_channel,
         )
     if settings.telegram.bot_token is not None:
         from bots.platforms.telegram import TelegramPlatform
@@ -333,6 +336,15 @@ def build_worker(
         forgetting=stores.forgetting,
         contact=settings.telegram.contact,
     )
+    handovers = build_handovers(
+        settings.handover,
+        platforms,
+        redis=stores.redis,
+        keys=stores.keys,
+        inbox=stores.inbox,
+        memory=stores.memory,
+        metrics=metrics,
+    )
     conversations = Conversations(
         platforms=platforms,
         ledger=stores.ledger,
@@ -341,10 +353,15 @@ def build_worker(
         guard=Guard(stores.redis, stores.keys, settings.limits),
         commands=commands,
         forgetting=stores.forgetting,
+        inbox=stores.inbox,
+        handovers=handovers,
         metrics=metrics,
-        audiences=lambda message: audiences(message, settings),
-        tenant=lambda message: tenant(message, settings),
-        contact=settings.telegram.contact,
+        rules=Rules(
+            audiences=lambda message: audiences(message, settings),
+            tenant=lambda message: tenant(message, settings),
+            adapter=lambda _: answering.adapter(),
+            contact=settings.telegram.contact,
+        ),
     )
     return Worker(
         stores.inbox,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
 
+from bots.handover_state import Handover, HandoverStore, redrawing
 from bots.inbox import Inbox, sender_digest
 from bots.keys import Keys
 from bots.messages import IncomingMessage
+from bots.messages import turn_id as message_turn
 from bots.outbox import ForgetEntry
 from bots.replies import ReplyLedger
 from bots.store import store
@@ -30,7 +34,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 
 
 class Forgetting:
-    """Deletes from memory, inbox and replies, and knows for a day what was to be forgotten.
+    """Deletes from memory, inbox, replies and handovers, and knows for a day what was to be forgotten.
 
     A worker may be answering meanwhile. It asks :meth:`covers` after its last write and takes back what it wrote, and the
     wish is stored before anything is deleted: whichever comes last finds what the other left.
@@ -44,6 +48,7 @@ class Forgetting:
         self._memory = memory
         self._inbox = inbox
         self._ledger = ledger
+        self._handovers = HandoverStore(redis, keys)
         self._wish = redis.register_script(_WISH)
 
     async def from_stores(
@@ -59,6 +64,7 @@ class Forgetting:
         remembered = await self._memory.forget(conversation, speaker)
         waiting = await self._inbox.forget(conversation, speaker, command=keep)
         replies = await self._ledger.forget(conversation, speaker, keep=keep.turn_id if keep else "")
+        await self._withdraw(conversation, lambda told: speaker in (None, told.asked.sender.id))
         return {"memory": remembered, "inbox": waiting, "replies": replies}
 
     def from_log(self, conversation: str, speaker: str | None, at: datetime) -> ForgetEntry:
@@ -80,6 +86,27 @@ class Forgetting:
         await self._memory.remove_turn(conversation, turn_id)
         await self._inbox.drop_aside(conversation, turn_id)
         await self._ledger.forget_turn(conversation, turn_id)
+        await self._withdraw(conversation, lambda told: turn_id in (told.turn_id, _turn_of(told.asked)))
+
+    async def _withdraw(self, conversation: str, whole: Callable[[Handover], bool]) -> None:
+        """Takes back what people were told who were asked to take over: all of it, or what was said in the conversation.
+
+        The worker does so in the post; that it will is stored before anything is deleted.
+        """
+        now = datetime.now(UTC)
+        for told in await self._handovers.all(conversation):
+            if whole(told):
+                await self._inbox.accept(redrawing(told, now, gone=True))
+                await self._handovers.forget(told)
+            elif told.stage == "open" and not told.bare:
+                bare = replace(told, bare=True)
+                if await self._handovers.change(told, bare):
+                    await self._inbox.accept(redrawing(bare, now))
+
+
+def _turn_of(message: IncomingMessage) -> str:
+    """That of the question which an edit changed."""
+    return message_turn(message.original or message.id)
 
 
 def _microseconds(moment: datetime) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -45,7 +45,7 @@ class Inbox:
         self._accept = redis.register_script(scripts.ACCEPT)
         self._put_back = redis.register_script(scripts.PUT_BACK)
         self._remove = redis.register_script(scripts.REMOVE)
-        self._change = redis.register_script(scripts.CHANGE)
+        self._drop = redis.register_script(scripts.DROP)
 
     def consumer(self) -> Consumer:
         """The working half, under a name that no other process has."""
@@ -104,24 +104,22 @@ class Inbox:
                 done += int(await self._put_back(keys=places, args=[aside.turn_id, aside.raw, conversation]))
         return done
 
-    async def replace_text(self, conversation: str, message_id: str, new: str) -> bool:
-        """Rewrites a message that still waits untouched; False if it is answered, being answered or unknown."""
-        return await self._edit(conversation, turn_id(message_id), new)
+    async def waiting(self, conversation: str, *, behind: str) -> list[IncomingMessage]:
+        """What waits in a conversation beside the turn ``behind``, which is being handled. What cannot be read is left out."""
+        messages = self._keys.messages(conversation)
+        with store("what waits in a conversation is unknown"):
+            if await self._redis.hlen(messages) < 2:
+                return []
+            raws = await self._redis.hgetall(messages)
+        return [found for turn, raw in raws.items() if text(turn) != behind and (found := _readable(raw)) is not None]
 
     async def drop(self, conversation: str, message_id: str) -> bool:
         """Takes out a message that still waits untouched; False if it is answered, being answered or unknown."""
-        return await self._edit(conversation, turn_id(message_id), None)
-
-    async def _edit(self, conversation: str, turn: str, words: str | None) -> bool:
         keys = self._keys
-        with store("the queued message was not changed"):
-            raw = await self._redis.hget(keys.messages(conversation), turn)
-            if raw is None:
-                return False
-            new = "" if words is None else replace(IncomingMessage.from_json(raw), text=words).to_json()
-            names = (keys.queue, keys.messages, keys.tries)
-            places = [*(name(conversation) for name in names), keys.waiting]
-            return bool(await self._change(keys=places, args=[turn, raw, new]))
+        names = (keys.queue, keys.messages, keys.tries)
+        places = [*(name(conversation) for name in names), keys.waiting]
+        with store("the queued message was not dropped"):
+            return bool(await self._drop(keys=places, args=[turn_id(message_id)]))
 
     async def drop_aside(self, conversation: str, turn: str) -> None:
         """Deletes a message that was set aside, and its edits that were."""
@@ -180,6 +178,13 @@ def _split(
         else:
             removed.append(turn)
     return removed, kept
+
+
+def _readable(raw: bytes | str) -> IncomingMessage | None:
+    try:
+        return IncomingMessage.from_json(raw)
+    except ValidationError:
+        return None
 
 
 def _says(aside: AsideMessage, conversation: str, turn: str) -> bool:

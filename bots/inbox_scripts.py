@@ -189,19 +189,15 @@ return removed
 """
 )
 
-CHANGE = (
+DROP = (
     _REMOVE
     + """
 local queue, messages, tries, waiting = unpack(KEYS)
-local turn, old, new = unpack(ARGV)
+local turn = ARGV[1]
 local begun = tonumber(redis.call('HGET', tries, turn)) or 0
-if begun > 0 or redis.call('HGET', messages, turn) ~= old then return 0 end
-if new == '' then
-    remove(queue, messages, tries, waiting, turn)
-else
-    redis.call('HSET', messages, turn, new)
-end
+if begun > 0 or redis.call('HEXISTS', messages, turn) == 0 then return 0 end
+remove(queue, messages, tries, waiting, turn)
 return 1
 """
 )
-"""Rewrites a message that nobody began to handle, or removes it when ``new`` is empty."""
+"""Removes a message that nobody began to handle."""

@@ -52,6 +52,10 @@ class Keys:
         """The hash of who noted something in a conversation, by turn id."""
         return self.conversation(conversation, "notes")
 
+    def handovers(self, conversation: str) -> str:
+        """The hash of wishes for a person by turn, and which is the latest."""
+        return self.conversation(conversation, "handovers")
+
     def seen_of(self, conversation: str) -> str:
         """The seen keys that a conversation left behind, by time, so that forgetting finds them."""
         return self.conversation(conversation, "seen")

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from rag.types import Source
 
 PlatformName = Literal["slack", "telegram", "terminal"]
-Kind = Literal["question", "edit", "deletion", "command"]
+Kind = Literal["question", "edit", "deletion", "command", "handover"]
 ChannelKind = Literal["direct", "private", "public", "shared", "ephemeral"]
 """Who reads the place: one person; members of a closed group; everybody in the organisation; outsiders too; the asker only."""
 
@@ -36,7 +36,8 @@ class IncomingMessage:
     ``id`` is the platform's own identity of the message and stays the same over redeliveries; ``seen`` lists every key by
     which a redelivery may be recognised; ``address`` is what the platform needs to answer (opaque to everybody else).
     For ``edit`` and ``deletion``, ``original`` is the id of the message that was edited or deleted.
-    For ``command``, ``command`` is its name without a slash and ``text`` its argument.
+    For ``command``, ``command`` is its name without a slash and ``text`` its argument. ``handover`` is no person's message: it is
+    what has to be done about a conversation that a person was asked to take over (``bots/handover_state.py``).
     """
 
     id: str

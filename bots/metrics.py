@@ -21,6 +21,7 @@ class Metrics:
         self._answered = self._counter("messages_answered", "Replies that stand on the screen", "platform", "outcome")
         self._set_aside = self._counter("messages_set_aside", "Messages set aside after repeated failure")
         self._limited = self._counter("messages_limited", "Messages over a limit")
+        self._handovers = self._counter("handovers", "What became of wishes for a person", "outcome")
         self._platform_errors = self._counter(
             "platform_errors", "Failed calls of a platform", "platform", "method", "code"
         )
@@ -58,6 +59,9 @@ class Metrics:
 
     def limited(self) -> None:
         self._limited.inc()
+
+    def handover(self, outcome: str) -> None:
+        self._handovers.labels(outcome).inc()
 
     def error(self, platform: str, method: str, code: str) -> None:
         self._platform_errors.labels(platform, method, code).inc()

@@ -20,6 +20,11 @@ Key = Literal[
     "unknown_command",
     "attachments",
     "empty",
+    "person_asked",
+    "person_waiting",
+    "nobody",
+    "nobody_reached",
+    "resumed",
 ]
 
 _ENGLISH: dict[Key, str] = {
@@ -27,7 +32,8 @@ _ENGLISH: dict[Key, str] = {
     "help": (
         "Ask me anything that the documents may answer; I quote them and list the sources, and I say so when they do not "
         "tell.\n\n- **new**: start over; I forget what we talked about here.\n- **forget**: delete your messages and my "
-        "answers to them.\n- **sources**: where the last answer came from.\n- **help**: this text."
+        "answers to them.\n- **sources**: where the last answer came from.\n- **person**: talk to a person.\n"
+        "- **help**: this text."
     ),
     "new": "Done. We start from scratch.",
     "forgotten": "Done. Everything said in this conversation is deleted.",
@@ -42,6 +48,14 @@ _ENGLISH: dict[Key, str] = {
     "unknown_command": "I do not know that command. {help}",
     "attachments": "I cannot read attached files, so I did not look at: {names}.",
     "empty": "I can only read text. Please write your question.",
+    "person_asked": (
+        "I have asked a person to take over, and I will be quiet here until they are done. "
+        "To go on with me instead, write **new**."
+    ),
+    "person_waiting": "A person was asked to take over here, so I am quiet. To go on with me instead, write **new**.",
+    "nobody": "There is nobody whom I could ask to come. You can go on asking me.",
+    "nobody_reached": "I tried to ask a person to come, but I could not reach anybody. You can go on asking me.",
+    "resumed": "I am back and answer here again.",
 }
 
 _SPANISH: dict[Key, str] = {
@@ -49,7 +63,7 @@ _SPANISH: dict[Key, str] = {
     "help": (
         "Pregúntame lo que quieras sobre los documentos: los cito, indico las fuentes y, si no dicen nada, lo aviso.\n\n"
         "- **new**: empezar de cero; olvido lo que hemos hablado aquí.\n- **forget**: borrar tus mensajes y mis respuestas.\n"
-        "- **sources**: de dónde salió la última respuesta.\n- **help**: este texto."
+        "- **sources**: de dónde salió la última respuesta.\n- **person**: hablar con una persona.\n- **help**: este texto."
     ),
     "new": "Listo. Empezamos de cero.",
     "forgotten": "Listo. Se ha borrado todo lo dicho en esta conversación.",
@@ -64,6 +78,17 @@ _SPANISH: dict[Key, str] = {
     "unknown_command": "No conozco esa orden. {help}",
     "attachments": "No puedo leer archivos adjuntos, así que no he mirado: {names}.",
     "empty": "Solo puedo leer texto. Escribe tu pregunta, por favor.",
+    "person_asked": (
+        "He avisado a una persona para que siga contigo y no diré nada más aquí hasta que termine. "
+        "Si prefieres seguir conmigo, escribe **new**."
+    ),
+    "person_waiting": (
+        "Ya he avisado a una persona para que siga contigo, así que aquí no respondo. "
+        "Si prefieres seguir conmigo, escribe **new**."
+    ),
+    "nobody": "No tengo a nadie a quien avisar. Puedes seguir preguntándome.",
+    "nobody_reached": "He intentado avisar a una persona, pero no he podido localizar a nadie. Puedes seguir preguntándome.",
+    "resumed": "Ya estoy de vuelta y vuelvo a responder aquí.",
 }
 
 

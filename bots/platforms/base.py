@@ -11,6 +11,7 @@ from typing import Protocol
 
 from starlette.routing import BaseRoute
 
+from bots.handover_state import Whereabouts
 from bots.messages import IncomingMessage, OutgoingReply
 from bots.replies import ReplyEntry
 from rag.types import Stage
@@ -83,6 +84,9 @@ class Platform(Protocol):
 
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
         """Opens (or, after a crash, finds again) the reply to ``message``; each confirmed step is saved through ``entry``."""
+
+    async def whereabouts(self, message: IncomingMessage) -> Whereabouts:
+        """Where people find the conversation and its asker, as far as the platform tells; never raises a ``DeliveryError``."""
 
     def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None:
         """Registers figures of its own: ``gauge(name, text, read)``; called once."""

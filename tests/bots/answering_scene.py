@@ -10,10 +10,13 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 
+from bots.answers import Rules
 from bots.commands import Commands
 from bots.conversation import Conversations
 from bots.forgetting import Forgetting
 from bots.guard import Guard
+from bots.handover import Handovers
+from bots.handover_state import HandoverStore, Whereabouts
 from bots.inbox import Inbox
 from bots.keys import Keys
 from bots.messages import IncomingMessage, OutgoingReply, Sender
@@ -76,6 +79,9 @@ class Screen(Platform):
         self.die("intended")
         return ScreenReply(self, entry)
 
+    async def whereabouts(self, message: IncomingMessage) -> Whereabouts:
+        return Whereabouts(url="https://example.com/there", person="ada")
+
     def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None: ...
 
     async def check(self) -> Mapping[str, str]:
@@ -130,6 +136,7 @@ class Talk:
         self.answerer = FakeAnswerer("Everybody has ", "27 days. [1]")
         self.metrics = Metrics()
         self.forgetting = Forgetting(redis, keys, memory=self.memory, inbox=self.inbox, ledger=self.ledger)
+        self.handovers = Handovers(HandoverStore(redis, keys), self.inbox, self.memory, self.metrics)
         self.conversations = Conversations(
             platforms={"slack": self.screen, "telegram": self.telegram},
             ledger=self.ledger,
@@ -138,10 +145,10 @@ class Talk:
             guard=Guard(redis, keys, LimitSettings(**limits)),
             commands=Commands(memory=self.memory, ledger=self.ledger, forgetting=self.forgetting, contact=contact),
             forgetting=self.forgetting,
+            inbox=self.inbox,
+            handovers=self.handovers,
             metrics=self.metrics,
-            audiences=lambda _: self.readers,
-            tenant=lambda _: self.tenant,
-            contact=contact,
+            rules=Rules(audiences=lambda _: self.readers, tenant=lambda _: self.tenant, contact=contact),
         )
 
     @property

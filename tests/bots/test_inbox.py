@@ -149,27 +149,34 @@ async def test_all_messages_set_aside_are_put_back_in_the_order_they_failed(inbo
     assert following.message.id == message(1).id
 
 
-async def test_a_waiting_message_can_be_rewritten_or_dropped(inbox: Inbox) -> None:
+async def test_a_waiting_message_can_be_dropped(inbox: Inbox) -> None:
     for number in (1, 2, 3):
         await inbox.accept(message(number))
     where = message(1).conversation
-    assert await inbox.replace_text(where, message(2).id, "How do I connect Telegram?")
     assert await inbox.drop(where, message(3).id)
     assert not await inbox.drop(where, message(3).id)
     consumer, head = await begin(inbox)
     following = await consumer.done(head)
     assert following is not None
-    assert following.message.text == "How do I connect Telegram?"
+    assert following.message.id == message(2).id
     assert await consumer.done(following) is None
     assert await inbox.queue_length() == 0
 
 
-async def test_a_message_being_handled_is_neither_rewritten_nor_dropped(inbox: Inbox) -> None:
+async def test_a_message_being_handled_is_not_dropped(inbox: Inbox) -> None:
     await inbox.accept(message(1))
     await begin(inbox)
+    assert not await inbox.drop(message(1).conversation, message(1).id)
+
+
+async def test_what_waits_behind_a_message_is_told_without_it(inbox: Inbox, redis: Redis, keys: Keys) -> None:
     where = message(1).conversation
-    assert not await inbox.replace_text(where, message(1).id, "something else")
-    assert not await inbox.drop(where, message(1).id)
+    await inbox.accept(message(1))
+    assert await inbox.waiting(where, behind=message(1).turn_id) == []
+    await inbox.accept(message(2))
+    await inbox.accept(message(3, "elsewhere"))
+    await redis.hset(keys.messages(where), "unreadable", "{}")
+    assert [each.id for each in await inbox.waiting(where, behind=message(1).turn_id)] == [message(2).id]
 
 
 async def test_forgetting_a_conversation_removes_every_trace_of_it(inbox: Inbox, redis: Redis, keys: Keys) -> None:

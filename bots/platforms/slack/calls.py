@@ -18,7 +18,12 @@ from bots.platforms.slack.pacing import Pacing
 from bots.settings import SlackSettings
 
 CALL_SECONDS = 10
-_READS = frozenset({"users.info", "conversations.info", "conversations.replies", "usergroups.list"})
+_READS = frozenset(
+    {
+        "chat.getPermalink", "conversations.history", "conversations.info", "conversations.replies", "usergroups.list",
+        "users.info",
+    }
+)  # fmt: skip
 _LIMITED = frozenset({"ratelimited", "rate_limited"})
 _UNKNOWN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 """Codes after which, as Slack says, a part of the operation may have happened."""

@@ -10,14 +10,14 @@ from typing import Any, Literal
 from bots.messages import Kind
 
 Payload = Mapping[str, Any]
-Command = Literal["new", "forget", "help", "sources"]
+Command = Literal["new", "forget", "help", "sources", "person"]
 
 _SPOKEN = (None, "file_share", "thread_broadcast")
 """Subtypes that are a person's words; every other one is a join, a topic, a bot, a reminder."""
 
 _WORDS: dict[str, Command] = {
     "new": "new", "nuevo": "new", "nueva": "new", "forget": "forget", "olvida": "forget", "olvidar": "forget",
-    "help": "help", "ayuda": "help", "sources": "sources", "fuentes": "sources",
+    "help": "help", "ayuda": "help", "sources": "sources", "fuentes": "sources", "person": "person", "persona": "person",
 }  # fmt: skip
 
 _MENTION = re.compile(r"<@([UWB][A-Z0-9]+)(?:\|[^>]*)?>")

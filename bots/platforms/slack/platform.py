@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bots.errors import DeliveryRetry, SettingsError
+from bots.handover_state import HandoverStore, Whereabouts
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.platforms.base import Accept, NoMetrics, PlatformMetrics, Reply
@@ -23,6 +24,7 @@ from bots.platforms.slack.calls import CallError, SlackCalls
 from bots.platforms.slack.directory import Directory
 from bots.platforms.slack.ephemeral import EphemeralReply
 from bots.platforms.slack.feedback import Store
+from bots.platforms.slack.handover import SlackHandover
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.pacing import Pacing
 from bots.platforms.slack.posting import Place
@@ -43,7 +45,8 @@ class SlackPlatform:
     """One workspace. Building it makes no call, so a worker that never receives may build it too.
 
     ``feedback`` stores a rating durably (raises ``StoreUnavailable``); ``busy`` says that messages wait, so that answers go
-    out in as few calls as possible; ``remember`` is the memory's time to live in seconds.
+    out in as few calls as possible; ``remember`` is the memory's time to live in seconds; ``handover_channel`` is where people
+    are asked to take conversations over.
     """
 
     name = "slack"
@@ -59,6 +62,7 @@ class SlackPlatform:
         metrics: PlatformMetrics | None = None,
         busy: Callable[[], bool] = lambda: False,
         remember: float = REMEMBER_SECONDS,
+        handover_channel: str = "",
         ping_seconds: float = PING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,6 +74,18 @@ class SlackPlatform:
         self._identity = Identity(self._calls)
         self._directory = Directory(self._calls, redis, keys, with_groups=bool(settings.group_audiences))
         threads = Threads(redis, keys, remember)
+        self.handover = (
+            SlackHandover(
+                handover_channel,
+                settings=settings,
+                calls=self._calls,
+                identity=self._identity,
+                directory=self._directory,
+                store=HandoverStore(redis, keys),
+            )
+            if handover_channel
+            else None
+        )
         self._receiver = Receiver(
             calls=self._calls,
             identity=self._identity,
@@ -79,6 +95,7 @@ class SlackPlatform:
             sharing=Sharing(self._calls, ledger, self._directory, threads, settings.public_channels),
             feedback=feedback,
             busy=busy,
+            handover=self.handover,
         )
         self._socket: AsyncSocketModeHandler | None = None
         self._connecting: asyncio.Future[None] | None = None
@@ -142,6 +159,17 @@ class SlackPlatform:
             language=message.language or message.address.get("language"),
             clock=self._clock,
         )
+
+    async def whereabouts(self, message: IncomingMessage) -> Whereabouts:
+        """A permalink to the message; a slash command leaves nothing to link to."""
+        ts = message.address.get("ts", "")
+        if not ts:
+            return Whereabouts()
+        try:
+            answer = await self._calls("chat.getPermalink", channel=message.address["channel"], message_ts=ts)
+        except CallError:
+            return Whereabouts()
+        return Whereabouts(url=str(answer.get("permalink") or ""))
 
     async def check(self) -> Mapping[str, str]:
         """The bot, its workspace, scopes that it lacks; opens (and leaves) a Socket Mode connection where that is on."""

@@ -17,7 +17,7 @@ PATIENCE = 5.0
 
 _UNDRESSING = frozenset({"invalid_blocks", "invalid_blocks_format", "invalid_arguments", "unsupported_block_type"})
 _NOTICE_CHARACTERS = 300
-_CLOCKS_APART = 5.0
+CLOCKS_APART = 5.0
 """Seconds that Slack's clock may be behind ours."""
 
 
@@ -123,7 +123,7 @@ class Poster:
             if failed.certain and not failed.limited:
                 return ""
             raise
-        earliest = since.timestamp() - _CLOCKS_APART
+        earliest = since.timestamp() - CLOCKS_APART
         own = [m for m in answer.get("messages") or () if m.get("user") == bot and m.get("ts") not in known]
         return next((str(m["ts"]) for m in own if self._is_ours(m, earliest)), "")
 

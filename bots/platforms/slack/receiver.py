@@ -31,6 +31,7 @@ from bots.platforms.slack.calls import CallError, SlackCalls
 from bots.platforms.slack.directory import Directory
 from bots.platforms.slack.events import Heard, heard, team_of, well_formed
 from bots.platforms.slack.feedback import REASONS, Store, modal, pressed, store_press, store_reason, user_of
+from bots.platforms.slack.handover import RESUME, SlackHandover
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.sharing import Sharing
 from bots.platforms.slack.threads import Threads
@@ -58,6 +59,7 @@ class Receiver:
         sharing: Sharing,
         feedback: Store,
         busy: Callable[[], bool],
+        handover: SlackHandover | None = None,
     ) -> None:
         self._calls = calls
         self._identity = identity
@@ -67,6 +69,7 @@ class Receiver:
         self._sharing = sharing
         self._feedback = feedback
         self._busy = busy
+        self._handover = handover
         self._accept: Accept | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._titles = True
@@ -104,6 +107,7 @@ class Receiver:
         app.command(_ANY)(self._on_command)
         app.action(re.compile(f"^{FEEDBACK}"))(self._on_press)
         app.action(SHARE)(self._on_share)
+        app.action(RESUME)(self._on_resume)
         app.action(_ANY)(_shrug)
         app.view(REASONS)(self._on_reason)
         app.view(_ANY)(_shrug)
@@ -165,6 +169,12 @@ class Receiver:
         press = pressed(body)
         if press is not None:
             self._later(self._sharing.share(body, press, team_of(body), user_of(body)))
+        await ack()
+
+    async def _on_resume(self, ack: AsyncAck, body: Body) -> None:
+        message = await self._handover.pressed(body) if self._handover is not None else None
+        if message is not None:
+            await self._accepting()(message)
         await ack()
 
     async def _on_pane(self, body: Body) -> None:

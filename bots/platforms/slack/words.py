@@ -9,7 +9,8 @@ from rag.types import Stage
 Reason = Literal["wrong", "incomplete", "outdated", "off_topic", "other"]
 Word = Literal[
     Reason, "sources", "good", "bad", "share", "shared_by", "not_shared", "too_private", "gone", "title", "submit",
-    "cancel", "reason", "better", "prompts",
+    "cancel", "reason", "better", "prompts", "wanted", "question", "summary", "last", "withheld", "resume", "silent_until",
+    "resumed", "time", "asker", "nobody_came", "bare", "in_private", "open",
 ]  # fmt: skip
 
 _WORDS: Final[dict[Word, tuple[str, str]]] = {
@@ -38,6 +39,29 @@ _WORDS: Final[dict[Word, tuple[str, str]]] = {
     "off_topic": ("It does not answer the question", "No responde a la pregunta"),
     "other": ("Something else", "Otra cosa"),
     "prompts": ("Things you can ask", "Cosas que puedes preguntar"),
+    "wanted": ("wants to talk to a person", "quiere hablar con una persona"),
+    "in_private": ("in a conversation with the bot", "en una conversación con el bot"),
+    "open": ("open the conversation", "abrir la conversación"),
+    "question": ("Message", "Mensaje"),
+    "summary": ("What it was about before", "De qué se habló antes"),
+    "last": ("The last exchanges", "Lo último que se dijo"),
+    "withheld": (
+        "(the answer may use pages that not everybody here may read)",
+        "(la respuesta puede usar páginas que no todos los de aquí pueden leer)",
+    ),
+    "resume": ("Resume the bot", "Reactivar el bot"),
+    "silent_until": (
+        "The bot is silent there until someone presses the button, until the person goes on with it, or until",
+        "El bot no responde allí hasta que alguien pulse el botón, hasta que la persona siga con él o hasta",
+    ),
+    "resumed": ("The bot answers there again; resumed by", "El bot vuelve a responder allí; lo ha reactivado"),
+    "time": ("The bot answers there again: the time was over", "El bot vuelve a responder allí: ha pasado el plazo"),
+    "asker": (
+        "The bot answers there again: the person went on with it",
+        "El bot vuelve a responder allí: la persona siguió con él",
+    ),
+    "nobody_came": ("The bot answered there instead", "El bot respondió allí en su lugar"),
+    "bare": ("What was said has been deleted", "Lo que se dijo se ha borrado"),
 }
 
 _STATUS: Final[dict[Stage, tuple[str, str]]] = {

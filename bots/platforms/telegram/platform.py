@@ -17,6 +17,7 @@ from telegram.error import BadRequest, InvalidToken, TelegramError
 
 from bots.ending import end
 from bots.errors import BotsError, SettingsError
+from bots.handover_state import Whereabouts
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.outbox import FeedbackEntry
@@ -34,6 +35,7 @@ from bots.platforms.telegram.streaming import Manner, TelegramReply
 from bots.platforms.telegram.texts import LANGUAGES, menu, say
 from bots.platforms.telegram.updates import Me
 from bots.platforms.telegram.webhook import PATH, Take, webhook_route
+from bots.platforms.telegram.whereabouts import whereabouts
 from bots.replies import ReplyEntry, ReplyLedger
 from bots.settings import TelegramSettings
 
@@ -198,6 +200,10 @@ class TelegramPlatform:
             metrics=self._metrics,
         )
         return TelegramReply(Screen(self._api, target, blocked=blocked), entry, manner)
+
+    async def whereabouts(self, message: IncomingMessage) -> Whereabouts:
+        """A link that the chat's members can open, or one to the person; private groups of the old kind have none."""
+        return whereabouts(message)
 
     def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None:
         if not self._settings.webhook_url:

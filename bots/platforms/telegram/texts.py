@@ -75,17 +75,19 @@ _SPANISH = {
 _MENU: dict[str, dict[str, str]] = {
     "en": {
         "start": "What I can do",
-        "help": "How to ask, and how to reach a person",
+        "help": "How to ask, and what I understand",
         "new": "Start over with an empty memory",
         "forget": "Delete what you said here and my answers",
         "sources": "Where the last answer came from",
+        "person": "Talk to a person",
     },
     "es": {
         "start": "Qué puedo hacer",
-        "help": "Cómo preguntar y cómo hablar con una persona",
+        "help": "Cómo preguntar y qué entiendo",
         "new": "Empezar de nuevo, sin memoria",
         "forget": "Borrar lo que dijiste aquí y mis respuestas",
         "sources": "De dónde salió la última respuesta",
+        "person": "Hablar con una persona",
     },
 }
 

@@ -233,6 +233,8 @@ def _address(place: Place, message: Message, me: Me) -> dict[str, str]:
     address = {"chat": str(place.chat), "topic": str(place.topic), "message": str(message.message_id)}
     if message.reply_to_message is not None and _answers(message, me):
         address["reply_to"] = str(message.reply_to_message.message_id)
+    if message.chat.username:  # of a person in a private chat, of the group in a public one
+        address["username"] = message.chat.username
     return address
 
 
