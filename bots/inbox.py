@@ -86,6 +86,13 @@ class Inbox:
             values = await self._redis.hvals(self._keys.aside)
         return sorted((AsideMessage.from_json(text(value)) for value in values), key=lambda aside: aside.at)
 
+    async def senders(self, conversation: str) -> set[str]:
+        """Whose messages wait in a conversation or were set aside."""
+        with store("nothing was forgotten"):
+            waiting = await self._redis.hvals(self._keys.messages(conversation))
+        aside = [each.raw for each in await self.list_aside() if each.conversation == conversation]
+        return {found.sender.id for raw in (*waiting, *aside) if (found := _readable(raw)) is not None}
+
     async def prune(self, before: datetime) -> int:
         """Deletes messages that were set aside before then; says how many."""
         with store("messages set aside are kept a while longer"):

@@ -7,6 +7,7 @@ that lost it cannot write, and learns so before it sends again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -27,6 +28,13 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('SADD', KEYS[3], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[3])
+return 1
+"""
+
+# Not fenced by a lease, but by what stood there: the worker that answers meanwhile is not overwritten.
+_CHANGE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 return 1
 """
 
@@ -122,6 +130,7 @@ class ReplyLedger:
         self._redis = redis
         self._keys = keys
         self._save = redis.register_script(_SAVE)
+        self._change = redis.register_script(_CHANGE)
 
     async def open(self, turn_id: str, lease: Lease) -> ReplyEntry:
         """The entry of a turn; stores the intent when there is none yet, and says by ``resumed`` when there was."""
@@ -153,25 +162,48 @@ class ReplyLedger:
     async def forget(self, conversation: str, speaker: str | None = None, *, keep: str = "") -> int:
         """Deletes what is known of a conversation's replies (or of those to one speaker) but for turn ``keep``; counts them.
 
-        Raises ``StoreUnavailable``.
+        Summaries in what is left may hold the speaker's words, and go too. Raises ``StoreUnavailable``.
         """
         with store("nothing more was forgotten, try again"):
-            members = await self._redis.smembers(self._keys.replies(conversation))
-            turns = [turn for turn in map(text, members) if turn != keep]
+            turns = [turn for turn in await self._turns(conversation) if turn != keep]
             doomed = [turn for turn in turns if speaker is None or await self._spoke(conversation, turn, speaker)]
-            if doomed:
-                await self._redis.delete(*(self._keys.reply(conversation, turn) for turn in doomed))
-                await self._redis.srem(self._keys.replies(conversation), *doomed)
+            await self._delete(conversation, doomed)
         return len(doomed)
 
     async def forget_turn(self, conversation: str, turn_id: str) -> None:
-        """Deletes what is known of the replies to a turn, to its edits too. Raises ``StoreUnavailable``."""
+        """Deletes what is known of the replies to a turn, to its edits too, and summaries in others.
+
+        Raises ``StoreUnavailable``.
+        """
         with store("the reply was not forgotten, try again"):
-            turns = [text(member) for member in await self._redis.smembers(self._keys.replies(conversation))]
+            turns = await self._turns(conversation)
             doomed = [turn for turn in turns if turn == turn_id or await self._answers(conversation, turn, turn_id)]
-            if doomed:
-                await self._redis.delete(*(self._keys.reply(conversation, turn) for turn in doomed))
-                await self._redis.srem(self._keys.replies(conversation), *doomed)
+            await self._delete(conversation, doomed)
+
+    async def speakers(self, conversation: str) -> set[str]:
+        """Who was replied to. Raises ``StoreUnavailable``."""
+        with store("nothing was forgotten, try again"):
+            records = [await self.find(conversation, turn) for turn in await self._turns(conversation)]
+        return {record.logged.speaker for record in records if record is not None and record.logged is not None}
+
+    async def _turns(self, conversation: str) -> list[str]:
+        return [text(member) for member in await self._redis.smembers(self._keys.replies(conversation))]
+
+    async def _delete(self, conversation: str, doomed: Sequence[str]) -> None:
+        if doomed:
+            await self._redis.delete(*(self._keys.reply(conversation, turn) for turn in doomed))
+            await self._redis.srem(self._keys.replies(conversation), *doomed)
+        for turn in await self._turns(conversation):
+            await self._drop_summary(self._keys.reply(conversation, turn))
+
+    async def _drop_summary(self, key: str) -> None:
+        changed = False
+        while not changed and (raw := await self._redis.get(key)) is not None:
+            record = _RECORDS.validate_json(raw)
+            if record.logged is None or not record.logged.summary:
+                return
+            bare = replace(record, logged=replace(record.logged, summary="", prompt_version=""))
+            changed = bool(await self._change(keys=[key], args=[raw, _RECORDS.dump_json(bare)]))
 
     async def _answers(self, conversation: str, turn_id: str, original: str) -> bool:
         record = await self.find(conversation, turn_id)

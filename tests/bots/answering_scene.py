@@ -27,9 +27,11 @@ from bots.replies import Lease, Post, ReplyEntry, ReplyLedger
 from bots.settings import LimitSettings, WorkerSettings
 from rag.chain import ConversationalChain
 from rag.memory import ConversationMemory
+from rag.notes import PersonalNotes
 from rag.settings import MemorySettings, RetrievalSettings
 from rag.types import Hit, Question, Stage
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
+from tuning.conversations.privacy import pseudonym
 
 Step = Literal["intended", "shown", "computed", "sent", "stands"]
 """Where a process may die: intent stored; a part shown; answer stored; sent, not yet noted; everything noted."""
@@ -130,12 +132,20 @@ class Talk:
         self.screen = Screen()
         self.telegram = Screen(name="telegram")
         self.ledger = ReplyLedger(redis, keys)
-        self.memory = ConversationMemory(memory or redis, MemorySettings(), keys.memory)
+        self.notes = PersonalNotes(memory or redis, MemorySettings(notes=True), keys.notes, keys.notes_of)
+        self.memory = ConversationMemory(memory or redis, MemorySettings(turns=4), keys.memory, self.notes)
         self.inbox = Inbox(redis, keys, WorkerSettings())
         self.finder = FakeFinder({"holiday": [Hit(passage=passage("Everybody has 27 days."), score=0.9)]})
         self.answerer = FakeAnswerer("Everybody has ", "27 days. [1]")
         self.metrics = Metrics()
-        self.forgetting = Forgetting(redis, keys, memory=self.memory, inbox=self.inbox, ledger=self.ledger)
+        self.forgetting = Forgetting(
+            redis,
+            keys,
+            memory=self.memory,
+            inbox=self.inbox,
+            ledger=self.ledger,
+            pseudonym=lambda speaker: pseudonym(b"secret", speaker),
+        )
         self.handovers = Handovers(HandoverStore(redis, keys), self.inbox, self.memory, self.metrics)
         self.conversations = Conversations(
             platforms={"slack": self.screen, "telegram": self.telegram},
