@@ -75,20 +75,21 @@ Writer = Callable[[Asked], str]
 
 
 def first_passage(asked: Asked) -> str:
-    """Quotes the beginning of the first passage of the prompt, cited: an answer that every check of grounding lets through."""
+    """Quotes the beginning of the first passage of the prompt, each sentence cited: an answer that grounding lets through."""
     found = _PASSAGE.search(asked.prompt)
     if found is None:
         return "The documents do not say it."
     text = " ".join(line for line in found.group(2).splitlines() if line and line[0].isalpha())
-    sentence = re.split(r"(?<=[.!?])\s", text or found.group(2).strip(), maxsplit=1)[0]
-    return f"{sentence.rstrip('.')} [{found.group(1)}]."
+    sentences = re.split(r"(?<=[.!?])\s", text or found.group(2).strip())[:3]
+    return " ".join(f"{sentence.rstrip('.')} [{found.group(1)}]." for sentence in sentences)
 
 
 @dataclass(slots=True)
 class LoopbackOpenAI:
     """Serves from a thread while it is entered. ``faults`` are met one a chat request, then ``always``, if any.
 
-    ``loads``: adapters may be loaded and unloaded. ``rate``: words a second, 0 for all at once.
+    ``loads``: adapters may be loaded and unloaded. ``rate``: words a second, 0 for all at once. ``breaks_after``: words of a
+    reply that breaks in its middle.
     """
 
     model: str = "test-model"
@@ -98,6 +99,7 @@ class LoopbackOpenAI:
     loads: bool = True
     rate: float = 0
     first_word_seconds: float = 0
+    breaks_after: int = 3
     answer: Writer = first_passage
     owner: str = "vllm"
     lists: bool = True
@@ -161,6 +163,8 @@ class LoopbackOpenAI:
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             self.hung_up += 1
+        except asyncio.CancelledError:  # the end; a cancelled handler is reported as an error by asyncio (Python 3.11)
+            pass
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -272,7 +276,7 @@ class LoopbackOpenAI:
         words = _WORD.findall(text)
         pause = SLOW_SECONDS if fault == "slow" else 1 / self.rate if self.rate else 0
         for number, word in enumerate(words):
-            if number == 3 and fault is not None and fault.endswith(("mid-stream", "no end")):
+            if number == self.breaks_after and fault is not None and fault.endswith(("mid-stream", "no end")):
                 async for broken in _broken(fault, head):
                     yield broken
                 return

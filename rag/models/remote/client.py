@@ -70,6 +70,9 @@ def _chat(address: str, model: str, key: SecretStr | None) -> ChatOpenAI:
         max_retries=0,  # retried here, where it is known how much time is left and which server is next
         http_async_client=openai.DefaultAsyncHttpxClient(
             trust_env=False,  # neither proxies nor .netrc
+            verify=address.startswith(
+                "https:"
+            ),  # without it no certificates are read: 60 ms that the event loop stands still
             follow_redirects=False,  # a conversation goes where the settings say
             event_hooks={"request": [_only_ours(secret)]},
         ),
