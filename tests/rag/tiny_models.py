@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.models.adapters import adapter_digest
+from rag.settings import ModelSettings
 from rag.types import AdapterRef
 
 TEMPLATE = (
@@ -59,12 +60,14 @@ def config_of(kind: str = "llama", **options: Any) -> Any:
 
 
 def save_model(folder: Path, kind: str = "llama", tokenizer: Any = None, **options: Any) -> Path:
-    """A model with random weights (always the same) and its tokenizer, as a folder."""
+    """A model with random weights (always the same) and its tokenizer, as a folder. It never ends an answer by itself."""
     import torch
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(5)
     model = AutoModelForCausalLM.from_config(config_of(kind, **options))
+    with torch.no_grad():
+        model.get_output_embeddings().weight[: len(SPECIAL)] = 0  # never the likeliest
     model.save_pretrained(folder)
     (tokenizer or byte_tokenizer()).save_pretrained(folder)
     return folder
@@ -86,6 +89,35 @@ def save_adapter(folder: Path, model: Path, seed: int = 1, strength: float = 0.5
                 weight.normal_(0, strength)
     adapted.save_pretrained(folder)
     return folder
+
+
+def settings_of(folder: Path, **options: Any) -> ModelSettings:
+    """Of a tiny model, in numbers that can be compared."""
+    given = {"dtype": "float32", "device": "cpu", "window": 512, "answer_tokens": 24, "batch": 4}
+    return ModelSettings(kind="transformers", name=str(folder), **{**given, **options})
+
+
+def quiet(_line: str) -> None:
+    """Progress that nobody reads."""
+
+
+def reply_of(folder: Path, prompt: list[int], tokens: int, adapter: Path | None = None) -> list[int]:
+    """What transformers' own ``generate`` says to a prompt, alone and without our code."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    adapted = model if adapter is None else PeftModel.from_pretrained(model, adapter)
+    ids = torch.tensor([prompt])
+    out = adapted.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=tokens,
+        do_sample=False,
+        pad_token_id=0,
+    )
+    return list(out[0, len(prompt) :].tolist())
 
 
 def adapter_of(folder: Path, name: str = "") -> AdapterRef:

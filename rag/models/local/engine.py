@@ -29,14 +29,14 @@ class Engine:
     """``rows`` replies are written at once, ``queue`` more may wait. All of ``batch`` belongs to the thread."""
 
     def __init__(self, batch: Batch, *, rows: int, queue: int, prefixes: int = 8) -> None:
-        self._batch, self._rows, self._queue = batch, rows, queue
-        self._prefixes = Prefixes(prefixes)
+        self.batch, self._rows, self._queue = batch, rows, queue
+        self.prefixes = Prefixes(prefixes)
         self._waiting: deque[Request] = deque()
         self._writing: list[Request] = []
         self._joining: Request | None = None
         self._outbox = Outbox()
         self._changed = threading.Condition()
-        self._closed = False
+        self.closed = False
         self._thread = threading.Thread(target=self._run, name="cotorra-model", daemon=True)
         self.pace = Pace()
         self.shelf: Shelf | None = None
@@ -48,6 +48,15 @@ class Engine:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def replies(self) -> list[Request]:
+        """Those that have a row."""
+        return [*self._writing, *([self._joining] if self._joining else ())]
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
     def wake(self) -> None:
         with self._changed:
             self._changed.notify()
@@ -55,7 +64,7 @@ class Engine:
     def submit(self, request: Request) -> None:
         """Takes a reply into the queue. Raises ``ModelBusy`` where it is full, ``ModelUnavailable`` after ``close``."""
         with self._changed:
-            if self._closed:
+            if self.closed:
                 raise ModelUnavailable("the model has been shut down")
             self._check_queue()
             self._waiting.append(request)
@@ -83,13 +92,13 @@ class Engine:
     def close(self) -> None:
         """Ends all replies and the thread. Blocks for the step under way."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
 
     def _check_queue(self) -> None:
-        free = self._rows - len(self._writing) - (self._joining is not None)
+        free = self._rows - len(self.replies)
         if len(self._waiting) >= self._queue + max(free, 0):
             seconds = self.seconds() or 1.0
             raise ModelBusy(f"{len(self._waiting)} answers wait for the model already", seconds=seconds)
@@ -100,7 +109,7 @@ class Engine:
                 self._settle()
                 try:
                     self._step()
-                except Exception as exc:
+                except Exception as exc:  # noqa: BLE001 - a step fails in any way; those in it are told, the next ones go on
                     self._fail_all(exc)
                 self._outbox.flush()
         self._end(ModelUnavailable("the model was shut down before the answer was complete"))
@@ -108,9 +117,9 @@ class Engine:
     def _wait(self) -> bool:
         """Until there is something to do; False after ``close``."""
         with self._changed:
-            while not (self._closed or self._waiting or self._writing or self._joining or self._shelf_waits()):
+            while not (self.closed or self._waiting or self._writing or self._joining or self._shelf_waits()):
                 self._changed.wait()
-            return not self._closed
+            return not self.closed
 
     def _shelf_waits(self) -> bool:
         return self.shelf is not None and self.shelf.waits
@@ -118,7 +127,7 @@ class Engine:
     def _settle(self) -> None:
         if self._shelf_waits():
             for name in self.shelf.settle() if self.shelf else ():
-                self._prefixes.forget(name)
+                self.prefixes.forget(name)
 
     def _step(self) -> None:
         self._drop_cancelled()
@@ -134,7 +143,7 @@ class Engine:
         while self._joining or self._admit():
             try:
                 self._read_piece()
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - as above, for one prompt
                 self._fail_joining(exc)
             self._outbox.flush()
             if self._writing and time.perf_counter() - start > PAUSE:
@@ -149,7 +158,7 @@ class Engine:
                 return False
             request = self._joining = self._waiting.popleft()
         try:
-            row = self._batch.add(request.size)
+            row = self.batch.add(request.size)
         except (MemoryError, RuntimeError) as exc:
             return self._has_no_room(request, exc)
         self._begin(request, row)
@@ -167,19 +176,19 @@ class Engine:
 
     def _begin(self, request: Request, row: int) -> None:
         request.admitted = True
-        if known := self._prefixes.find(request.adapter, request.prompt):
+        if known := self.prefixes.find(request.adapter, request.prompt):
             state, request.filled = known
-            self._batch.paste(row, state, request.filled)
+            self.batch.paste(row, state, request.filled)
 
     def _read_piece(self) -> None:
         request, row = self._joining, len(self._writing)
         if request is None or request.cancelled:
             self._leave_joining()
             return
-        piece = len(request.prompt) if self._batch.whole else self.pace.piece
+        piece = len(request.prompt) if self.batch.whole else self.pace.piece
         ids = request.prompt[request.filled : request.filled + piece]
         began = time.perf_counter()
-        logits = self._batch.fill(row, ids, request.adapter)
+        logits = self.batch.fill(row, ids, request.adapter)
         logits[0].item()  # waits for the device, so that the time is that of the work
         self.pace.has_read(len(ids), time.perf_counter() - began)
         request.filled += len(ids)
@@ -188,10 +197,10 @@ class Engine:
 
     def _join(self, request: Request, row: int, logits: Tensor) -> None:
         """The prompt is read; its first token comes with it."""
-        if shared := self._prefixes.learn(request.adapter, request.prompt):
-            state = self._batch.copy(row, shared)
+        if shared := self.prefixes.learn(request.adapter, request.prompt):
+            state = self.batch.copy(row, shared)
             if state is not None:
-                self._prefixes.keep(request.adapter, request.prompt[:shared], state)
+                self.prefixes.keep(request.adapter, request.prompt[:shared], state)
         self._writing.append(request)
         self._joining = None
         self._take(row, choose(logits[None], [request.sampler])[0])
@@ -203,7 +212,7 @@ class Engine:
         """One token for each reply."""
         began = time.perf_counter()
         requests = self._writing
-        logits = self._batch.decode([one.last for one in requests], [one.adapter for one in requests])
+        logits = self.batch.decode([one.last for one in requests], [one.adapter for one in requests])
         tokens = choose(logits, [one.sampler for one in requests])
         for row, token in enumerate(tokens):
             self._take(row, token)
@@ -243,16 +252,16 @@ class Engine:
     def _leave(self, row: int) -> None:
         last = len(self._writing) - 1
         if row != last:
-            self._batch.move(last, row)
+            self.batch.move(last, row)
             self._writing[row] = self._writing[last]
         if self._joining:  # the one that is being read is behind them all
-            self._batch.move(last + 1, last)
+            self.batch.move(last + 1, last)
         self._writing.pop()
-        self._batch.pop()
+        self.batch.pop()
 
     def _leave_joining(self) -> None:
         self._joining = None
-        self._batch.pop()
+        self.batch.pop()
 
     # Failures
 
@@ -268,16 +277,16 @@ class Engine:
     def _fail_all(self, exc: Exception) -> None:
         """Every reply that was in the work ends; the queue goes on with an empty batch."""
         _log.error("a step of the model failed for %d answers: %s", len(self._writing), exc)
-        for request in (*self._writing, *([self._joining] if self._joining else ())):
+        for request in self.replies:
             self._outbox.put(request, _failed(exc))
         self._writing, self._joining = [], None
-        self._batch.clear()
+        self.batch.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def _end(self, error: Exception) -> None:
         with self._changed:
-            left = [*self._writing, *self._waiting, *([self._joining] if self._joining else ())]
+            left = [*self.replies, *self._waiting]
             self._waiting.clear()
         for request in left:
             self._outbox.put(request, error)

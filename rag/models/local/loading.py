@@ -42,7 +42,7 @@ def load(settings: ModelSettings, progress: Callable[[str], None]) -> Loaded:
     tokenizer = _read(settings, folder, "AutoTokenizer")
     template = PromptTemplate(tokenizer, settings.name)
     progress(f"Loading {settings.name} ({str(dtype).removeprefix('torch.')} on {device})")
-    model = _read(settings, folder, "AutoModelForCausalLM", dtype=dtype, attn_implementation="sdpa")
+    model = _read(settings, folder, "AutoModelForCausalLM", dtype=dtype)
     model = model.to(device).eval().requires_grad_(False)
     window = _window(settings, model)
     network = Network(model)
@@ -66,7 +66,7 @@ def _read(settings: ModelSettings, folder: Path, kind: str, **options: Any) -> A
         return getattr(transformers, kind).from_pretrained(
             folder, trust_remote_code=allowed, local_files_only=True, **_safe(kind), **options
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as exc:
+    except Exception as exc:
         what = "tokenizer" if kind == "AutoTokenizer" else "model"
         raise ModelError(f"the {what} in {folder} cannot be loaded: {' '.join(str(exc).split())[:300]}") from exc
 
@@ -84,12 +84,16 @@ def _batch(
     network: Network, window: int, device: torch.device, dtype: torch.dtype, progress: Callable[[str], None]
 ) -> Batch:
     """One cache for all replies where the model's layers allow it, and where it was seen to compute the same."""
-    lone = LoneBatch(network.forward, network.model, device)
-    layers = full_layers(network.model, window)
-    if layers:
+    if layers := full_layers(network.model, window):
         slots = SlotBatch(network.forward, layers, device, dtype)
-        if agrees(slots, lone, network.model):
+        if agrees(slots, network.model):
             return slots
+    lone = LoneBatch(network.forward, network.model, device)
+    if not agrees(lone, network.model):
+        raise ModelError(
+            f"the model {network.model.name_or_path} ({network.model.config.model_type}) does not compute the same with a "
+            "cache as without one, so its answers would be wrong; take another model"
+        )
     progress("This kind of model writes its answers one after another: its layers cannot be shared by several")
     return lone
 

@@ -12,6 +12,7 @@ from rag.errors import ModelUnavailable
 from rag.models.local.chat import LocalChat
 from rag.models.local.engine import Engine
 from rag.models.local.loading import Loaded, load
+from rag.models.local.prompts import PromptTemplate
 from rag.models.local.shelf import Shelf
 from rag.models.local.writing import Limits, Writer
 from rag.settings import ModelSettings
@@ -23,9 +24,9 @@ class LocalModel:
 
     def __init__(self, settings: ModelSettings, loaded: Loaded) -> None:
         self._name, self._loaded = settings.name, loaded
-        self._engine = Engine(loaded.batch, rows=settings.batch, queue=settings.queue)
-        self._shelf = Shelf(loaded.network, settings.name, settings.adapters, self._engine.wake)
-        self._engine.shelf = self._shelf
+        self.engine = Engine(loaded.batch, rows=settings.batch, queue=settings.queue)
+        self._shelf = Shelf(loaded.network, settings.name, settings.adapters, self.engine.wake)
+        self.engine.shelf = self._shelf
         limits = Limits(
             window=loaded.window,
             answer=settings.answer_tokens,
@@ -33,9 +34,14 @@ class LocalModel:
             first=settings.first_token_seconds,
             whole=settings.deadline_seconds,
         )
-        writer = Writer(self._engine, self._shelf, loaded.template, loaded.tokenizer, limits, loaded.recommended)
+        writer = Writer(self.engine, self._shelf, loaded.template, loaded.tokenizer, limits, loaded.recommended)
         self._chat = LocalChat(writer.write, settings.name)
-        self._engine.start()
+        self.engine.start()
+
+    @property
+    def template(self) -> PromptTemplate:
+        """How messages become tokens: what is trained on must be rendered by the same."""
+        return self._loaded.template
 
     @property
     def name(self) -> str:
@@ -63,7 +69,7 @@ class LocalModel:
 
     async def check(self) -> Mapping[str, str]:
         """Device, numbers, window, and the adapters that are loaded. Raises ``ModelUnavailable`` after ``close``."""
-        if not self._engine.alive:
+        if not self.engine.alive:
             raise ModelUnavailable(f"the model {self._name} has been shut down")
         loaded = self._loaded
         return {
@@ -76,7 +82,7 @@ class LocalModel:
 
     async def close(self) -> None:
         """Ends replies under way with ``ModelUnavailable``, then the thread."""
-        await asyncio.to_thread(self._engine.close)
+        await asyncio.to_thread(self.engine.close)
 
 
 async def load_local(settings: ModelSettings, progress: Callable[[str], None]) -> LocalModel:

@@ -16,71 +16,94 @@ BASE = "__base__"
 
 
 class Network:
-    """The base model, and beside it low-rank adapters under names of their own.
+    """The base model, and in its layers low-rank adapters under names of their own.
 
-    peft's ``set_adapter`` is global state and is never called: every forward says for each row which adapter it means.
+    peft's ``set_adapter`` is global state and is never called: every forward says for each row which adapter it means, and
+    each adapted layer is told so by a hook (peft's own hooks are made anew, for all layers, with every forward).
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._adapted: Any = None
+        self._tuner: Any = None
+        self._hooked: set[Any] = set()
+        self._rows: list[str] = []
         accepted = inspect.signature(model.forward).parameters
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self._cache = "cache_params" if "cache_params" in accepted else "past_key_values"  # as recurrent models call it
 
     def forward(self, ids: Tensor, mask: Tensor | None, places: Tensor, cache: Any, adapters: Sequence[str]) -> Tensor:
         """Logits of the last token of each row, (rows, vocabulary). The cache takes the new keys and values."""
-        called, named = (self.model, {}) if self._adapted is None else (self._adapted, {"adapter_names": adapters})
-        out = called(
+        self._rows = list(adapters)
+        out = self.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=places,
-            past_key_values=cache,
             use_cache=True,
+            **{self._cache: cache},
             **self._last,
-            **named,
         )
         logits: Tensor = out.logits[:, -1]
         return logits
 
     def place(self, name: str, files: AdapterFiles) -> None:
         """Puts an adapter beside the others. Raises ``ModelError``; then the model is as it was."""
-        if self._adapted is not None and name in self._adapted.peft_config:
-            return
         try:
             self._inject(name, files)
             self._load(name, files)
-        except (ValueError, RuntimeError, TypeError, KeyError) as exc:
+            self._hook()
+        except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as exc:
             self.remove(name)
             raise ModelError(f"the adapter {files.name} does not fit {self.model.name_or_path}: {_line(exc)}") from exc
 
     def remove(self, name: str) -> None:
-        if self._adapted is not None and name in self._adapted.peft_config:
-            self._adapted.delete_adapter(name)
+        """Takes an adapter out, and what is there of one that could not be placed."""
+        if self._tuner is not None and name in self._tuner.peft_config:
+            self._tuner.delete_adapter(name)
+        for layer in self._adapted():
+            layer.delete_adapter(name)
 
     def _inject(self, name: str, files: AdapterFiles) -> None:
-        from peft import LoraConfig, PeftModel
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
 
         config = LoraConfig.from_peft_type(**{**files.config, "inference_mode": True})
-        if self._adapted is None:
-            adapted = PeftModel(
-                self.model, config, adapter_name=name, autocast_adapter_dtype=False, low_cpu_mem_usage=True
-            )
-            self._adapted = adapted.eval()
+        if self._tuner is None:
+            self._tuner = LoraModel(self.model, {name: config}, name, low_cpu_mem_usage=True)
         else:
-            self._adapted.add_adapter(name, config, low_cpu_mem_usage=True, autocast_adapter_dtype=False)
+            self._tuner.peft_config[name] = config
+            self._tuner.inject_adapter(self.model, name, autocast_adapter_dtype=False, low_cpu_mem_usage=True)
 
     def _load(self, name: str, files: AdapterFiles) -> None:
         from peft import set_peft_model_state_dict
 
         weights = self._fitting(files.weights)
-        told = set_peft_model_state_dict(self._adapted, weights, adapter_name=name, low_cpu_mem_usage=True)
+        told = set_peft_model_state_dict(self.model, weights, adapter_name=name, low_cpu_mem_usage=True)
         missing = [key for key in told.missing_keys if f".{name}." in key or key.endswith(f".{name}")]
         if missing or told.unexpected_keys:
             lost = missing or told.unexpected_keys
             raise ValueError(
                 f"{len(missing)} weights are missing and {len(told.unexpected_keys)} too many, e.g. {lost[0]}"
             )
-        self._adapted.eval().requires_grad_(False)
+        self.model.eval().requires_grad_(False)
+
+    def _hook(self) -> None:
+        """No adapter is peft's active one: a layer that is not told which to use adds none."""
+        self._tuner.active_adapter = []
+        for layer in self._adapted():
+            layer._active_adapter = []
+            if layer not in self._hooked:
+                layer.register_forward_pre_hook(self._tell, with_kwargs=True)
+                self._hooked.add(layer)
+
+    def _tell(
+        self, _layer: Any, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return args, {**options, "adapter_names": self._rows}
+
+    def _adapted(self) -> list[Any]:
+        from peft.tuners.lora import LoraLayer
+
+        return [module for module in self.model.modules() if isinstance(module, LoraLayer)]
 
     def _fitting(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         own = next(self.model.parameters())

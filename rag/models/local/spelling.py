@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 HALF = "\ufffd"
-CONTEXT = 4
-"""Tokens kept before those that are spelt: what a sentencepiece tokenizer does with a space depends on what stands before."""
+PATIENCE = 12
+"""Tokens that may stand in for one character: after so many it is none, and what follows is not held back for it."""
 
 
 class Speller:
-    """Spells one reply. A token may be part of a character, and its text may depend on the token before it."""
+    """Spells one reply. A token may be part of a character, and its text may depend on the tokens before it: so the tokens of
+    the last piece that was shown are spelt again with each new one, and what they gave is taken off.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -21,7 +23,7 @@ class Speller:
         """What may be shown after this token: nothing while a character is incomplete."""
         self._tokens.append(token)
         text = self._new()
-        if not text or text.endswith(HALF):
+        if not text or (text.endswith(HALF) and len(self._tokens) - self._context < PATIENCE):
             return ""
         return self._shown(text)
 
@@ -34,7 +36,7 @@ class Speller:
         return self._spelt(self._tokens)[len(known) :]
 
     def _shown(self, text: str) -> str:
-        self._tokens = self._tokens[-CONTEXT:]
+        self._tokens = self._tokens[self._context :]
         self._context = len(self._tokens)
         return text
 
