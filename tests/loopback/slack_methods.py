@@ -28,6 +28,8 @@ class Methods:
             "usergroups.list": lambda _: {"usergroups": workspace.usergroups},
             "conversations.info": lambda given: {"channel": workspace.channel(given["channel"])},
             "conversations.replies": self._replies,
+            "conversations.history": self._history,
+            "chat.getPermalink": self._permalink,
             "chat.postMessage": self._post,
             "chat.update": self._update,
             "chat.delete": self._delete,
@@ -62,6 +64,20 @@ class Methods:
         if not self._workspace.channel(given["channel"]):
             raise ApiError("thread_not_found")
         return {"messages": found, "has_more": False}
+
+    def _history(self, given: Json) -> Json:
+        """The newest first, a page at a time, as Slack does; answers in threads are not in it."""
+        channel = self._workspace.writable(given["channel"])
+        oldest, start, limit = given.get("oldest", "0"), int(given.get("cursor") or 0), int(given.get("limit", 100))
+        found = [m for m in self._workspace.messages.values() if m.channel == channel["id"] and m.thread == m.ts]
+        found = sorted((m for m in found if m.ts >= oldest), key=lambda message: message.ts, reverse=True)
+        following = str(start + limit) if start + limit < len(found) else ""
+        page = [message.to_json() for message in found[start : start + limit]]
+        return {"messages": page, "has_more": bool(following), "response_metadata": {"next_cursor": following}}
+
+    def _permalink(self, given: Json) -> Json:
+        self._workspace.channel(given["channel"])
+        return {"permalink": f"https://loopback.slack.com/archives/{given['channel']}/p{given['message_ts']}"}
 
     def _post(self, given: Json) -> Json:
         self._workspace.writable(given["channel"])
@@ -195,6 +211,8 @@ class Methods:
         if block["type"] in self.refused or len(elements) > CONTEXT_ELEMENTS:
             return False
         if any(len(_inner(element)) > SECTION_CHARACTERS for element in elements):
+            return False
+        if block["type"] == "section" and len(_inner(block)) > SECTION_CHARACTERS:
             return False
         values = [element.get("value", "") for element in elements]
         values += [element.get(side, {}).get("value", "") for element in elements for side in _SIDES]

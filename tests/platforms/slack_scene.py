@@ -53,6 +53,7 @@ class Scene:
     stores_down: bool = False
     busy: bool = False
     passed: float = 0.0
+    handover_channel: str = ""
     built: list[SlackPlatform] = field(default_factory=list)
 
     async def accept(self, message: IncomingMessage) -> bool:
@@ -81,6 +82,7 @@ class Scene:
             feedback=self.keep,
             metrics=self,
             busy=lambda: self.busy,
+            handover_channel=self.handover_channel,
             ping_seconds=0.2,
             clock=lambda: time.monotonic() + self.passed,
         )
@@ -153,7 +155,9 @@ def source(
 
 
 @asynccontextmanager
-async def scene(redis: Redis, keys: Keys, *, socket_mode: bool = False, **settings: Any) -> AsyncIterator[Scene]:
+async def scene(
+    redis: Redis, keys: Keys, *, socket_mode: bool = False, handover_channel: str = "", **settings: Any
+) -> AsyncIterator[Scene]:
     """A platform that listens; HTTP unless ``socket_mode``."""
     async with LoopbackSlack() as slack, ClientSession() as session:
         slack_settings = SlackSettings(
@@ -168,6 +172,7 @@ async def scene(redis: Redis, keys: Keys, *, socket_mode: bool = False, **settin
         http = HttpDelivery(session, f"{base_url}/slack/events", SECRET)
         ledger = ReplyLedger(redis, keys)
         made = Scene(slack, redis, keys, slack_settings, None, ledger, http, base_url, session)  # type: ignore[arg-type]
+        made.handover_channel = handover_channel
         made.platform = made.build()
         server = uvicorn.Server(
             uvicorn.Config(Starlette(routes=made.platform.routes()), log_level="error", lifespan="off")

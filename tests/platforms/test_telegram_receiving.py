@@ -225,5 +225,5 @@ async def test_the_menu_is_announced_in_both_languages_for_private_chats_and_gro
     kinds = ("all_private_chats", "all_group_chats")
     assert announced == {(language, kind) for language in ("", "es") for kind in kinds}
     assert {command["command"] for command in scene.telegram.menus[0]["commands"]} == {
-        "start", "help", "new", "forget", "sources",
+        "start", "help", "new", "forget", "sources", "person",
     }  # fmt: skip
