@@ -164,7 +164,8 @@ class Answers:
         exchange = Exchange(
             turn_id=turn,
             question=message.text,
-            answer=final.text,
+            # As it is logged, without what the service added: the same past makes the same prompt again.
+            answer=record.logged.answer if record.logged is not None else final.text,
             asked_at=message.received_at,
             speaker=message.sender.id,
             speaker_name=message.sender.name,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Protocol
 
+from rag.answering.generative import streamed
 from rag.answering.small_talk import recognise
 from rag.condense import cleaned, unmarked
 from rag.errors import ModelError
 from rag.knowledge.sentences import sentences
 from rag.models.language_model import LanguageModel
+from rag.models.thinking import WithoutThinking
 from rag.prompts.instructions import summary_prompt
 from rag.types import Exchange
 
@@ -46,7 +49,7 @@ class SelectingSummariser:
 
 
 class ModelSummariser:
-    """Lets a language model write it. What the model cannot do, for whatever reason it tells, is done by selection."""
+    """Lets a language model write it, without an adapter: those learn to answer. Where it fails, selection does it."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -63,8 +66,11 @@ class ModelSummariser:
         prompt = summary_prompt(summary, exchanges, language)
         if self._model.count(prompt) + MODEL_TOKENS > self._model.window:
             return ""
-        stream = self._model.chat.astream(prompt, adapter=None, max_tokens=MODEL_TOKENS, temperature=0.0)
-        return _whole("".join([piece.text async for piece in stream]))
+        thinking = WithoutThinking()
+        chunks = streamed(self._model.chat, prompt, adapter=None, max_tokens=MODEL_TOKENS, temperature=0.0)
+        async with aclosing(chunks):
+            pieces = [thinking.feed(chunk.text) async for chunk in chunks]
+        return _whole("".join([*pieces, thinking.finish()]))
 
 
 def selected(summary: str, exchanges: Sequence[Exchange], budget: int = CHARACTERS) -> str:

@@ -25,11 +25,12 @@ from bots.outbox import OutboxEntry
 from bots.platforms.base import Accept, Platform, Reply
 from bots.replies import Lease, Post, ReplyEntry, ReplyLedger
 from bots.settings import LimitSettings, WorkerSettings
+from rag.answering.answerer import Answerer
 from rag.chain import ConversationalChain
 from rag.memory import ConversationMemory
 from rag.notes import PersonalNotes
 from rag.settings import MemorySettings, RetrievalSettings
-from rag.types import Hit, Question, Stage
+from rag.types import Hit, Passage, Question, Stage
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
 from tuning.conversations.privacy import pseudonym
 
@@ -123,7 +124,15 @@ class Talk:
     """One deployment: real Redis, the real chain over a few known passages, a screen."""
 
     def __init__(
-        self, redis: Redis, keys: Keys, *, contact: str = "", memory: Redis | None = None, **limits: Any
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        contact: str = "",
+        memory: Redis | None = None,
+        answerer: Answerer | None = None,
+        passages: Sequence[Passage] = (passage("Everybody has 27 days."),),
+        **limits: Any,
     ) -> None:
         self.redis = redis
         self.keys = keys
@@ -135,7 +144,7 @@ class Talk:
         self.notes = PersonalNotes(memory or redis, MemorySettings(notes=True), keys.notes, keys.notes_of)
         self.memory = ConversationMemory(memory or redis, MemorySettings(turns=4), keys.memory, self.notes)
         self.inbox = Inbox(redis, keys, WorkerSettings())
-        self.finder = FakeFinder({"holiday": [Hit(passage=passage("Everybody has 27 days."), score=0.9)]})
+        self.finder = FakeFinder({"holiday": [Hit(passage=each, score=0.9) for each in passages]})
         self.answerer = FakeAnswerer("Everybody has ", "27 days. [1]")
         self.metrics = Metrics()
         self.forgetting = Forgetting(
@@ -151,7 +160,7 @@ class Talk:
             platforms={"slack": self.screen, "telegram": self.telegram},
             ledger=self.ledger,
             memory=self.memory,
-            chain=ConversationalChain(self.finder, self.answerer, RetrievalSettings()),
+            chain=ConversationalChain(self.finder, answerer or self.answerer, RetrievalSettings()),
             guard=Guard(redis, keys, LimitSettings(**limits)),
             commands=Commands(memory=self.memory, ledger=self.ledger, forgetting=self.forgetting, contact=contact),
             forgetting=self.forgetting,

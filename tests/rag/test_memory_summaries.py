@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from rag.errors import ModelBusy, ModelError, ModelUnavailable
+from rag.errors import ModelBusy, ModelUnavailable
 from rag.prompts.instructions import summary_prompt
 from rag.summaries import CHARACTERS, MODEL_CHARACTERS, ModelSummariser, SelectingSummariser, selected
-from rag.types import AdapterRef, Exchange
+from rag.types import Exchange
+from tests.rag.scripted_model import ScriptedModel
 
 
 def exchange(question: str, answer: str = "", *, answered: bool = True) -> Exchange:
@@ -88,84 +82,36 @@ def test_whatever_was_said_the_summary_keeps_its_size_and_a_line_for_each_turn(
     assert made == selected(before, told)
 
 
-class Scripted(BaseChatModel):
-    """Streams what it is told to, or fails as it is told to."""
-
-    pieces: list[str]
-    seen: list[dict[str, Any]]
-    error: Any = None
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def _generate(
-        self, messages: list[BaseMessage], stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any,
-    ) -> ChatResult:  # fmt: skip
-        raise NotImplementedError
-
-    async def _astream(
-        self, messages: list[BaseMessage], stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:  # fmt: skip
-        self.seen.append({"messages": messages, **kwargs})
-        for piece in self.pieces:
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-        if self.error:
-            raise self.error
-
-
-@dataclass
-class ScriptedModel:
-    """The seam of a language model over a script."""
-
-    chat: Scripted
-    window: int = 2000
-    name: str = "scripted"
-
-    def count(self, messages: Sequence[BaseMessage]) -> int:
-        return sum(len(message.text.split()) for message in messages)
-
-    async def prepare(self, adapter: AdapterRef) -> None: ...
-
-    async def retire(self, adapter: AdapterRef) -> None: ...
-
-    async def check(self) -> Mapping[str, str]:
-        return {}
-
-    async def close(self) -> None: ...
-
-
 TURNS = [exchange("How many days do I have?", "You have 23 days.")]
 BY_SELECTION = "Before.\nHow many days do I have? → You have 23 days."
 
 
-async def summarised(*pieces: str, error: ModelError | None = None, window: int = 2000) -> tuple[str, Scripted]:
-    chat = Scripted(pieces=list(pieces), error=error, seen=[])
-    return await ModelSummariser(ScriptedModel(chat, window))("Before.", TURNS, "en"), chat
+async def summarised(*steps: str | Exception, window: int = 2000) -> tuple[str, ScriptedModel]:
+    model = ScriptedModel(steps, window=window)
+    return await ModelSummariser(model)("Before.", TURNS, "en"), model
 
 
 async def test_a_model_writes_the_summary_from_the_one_prompt() -> None:
-    written, chat = await summarised("They asked about leave. ", "23 days.")
+    written, model = await summarised("<think>well</think>They asked about leave. ", "23 days.")
     assert written == "They asked about leave. 23 days."
-    assert chat.seen[0]["messages"] == summary_prompt("Before.", TURNS, "en")
-    assert {name: chat.seen[0][name] for name in ("adapter", "max_tokens", "temperature")} == {
+    [(messages, options)] = model.chat.calls
+    assert messages == summary_prompt("Before.", TURNS, "en")
+    assert {name: options[name] for name in ("adapter", "max_tokens", "temperature")} == {
         "adapter": None,
         "max_tokens": 200,
         "temperature": 0.0,
     }
 
 
-@pytest.mark.parametrize("error", [ModelUnavailable("away"), ModelBusy("busy", seconds=3), ModelError("broken")])
-async def test_a_model_that_fails_leaves_it_to_selection(error: ModelError) -> None:
-    assert (await summarised("They ask", error=error))[0] == BY_SELECTION
+@pytest.mark.parametrize("error", [ModelUnavailable("away"), ModelBusy("busy", seconds=3), ValueError("unforeseen")])
+async def test_a_model_that_fails_leaves_it_to_selection(error: Exception) -> None:
+    assert (await summarised("They ask", error))[0] == BY_SELECTION
 
 
 async def test_a_model_that_writes_nothing_or_cannot_read_it_all_leaves_it_to_selection() -> None:
     assert (await summarised(" ", "\n"))[0] == BY_SELECTION
-    written, chat = await summarised("They asked.", window=220)
-    assert (written, chat.seen) == (BY_SELECTION, [])
+    written, model = await summarised("They asked.", window=220)
+    assert (written, model.chat.calls) == (BY_SELECTION, [])
 
 
 async def test_a_model_that_does_not_stop_is_cut_after_a_sentence() -> None:
