@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from langchain_core.callbacks import BaseCallbackHandler
 from redis.asyncio import Redis
 
 from bots.answers import Rules
@@ -22,6 +21,7 @@ from bots.bootstrap_model import Writing, open_writing, tracing, writing_chain
 from bots.commands import Commands
 from bots.conversation import Conversations
 from bots.errors import BotsError
+from bots.folding import Folding
 from bots.forgetting import Forgetting
 from bots.guard import Guard
 from bots.inbox import Inbox
@@ -55,6 +55,7 @@ from rag.retrieval.reranker import Rerankers
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
+from rag.summaries import ModelSummariser, SelectingSummariser
 from rag.types import AdapterRef
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
@@ -86,6 +87,7 @@ class Answering:
     retriever: HybridRetriever
     chain: ConversationalChain
     library: Library
+    folding: Folding
     writing: Writing | None = None
 
     def adapter(self) -> AdapterRef | None:
@@ -203,20 +205,6 @@ async def open_answering(
 
     Without ``writes`` no language model is loaded: who only searches or reads documents needs none.
     """
-    async with AsyncExitStack() as stack:
-        callbacks = stack.enter_context(tracing(settings.tracing))
-        writing = await stack.enter_async_context(open_writing(settings)) if writes else None
-        yield await stack.enter_async_context(_answering(settings, stores, metrics, writing, callbacks))
-
-
-@asynccontextmanager
-async def _answering(
-    settings: Settings,
-    stores: Stores,
-    metrics: Metrics,
-    writing: Writing | None,
-    callbacks: Sequence[BaseCallbackHandler],
-) -> AsyncIterator[Answering]:
     embeddings = load_embeddings(settings.embedding)
     await asyncio.to_thread(embeddings.load)
     await asyncio.to_thread(load_languages)
@@ -227,8 +215,13 @@ async def _answering(
     serving = Serving(
         open_collections(settings), cached(embeddings), recipe_for(embeddings), lambda name: cached(load(name))
     )
-    try:
-        await serving.open()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(serving.close)
+        await serving.open()  # before the language model: a server that is away is tried every two seconds
+        callbacks = stack.enter_context(tracing(settings.tracing))
+        writing = await stack.enter_async_context(open_writing(settings)) if writes else None
+        folding = Folding(stores.memory, ModelSummariser(writing.model) if writing else SelectingSummariser())
+        stack.push_async_callback(folding.close)
         sparse = SparseEncoder()
         retriever = HybridRetriever(
             serving=serving,
@@ -244,12 +237,11 @@ async def _answering(
         yield Answering(
             serving=serving,
             retriever=retriever,
-            writing=writing,
             chain=chain,
             library=build_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
+            folding=folding,
+            writing=writing,
         )
-    finally:
-        await serving.close()
 
 
 async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings], TextEmbeddings]:
@@ -272,6 +264,7 @@ def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> T
         forgetting=stores.forgetting,
         library=answering.library,
         adapter=answering.adapter,
+        remembered=answering.folding.after,
         audiences=frozenset(settings.audience.terminal) | {"public"},
         tenant=settings.audience.terminal_tenant,
     )
@@ -360,6 +353,7 @@ def build_worker(
             audiences=lambda message: audiences(message, settings),
             tenant=lambda message: tenant(message, settings),
             adapter=lambda _: answering.adapter(),
+            remembered=answering.folding.after,
             contact=settings.telegram.contact,
         ),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from rag.answering.answerer import Notice, Quoted, Written
 from rag.answering.grounding import Citations
+from rag.answering.orders import shown_to_model
 from rag.types import Hit, Source
 
 
@@ -70,10 +72,12 @@ class Showing:
         return self._shown(await self._settled(interrupted=False)) + self._citations.finish()
 
     async def _checked(self, text: str) -> str:
+        """A statement may rest on what its writer was shown, and on nothing else."""
         if self._grounder is None:
             return text
         if self._grounding is None:
-            self._grounding = self._grounder.start(self._hits, self._language)
+            read = [replace(hit, passage=shown_to_model(hit.passage)) for hit in self._hits]
+            self._grounding = self._grounder.start(read, self._language)
         return await self._grounding.feed(text)
 
     async def _settled(self, *, interrupted: bool) -> str:

@@ -43,6 +43,7 @@ class TerminalDesk:
         audiences: frozenset[str],
         tenant: str = "",
         adapter: Callable[[], AdapterRef | None] = lambda: None,
+        remembered: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._chain = chain
         self._retriever = retriever
@@ -54,6 +55,7 @@ class TerminalDesk:
         self._audiences = audiences
         self._tenant = tenant
         self._adapter = adapter
+        self._remembered = remembered
 
     async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
         question = self._question(asked)
@@ -92,11 +94,12 @@ class TerminalDesk:
             answer=answer.text,
             asked_at=now,
             speaker=SPEAKER,
-            answered=bool(answer.sources),
+            answered=answer.outcome == "answered",
             audiences=tuple(sorted(question.audiences)),
             tenant=question.tenant,
         )
         await self._memory.append(question.conversation, exchange)
+        self._remembered(question.conversation)
         await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))
 
     async def new(self, conversation: str) -> None:

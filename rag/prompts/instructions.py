@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 
+from rag.answering.orders import plain_text, shown_to_model
 from rag.condense import unmarked
 from rag.types import Background, Exchange, Passage, Question
 
@@ -108,18 +109,19 @@ def _asked(question: Question, passages: Sequence[Passage], spoken: str, *, name
     shown = "\n".join(_passage(number, passage) for number, passage in enumerate(passages, 1))
     parts.append(f"{found}:\n<passages>\n{shown}\n</passages>")
     who = f" ({question.speaker_name})" if named and question.speaker_name else ""
-    parts.append(f"{asked}{who}: {question.text}")
+    parts.append(f"{asked}{plain_text(who)}: {plain_text(question.text)}")
     return "\n\n".join(parts)
 
 
 def _passage(number: int, passage: Passage) -> str:
+    passage = shown_to_model(passage)
     title = " > ".join(dict.fromkeys((passage.title, *passage.headings)))
     return f"<passage>\n[{number}] {_inside(title)}\n{_inside(passage.text)}\n</passage>"
 
 
 def _turn(exchange: Exchange, *, named: bool) -> list[BaseMessage]:
     who = f"{exchange.speaker_name}: " if named and exchange.speaker_name else ""
-    return [HumanMessage(who + exchange.question), AIMessage(unmarked(exchange.answer))]
+    return [HumanMessage(plain_text(who + exchange.question)), AIMessage(plain_text(unmarked(exchange.answer)))]
 
 
 def _transcript(exchanges: Sequence[Exchange], summary: str) -> list[str]:
@@ -130,8 +132,8 @@ def _transcript(exchanges: Sequence[Exchange], summary: str) -> list[str]:
 
 
 def _inside(text: str) -> str:
-    """Text that cannot end the frame that it stands in."""
-    return _TAG.sub("‹", text)
+    """Text that can end neither the frame that it stands in nor the message."""
+    return _TAG.sub("‹", plain_text(text))
 
 
 def _spoken(language: str) -> str:
