@@ -29,12 +29,14 @@ def composed(chosen: Sequence[Candidate], language: str) -> Iterator[str]:
 
 
 def _glue(previous: Candidate | None, candidate: Candidate) -> str:
-    """Neighbours in a list stay one list, neighbours in a paragraph one paragraph."""
+    """Neighbours in a list stay one list, neighbours in a paragraph one paragraph, with a sign where it had more between."""
     if previous is None:
         return ""
     if previous.number != candidate.number or previous.unit.block != candidate.unit.block:
         return "\n\n"
-    return "\n" if candidate.unit.item else " "
+    if candidate.unit.item:
+        return "\n"
+    return " " if candidate.place == previous.place + 1 else " … "
 
 
 def _pieces(text: str) -> Iterator[str]:

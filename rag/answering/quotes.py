@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag.answering.readable import readable, settled
@@ -42,10 +42,10 @@ def quotables(markdown: str) -> list[Quotable]:
     for index, block in enumerate(parse(markdown)):
         found = list(_units(block, index, lead))
         lead = ""
-        if found and block.kind == "text" and _announces(found[-1]):
+        if found and block.kind == "text" and (_announces(found[-1]) or _heads(found)):
             lead = found.pop().words
         units += found
-    return [*units, Quotable(text=lead, block=-1)] if lead and not _is_name(lead) else units
+    return [*units, Quotable(text=lead, block=-1)] if lead and not (_is_name(lead) or _asks(lead)) else units
 
 
 def _units(block: Block, index: int, lead: str, *, quoted: bool = False) -> Iterator[Quotable]:
@@ -68,6 +68,15 @@ def _units(block: Block, index: int, lead: str, *, quoted: bool = False) -> Iter
 
 def _announces(unit: Quotable) -> bool:
     return unit.text.endswith((":", ":**")) or _is_name(unit.text)
+
+
+def _heads(units: Sequence[Quotable]) -> bool:
+    """A paragraph of one question: what stands below it answers."""
+    return len(units) == 1 and _asks(units[0].text)
+
+
+def _asks(text: str) -> bool:
+    return text.endswith(("?", "?**"))
 
 
 def _is_name(text: str) -> bool:

@@ -1,9 +1,10 @@
-"""Which units of the found passages answer: by the question's words, by meaning where words do not decide."""
+"""Which units of the found passages answer, by weights that were learned, and how few of them will do."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
@@ -11,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.answering.quotes import Quotable
+from rag.answering.quoting import BY_WORDS
 from rag.types import Hit
 
 UNDECIDED = 0.4
-"""Share of a question's weighted words below which no unit is taken at its words."""
+"""Share of the weighted words of a question, or of its conversation, below which no unit is taken at its words."""
 SAME_SECTION = 0.6
-"""A further quote from the section that answers best has at least this share of the best one's score …"""
+"""A further quote from the section that answers best is at least this share as likely as the best one …"""
 ELSEWHERE = 0.9
 """… and one from another place this share."""
 TYPICAL = 40
@@ -27,10 +29,25 @@ IN_CONTEXT = 0.5
 """What a word counts that stands only in the title or the headings above a unit."""
 UNKNOWN = 0.3
 """What a word counts that stands in no unit at all: a name, a number, a slip of the pen."""
+FEW = 3
+"""Terms below which a unit is not told to have been said already: short ones are alike by chance."""
 
 Terms = frozenset[int]
 Vectors = NDArray[np.float32]
-_NONE: Terms = frozenset()
+_LEANING = re.compile(
+    r"\W*(?:this|that|these|those|it|its|they|them|their|he|she|such|otherwise|however|in (?:this|that|these|those) cases?"
+    r"|est[aeo]s?|es[aeo]s?|ell[ao]s?|él|ello|dich[ao]s?|sin embargo|en (?:ese|este|tal) caso|de lo contrario)(?![\w'’-])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for, as terms: by the turn; by the conversation, each with what it counts; and what was said last."""
+
+    turn: Terms
+    conversation: Mapping[int, float]
+    said: Terms
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,43 +62,46 @@ class Studied:
 
 @dataclass(slots=True, kw_only=True)
 class Candidate:
-    """A unit in the running: of which hit (``number`` from 1, as cited), where in the passage, how good."""
+    """A unit in the running: of which hit (``number`` from 1, as cited), where in the passage, how likely it answers."""
 
     hit: Hit
     number: int
     place: int
     unit: Quotable
     terms: Terms
-    covers: float
+    evidence: dict[str, float]
     score: float
 
 
-def candidates(hits: Sequence[tuple[int, Hit]], studied: Sequence[Studied], wanted: Sequence[Terms]) -> list[Candidate]:
-    """Every unit of numbered hits (best first), scored by the share of the wanted words in it and by its passage."""
+def candidates(
+    hits: Sequence[tuple[int, Hit]], studied: Sequence[Studied], wanted: Sequence[Wanted]
+) -> list[Candidate]:
+    """Every unit of numbered hits (best first) with what speaks for it."""
     rarity = _rarity(studied)
     best = hits[0][1].score or 1.0 if hits else 1.0
     return [
-        Candidate(hit=hit, number=number, place=place, unit=unit, terms=terms, covers=covers, score=score)
-        for (number, hit), parts, words in zip(hits, studied, wanted, strict=True)
-        for place, (unit, terms) in enumerate(zip(parts.units, parts.terms, strict=True))
-        for covers in (_covers(words, terms, parts.context, rarity),)
-        for score in (_score(covers, _covers(words, parts.context, _NONE, rarity), hit.score / best, place),)
+        candidate
+        for rank, ((number, hit), parts, words) in enumerate(zip(hits, studied, wanted, strict=True), 1)
+        for candidate in _of_passage(number, hit, parts, words, rarity, {"share": hit.score / best, "rank": 1 / rank})
     ]
 
 
 def words_decide(found: Sequence[Candidate]) -> bool:
-    """False when no unit shares enough words with the question."""
-    return max(candidate.covers for candidate in found) >= UNDECIDED
+    """False when no unit shares enough words with the question, nor with the conversation that it stands in."""
+    return max(max(one.evidence["covers"], one.evidence["conversation"]) for one in found) >= UNDECIDED
 
 
 def choose(found: Sequence[Candidate], most: int) -> list[Candidate]:
-    """The best unit, what else its section says, and what others say nearly as well; in the order in which to read them."""
+    """The fewest units that answer, ``most`` at most, in the order in which to read them.
+
+    The best one, what else its section says nearly as well, what others say as well, and what these lean on.
+    """
     chosen: list[Candidate] = []
     for candidate in sorted(found, key=lambda candidate: -candidate.score):
-        if len(chosen) == most:
+        if len(chosen) >= most:
             break
         if not chosen or _adds(candidate, chosen):
-            chosen.append(candidate)
+            chosen += _understood(candidate, found, chosen)[: most - len(chosen)]
     sections = list(dict.fromkeys(section(candidate) for candidate in chosen))
     return sorted(chosen, key=lambda one: (sections.index(section(one)), one.hit.passage.position, one.place))
 
@@ -91,30 +111,56 @@ def section(candidate: Candidate) -> tuple[str, ...]:
     return (candidate.hit.passage.document, *candidate.hit.passage.headings)
 
 
+def _of_passage(
+    number: int, hit: Hit, parts: Studied, wanted: Wanted, rarity: Counter[int], standing: Mapping[str, float]
+) -> Iterator[Candidate]:
+    turn = _weights(dict.fromkeys(wanted.turn, 1.0), rarity)
+    conversation = _weights(wanted.conversation, rarity)
+    said = 0.0
+    for place, (unit, terms) in enumerate(zip(parts.units, parts.terms, strict=True)):
+        dilution = min(1.0, sqrt(TYPICAL / max(1, len(terms))))
+        before, said = said, len(terms & wanted.said) / max(FEW, len(terms))
+        evidence = {
+            **standing,
+            "covers": dilution * _covers(turn, terms, parts.context),
+            "conversation": dilution * _covers(conversation, terms, parts.context),
+            "place": 1 / (1 + place),
+            "said": said,
+            "follows": before,
+            "asks": float(unit.text.endswith("?")),
+            "length": log(1 + len(terms)),
+        }
+        score = BY_WORDS.probability(evidence)
+        yield Candidate(hit=hit, number=number, place=place, unit=unit, terms=terms, evidence=evidence, score=score)
+
+
 def _adds(candidate: Candidate, chosen: Sequence[Candidate]) -> bool:
     best = chosen[0]
     share = SAME_SECTION if section(candidate) == section(best) else ELSEWHERE
     return candidate.score >= share * best.score and not any(_repeats(candidate, other) for other in chosen)
 
 
+def _understood(candidate: Candidate, found: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
+    """The unit, and the one before it where it begins with a word that points back at it."""
+    if candidate.place == 0 or candidate.unit.lead or not _LEANING.match(candidate.unit.text):
+        return [candidate]
+    before = next(other for other in found if other.number == candidate.number and other.place == candidate.place - 1)
+    return [candidate] if before in chosen else [candidate, before]
+
+
 def _rarity(studied: Sequence[Studied]) -> Counter[int]:
     return Counter(term for parts in studied for terms in parts.terms for term in terms)
 
 
-def _covers(wanted: Terms, terms: Terms, context: Terms, rarity: Counter[int]) -> float:
-    """In [0, 1]. A word that stands in one unit tells more than one that stands in all."""
-    weights = {term: 1 / log(2 + rarity[term]) if rarity[term] else UNKNOWN for term in wanted}
+def _weights(wanted: Mapping[int, float], rarity: Counter[int]) -> dict[int, float]:
+    """A word that stands in one unit tells more than one that stands in all."""
+    return {term: counts * (1 / log(2 + rarity[term]) if rarity[term] else UNKNOWN) for term, counts in wanted.items()}
+
+
+def _covers(weights: Mapping[int, float], terms: Terms, context: Terms) -> float:
+    """In [0, 1]: the share of what is wanted that is there, half of it where only the headings have it."""
     met = sum(weight * (1 if term in terms else IN_CONTEXT * (term in context)) for term, weight in weights.items())
-    dilution = min(1.0, sqrt(TYPICAL / max(1, len(terms))))
-    return dilution * met / (sum(weights.values()) or 1.0)
-
-
-def _score(covers: float, named: float, share: float, place: int) -> float:
-    """In [0, 1]: words in the unit, words in the headings, the passage's share of the best score, and what comes first.
-
-    Weights set by hand on questions about the handbook.
-    """
-    return 0.4 * covers + 0.25 * named + 0.2 * share + 0.15 / (1 + place)
+    return met / (sum(weights.values()) or 1.0)
 
 
 def _repeats(candidate: Candidate, other: Candidate) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,9 +12,11 @@ from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.grounding import Citations
 from rag.answering.quotes import quotables
 from rag.answering.readable import readable
+from rag.answering.reader import SentenceReader
+from rag.errors import ModelError
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
-from rag.types import Hit
+from rag.types import Exchange, Hit
 from tests.rag.fakes import WordEmbeddings, passage, question
 
 STEPS = """To connect Slack, create an app and set its tokens.
@@ -42,10 +45,22 @@ def answerer(embeddings: WordEmbeddings) -> ExtractiveAnswerer:
     return ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(quotes=3))
 
 
-async def answer(answerer: ExtractiveAnswerer, text: str, hits: Sequence[Hit], language: str = "en") -> list[str]:
-    pieces = [piece async for piece in answerer.astream(question(text), [], hits, language)]
+async def answer(
+    answerer: ExtractiveAnswerer,
+    text: str,
+    hits: Sequence[Hit],
+    language: str = "en",
+    history: Sequence[Exchange] = (),
+) -> list[str]:
+    pieces = [piece async for piece in answerer.astream(question(text), history, hits, language)]
     assert pieces[0] == Writer(model="extractive", hits=tuple(hits))
     return [piece.text for piece in pieces[1:] if isinstance(piece, Quoted)]
+
+
+def exchange(asked: str, answered: str) -> Exchange:
+    return Exchange(
+        turn_id="t0", question=asked, answer=answered, asked_at=datetime(2026, 1, 1, tzinfo=UTC), speaker="ana"
+    )
 
 
 def hit(text: str, score: float = 0.9, **fields: object) -> Hit:
@@ -95,6 +110,90 @@ async def test_no_more_quotes_than_set(embeddings: WordEmbeddings) -> None:
     answerer = ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(quotes=1))
     hits = [hit("Slack needs a token. Slack needs a secret. Slack needs an app.")]
     assert "".join(await answer(answerer, "What does Slack need?", hits)).count("[1]") == 1
+
+
+async def test_one_sentence_that_answers_is_all_that_is_quoted(answerer: ExtractiveAnswerer) -> None:
+    hits = [
+        hit("The invoice is sent on the first of the month. Parking is free. Lunch is at noon.", title="Invoices"),
+        hit("The canteen opens at eleven and closes at three.", 0.5, number=2, title="Canteen"),
+    ]
+    text = "".join(await answer(answerer, "When is the invoice sent?", hits))
+    assert text == "According to **Invoices**:\n\nThe invoice is sent on the first of the month. [1]"
+
+
+@pytest.mark.parametrize(
+    ("page", "asked", "language"),
+    [
+        ("Deposits are refundable. It is paid back within ten days of the move.", "When is it paid back?", "en"),
+        ("La fianza es reembolsable. Esta se devuelve en diez días.", "¿Cuándo se devuelve?", "es"),
+    ],
+)
+async def test_a_sentence_that_points_back_brings_the_one_before(
+    answerer: ExtractiveAnswerer, page: str, asked: str, language: str
+) -> None:
+    text = "".join(await answer(answerer, asked, [hit(f"Otro 1. {page}", language=language)], language))
+    before, _, after = page.partition(". ")
+    assert f"{before}. [1] {after} [1]" in text
+
+
+async def test_what_is_brought_along_counts_as_a_quote(embeddings: WordEmbeddings) -> None:
+    answerer = ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(quotes=1))
+    page = "Deposits are refundable. It is paid back within ten days."
+    text = "".join(await answer(answerer, "When is it paid back?", [hit(page)]))
+    assert text.count("[1]") == 1
+
+
+async def test_sentences_left_out_between_two_quotes_are_marked(answerer: ExtractiveAnswerer) -> None:
+    page = "Slack tokens start with xoxb. Cats sleep all day long. Slack tokens expire after a year."
+    text = "".join(await answer(answerer, "What about Slack tokens?", [hit(page)]))
+    assert "Slack tokens start with xoxb. [1] … Slack tokens expire after a year. [1]" in text
+
+
+async def test_a_follow_up_is_answered_with_the_words_of_the_conversation_and_not_the_same_again(
+    answerer: ExtractiveAnswerer,
+) -> None:
+    first = "Employees get 25 days of vacation."
+    page = f"{first} Contractors get no vacation at all. Visitors get a badge for the day."
+    history = [exchange("How many days of vacation do employees get?", f"According to **Page**:\n\n{first} [1]")]
+    text = "".join(await answer(answerer, "And contractors?", [hit(page)], history=history))
+    assert "Contractors get no vacation at all. [1]" in text
+    assert first not in text
+
+
+class Numbers(SentenceReader):
+    """Takes for an answer what holds a number."""
+
+    def __init__(self) -> None:
+        self.read: list[tuple[str, int, Sequence[str]]] = []
+
+    async def scores(self, question: str, history: Sequence[Exchange], units: Sequence[str]) -> Sequence[float]:
+        self.read.append((question, len(history), units))
+        return [0.9 if any(character.isdigit() for character in unit) else 0.1 for unit in units]
+
+
+class Broken(SentenceReader):
+    async def scores(self, question: str, history: Sequence[Exchange], units: Sequence[str]) -> Sequence[float]:
+        raise ModelError("its weights are gone; tune it again")
+
+
+async def test_a_model_that_reads_decides_what_is_quoted(embeddings: WordEmbeddings) -> None:
+    reader = Numbers()
+    answerer = ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(), reader)
+    hits = [hit("Slack needs a token. The office opens at 9.", headings=("Page", "Setup"))]
+    text = "".join(await answer(answerer, "Which token does Slack need?", hits, history=[exchange("Hi?", "Yes.")]))
+    assert text == "According to **Page: Setup**:\n\nThe office opens at 9. [1]"
+    units = ["Page > Setup\n\nSlack needs a token.", "Page > Setup\n\nThe office opens at 9."]
+    assert reader.read == [("Which token does Slack need?", 1, units)]
+    assert embeddings.embedded == []
+
+
+async def test_where_the_model_that_reads_fails_words_decide_and_the_log_says_so(
+    embeddings: WordEmbeddings, caplog: pytest.LogCaptureFixture
+) -> None:
+    answerer = ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(), Broken())
+    text = "".join(await answer(answerer, "Which token does Slack need?", [hit("Slack needs a token.")]))
+    assert "Slack needs a token. [1]" in text
+    assert "its weights are gone; tune it again" in caplog.text
 
 
 async def test_passages_in_the_questions_language_are_preferred(answerer: ExtractiveAnswerer) -> None:
@@ -153,6 +252,11 @@ def test_units_are_sentences_items_and_whole_blocks() -> None:
         "Twice. [1]",
     ]
     assert [unit.words for unit in quotables("- a\n- b")] == ["- a", "- b"]
+
+
+def test_a_question_that_is_a_paragraph_stands_above_its_answer_and_alone_is_none() -> None:
+    page = "How long does it take?\n\nTen days. Or more.\n\nWhy?"
+    assert [unit.words for unit in quotables(page)] == ["How long does it take?\n\nTen days.", "Or more."]
 
 
 @pytest.mark.parametrize(
