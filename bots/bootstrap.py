@@ -44,6 +44,7 @@ from rag.chain import ConversationalChain
 from rag.knowledge.sync import recipe_for
 from rag.language import load as load_languages
 from rag.memory import ConversationMemory
+from rag.notes import PersonalNotes
 from rag.retrieval.calibrated import read_calibration
 from rag.retrieval.calibration import DEFAULT
 from rag.retrieval.collections import Collections
@@ -147,7 +148,8 @@ async def _keep_alive(private: PrivateRedis, stopping: asyncio.Event) -> None:
 async def _stores(settings: Settings, redis: Redis, url: str) -> Stores:
     keys = Keys(settings.redis.prefix)
     ledger = ReplyLedger(redis, keys)
-    memory = ConversationMemory(redis, settings.memory, keys.memory)
+    notes = PersonalNotes(redis, settings.memory, keys.notes, keys.notes_of)
+    memory = ConversationMemory(redis, settings.memory, keys.memory, notes)
     inbox = Inbox(redis, keys, settings.worker)
     conversation_log = await _log(settings, redis, keys)
     try:
@@ -163,7 +165,9 @@ async def _stores(settings: Settings, redis: Redis, url: str) -> Stores:
         memory=memory,
         outbox=Outbox(redis, keys),
         log=conversation_log,
-        forgetting=Forgetting(redis, keys, memory=memory, inbox=inbox, ledger=ledger),
+        forgetting=Forgetting(
+            redis, keys, memory=memory, inbox=inbox, ledger=ledger, pseudonym=conversation_log.pseudonym
+        ),
     )
 
 
