@@ -42,6 +42,22 @@ LATE_WORDS = 24
 """Into the second sentence of the reply: something of it was shown."""
 AT_ONCE = 4
 """Questions a fault in the service part: more than a breaker needs to open."""
+SERVED: Sequence[Fault] = (
+    "500",
+    "429",
+    "401",
+    "refuse connection",
+    "hang before headers",
+    "hang before the first word",
+    "hang mid-stream",
+    "close mid-stream",
+    "garbage",
+    "garbage mid-stream",
+    "malformed JSON",
+    "empty choices",
+)
+SERVED_WORDS = 8
+"""Into a reply from the handbook before it breaks."""
 WAIT_SECONDS = 30.0
 QUESTION = "How do I connect Slack?"
 Json = dict[str, object]
@@ -150,7 +166,7 @@ async def measure(data: Path) -> Json:
     found["kinds"] = Counter(one.kind for one in seen.values())
     found["silent"] = sum(one.kind == "silent" for one in seen.values())
     found["late"] = sum(one.late for one in seen.values())
-    found["service"] = await asyncio.to_thread(through_the_service, FAULTS)
+    found["service"] = await asyncio.to_thread(through_the_service, SERVED)
     return found
 
 
@@ -168,7 +184,7 @@ def through_the_service(faults: Sequence[Fault]) -> Json:
     with tempfile.TemporaryDirectory(prefix="cotorra-chaos-") as name, ExitStack() as stack:
         folder = Path(name)
         slack = stack.enter_context(Slack(folder))
-        server = stack.enter_context(LoopbackOpenAI(breaks_after=LATE_WORDS))
+        server = stack.enter_context(LoopbackOpenAI(breaks_after=SERVED_WORDS))
         running = service(folder, slack, _environment(server.url))
         stack.callback(running.stop)
         running.start()
