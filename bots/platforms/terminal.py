@@ -66,6 +66,11 @@ class TerminalDesk:
                 question.conversation, SPEAKER, question.audiences, question.tenant, alone=True
             )
             question = replace(question, background=background)
+            if (answer := await self._noted(question)) is not None:
+                yield Text(text=answer.text)
+                await self._keep(question, answer)
+                yield Complete(conversation=question.conversation, answer=answer)
+                return
         async with aclosing(self._chain.astream(question, history)) as events:
             async for event in events:
                 if isinstance(event, Delta):
@@ -73,6 +78,13 @@ class TerminalDesk:
                 elif isinstance(event, Done):
                     await self._keep(question, event.answer)
                     yield Complete(conversation=question.conversation, answer=event.answer)
+
+    async def _noted(self, question: Question) -> Answer | None:
+        notes = self._memory.notes
+        told = await notes.told(question) if notes is not None else None
+        if told is None:
+            return None
+        return Answer(text=told.text, outcome="small_talk", language=told.language, background=question.background)
 
     def _question(self, asked: Asked) -> Question:
         identity = secrets.token_hex(8)
