@@ -13,12 +13,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bots.bootstrap import database_url, open_answering, open_platforms, open_stores
+from bots.bootstrap_handover import handover_channel
 from bots.doctor_models import examine_models
 from bots.errors import AlreadyRunning, BotsError
 from bots.finding import Finding
 from bots.knowledge import sources
 from bots.metrics import Metrics
 from bots.ownership import Ownership, control_socket
+from bots.platforms.base import Platform
 from bots.settings import Settings, without_password
 from bots.store import connect, text
 from rag.errors import KnowledgeError, RagError
@@ -199,10 +201,25 @@ async def _stores(settings: Settings, *, adopt: bool) -> list[Finding]:
             platforms = open_platforms(settings, stores, Metrics(), lambda: False)
             for name, platform in platforms.items():
                 findings.append(await _checked(name, platform.check))
+            if settings.handover.slack_channel:
+                findings.append(await _handover(platforms))
+            for platform in platforms.values():
                 await platform.close()
     except (BotsError, TuningError) as error:
         findings.append(_failed("stores", error))
     return findings
+
+
+async def _handover(platforms: Mapping[str, Platform]) -> Finding:
+    channel = handover_channel(platforms)
+    if channel is not None:
+        return await _checked("handover", channel.check)
+    return Finding(
+        name="handover",
+        ok=False,
+        fact="handover.slack_channel is set, but Slack is not connected",
+        advice="set SLACK_BOT_TOKEN, or unset handover.slack_channel",
+    )
 
 
 async def _checked(name: str, check: Callable[[], Awaitable[Mapping[str, str]]]) -> Finding:

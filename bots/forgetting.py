@@ -86,8 +86,12 @@ class Forgetting:
             "inbox": await self._inbox.forget(conversation, speaker, command=keep),
             "replies": await self._ledger.forget(conversation, speaker, keep=keep.turn_id if keep else ""),
         }
-        await self._withdraw(conversation, lambda told: speaker in (None, told.asked.sender.id))
+        await self._withdraw(conversation, lambda told: speaker is None or self._is(told.asked.sender.id, speaker))
         return counts
+
+    def _is(self, sender: str, speaker: str) -> bool:
+        """Whether ``speaker``, a platform's id or the log's pseudonym, names who sent something."""
+        return speaker in (sender, self._pseudonym(sender))
 
     async def _notes_of_who_asks(self, command: IncomingMessage | None) -> int:
         """Who forgets a private conversation is alone in it: notes go, wherever they were said."""

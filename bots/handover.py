@@ -7,7 +7,7 @@ bot is silent in that conversation until somebody there lets it resume, the time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -49,6 +49,9 @@ class HandoverChannel(Protocol):
 
     async def remove(self, place: str, post: str) -> None:
         """Deletes a post; one that is gone is no failure."""
+
+    async def check(self) -> Mapping[str, str]:
+        """For ``doctor``: facts by name. Raises ``BotsError`` with what to do."""
 
 
 class Observer(Protocol):

@@ -18,7 +18,7 @@ from bots.doctor import examine, redis_fault
 from bots.finding import Finding
 from bots.ownership import Ownership
 from bots.redis_server import PrivateRedis, packaged_server
-from bots.settings import RedisSettings, Settings, SlackSettings, TelegramSettings
+from bots.settings import HandoverSettings, RedisSettings, Settings, SlackSettings, TelegramSettings
 from rag.settings import KnowledgeSettings, SourceSettings
 from tests.bots.fake_desk import FakeDesk, running
 from tests.loopback.slack import BOT_TOKEN, LoopbackSlack
@@ -202,6 +202,33 @@ async def test_slack_says_who_the_bot_is(home: Path) -> None:
         found = (await findings(home, slack=slack(loopback.api_url, BOT_TOKEN)))["slack"]
     assert found.ok
     assert "cotorra" in found.fact
+
+
+async def test_the_channel_for_people_is_named(home: Path) -> None:
+    async with LoopbackSlack() as loopback:
+        loopback.workspace.channels["CHELP"] = {"name": "help", "is_ext_shared": True}
+        found = await findings(
+            home, slack=slack(loopback.api_url, BOT_TOKEN), handover=HandoverSettings(slack_channel="CHELP")
+        )
+    assert found["handover"].ok
+    assert found["handover"].fact == "channel #help, read by people from outside too"
+
+
+async def test_a_channel_for_people_that_slack_does_not_know_says_what_to_do(home: Path) -> None:
+    async with LoopbackSlack() as loopback:
+        loopback.workspace.missing.add("CHELP")
+        found = await findings(
+            home, slack=slack(loopback.api_url, BOT_TOKEN), handover=HandoverSettings(slack_channel="CHELP")
+        )
+    assert (found["slack"].ok, found["handover"].ok) == (True, False)
+    assert found["handover"].fact == "handover.slack_channel (CHELP): Slack says channel_not_found"
+    assert found["handover"].advice == "correct the id, or invite the bot to the channel"
+
+
+async def test_a_channel_for_people_without_slack_says_what_to_do(home: Path) -> None:
+    found = (await findings(home, handover=HandoverSettings(slack_channel="CHELP")))["handover"]
+    assert not found.ok
+    assert "SLACK_BOT_TOKEN" in found.advice
 
 
 async def test_a_wrong_slack_token_says_what_to_do_and_not_the_token(home: Path) -> None:

@@ -473,5 +473,5 @@ async def test_a_channel_that_will_do_is_told_by_its_name(here: Stage) -> None:
     channel = handover_channel({"slack": here.slack.platform})
     assert channel is here.slack.platform.handover
     assert channel is not None
-    assert await channel.check() == "#help"
+    assert await channel.check() == {"channel": "#help"}
     assert handover_channel({}) is None

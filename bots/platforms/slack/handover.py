@@ -159,8 +159,8 @@ class SlackHandover:
             return redrawing(handover, self._now())
         return resumption(handover, user, self._now())
 
-    async def check(self) -> str:
-        """For ``doctor``: the channel's name. Raises ``SettingsError`` with what to do, ``DeliveryRetry`` without Slack."""
+    async def check(self) -> Mapping[str, str]:
+        """For ``doctor``: the channel's name, and who outside reads it. Raises ``SettingsError`` or ``DeliveryError``."""
         try:
             answer = await self._calls("conversations.info", patience=PATIENCE, channel=self.place)
         except CallError as failed:
@@ -172,7 +172,10 @@ class SlackHandover:
             raise SettingsError(_cure(self.place, "is_archived"))
         if channel.get("is_member") is False:
             raise SettingsError(_cure(self.place, "not_in_channel"))
-        return f"#{channel.get('name') or self.place}"
+        facts = {"channel": f"#{channel.get('name') or self.place}"}
+        if await self.readers() == Readers(audiences=PUBLIC):
+            facts["read by"] = "people from outside too"
+        return facts
 
 
 def _cure(place: str, code: str) -> str:
