@@ -42,6 +42,7 @@ class Keys:
         return self.conversation(conversation, "replies")
 
     def memory(self, conversation: str) -> str:
+        """The hash of recent exchanges; those to fold and the summary stand below it as ``:to-fold`` and ``:summary``."""
         return self.conversation(conversation, "memory")
 
     def notes(self, speaker: str) -> str:
