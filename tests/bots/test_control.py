@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from bots.control import RemoteDesk, control_app
-from bots.desk import Asked, Complete, Inquiry, Text
+from bots.desk import Asked, AskEvent, Complete, Inquiry, Text
 from bots.errors import BotsError, StoreUnavailable
+from bots.ownership import control_socket
 from bots.server import HttpServer
 from rag.errors import IndexUnavailable
 from rag.types import Query
-from tests.bots.fake_desk import ANSWER, ASIDE, RETRIEVED, SYNCED, SYNCING, FakeDesk
+from tests.bots.fake_desk import ANSWER, ASIDE, RETRIEVED, SYNCED, SYNCING, FakeDesk, running
 
 
 @pytest.fixture
@@ -128,3 +131,31 @@ async def test_a_service_that_went_away_is_one_clear_line(tmp_path: Path) -> Non
             await remote.new("c")
         with pytest.raises(StoreUnavailable, match="stopped answering"):
             await anext(remote.ask(ASKED))
+
+
+class Endless(FakeDesk):
+    """Writes an answer that never ends, and knows when it is told to stop; ``waits`` before each piece, or goes on at once."""
+
+    def __init__(self, *, waits: bool) -> None:
+        super().__init__()
+        self.waits = waits
+        self.stopped = asyncio.Event()
+
+    async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
+        yield Text(text="Once.")
+        try:
+            while True:
+                await asyncio.sleep(3600 if self.waits else 0.001)
+                yield Text(text=" More.")
+        finally:
+            self.stopped.set()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_whoever_leaves_stops_the_answer_that_is_being_written(tmp_path: Path, waits: bool) -> None:
+    desk = Endless(waits=waits)
+    async with running(desk, tmp_path / "home"), RemoteDesk(control_socket(tmp_path / "home")) as remote:
+        async with aclosing(remote.ask(Asked(text="How?"))) as events:  # type: ignore[type-var]
+            assert await anext(events) == Text(text="Once.")
+        async with asyncio.timeout(5):
+            await desk.stopped.wait()
