@@ -46,6 +46,7 @@ Fault = Literal[
     "only thinking",
     "html",
     "no end",
+    "no line break",
     "slow",
 ]
 FAULTS: Sequence[Fault] = get_args(Fault)
@@ -255,6 +256,9 @@ class LoopbackOpenAI:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n")
         chunked = fault == "close mid-stream"
         writer.write(b"transfer-encoding: chunked\r\n\r\n" if chunked else b"\r\n")
+        while fault == "no line break":
+            writer.write(b"x" * 65_536)
+            await writer.drain()
         async for line in self._events(asked, fault):
             data = line if isinstance(line, bytes) else b"data: " + json.dumps(line).encode() + b"\n\n"
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n" if chunked else data)

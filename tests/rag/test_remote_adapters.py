@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,14 @@ async def test_prepare_loads_the_adapter_on_every_server() -> None:
         await model.prepare(OLD)
         await model.close()
     assert one.adapters == other.adapters == {served_name(OLD): OLD.path}
+
+
+async def test_a_relative_folder_is_named_in_full_to_the_server() -> None:
+    with LoopbackOpenAI() as server:
+        model = remote(server, load_adapters=True)
+        await model.prepare(adapter(path=".cotorra/adapters/support"))
+        await model.close()
+    assert list(server.adapters.values()) == [str(Path.cwd() / ".cotorra/adapters/support")]
 
 
 async def test_a_reply_comes_from_the_adapter_and_another_from_the_base() -> None:

@@ -33,6 +33,7 @@ BEFORE: list[Fault] = [
     "empty choices",
     "only thinking",
     "html",
+    "no line break",
 ]
 AFTER: list[Fault] = [
     "hang mid-stream",

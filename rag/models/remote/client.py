@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 CONNECT_SECONDS = 5.0
+LINE_BYTES = 4_000_000
+"""Of an answer without a line break at most; the SDK would gather an endless line until the memory is full."""
 _PLACEHOLDER = "none"  # servers that want no key take any; some want the header
 _OURS = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection"})
 
@@ -74,7 +76,7 @@ def _chat(address: str, model: str, key: SecretStr | None) -> ChatOpenAI:
                 "https:"
             ),  # without it no certificates are read: 60 ms that the event loop stands still
             follow_redirects=False,  # a conversation goes where the settings say
-            event_hooks={"request": [_only_ours(secret)]},
+            event_hooks={"request": [_only_ours(secret)], "response": [_bound_lines]},
         ),
         http_socket_options=(),
         openai_proxy=None,
@@ -100,3 +102,27 @@ def _only_ours(secret: str) -> Callable[[Any], Awaitable[None]]:
         request.headers["user-agent"] = "cotorra"
 
     return strip
+
+
+async def _bound_lines(response: Any) -> None:
+    """Wraps the answer's stream in one of its own kind: httpx and httpx2 each accept no other."""
+    kind = next(kind for kind in type(response.stream).__mro__ if kind.__name__ == "AsyncByteStream")
+    bounded = type("BoundedStream", (_Bounded, kind), {})
+    response.stream = bounded(response.stream)
+
+
+class _Bounded:
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        unbroken = 0
+        async for part in self._stream:
+            place = part.rfind(b"\n")
+            unbroken = len(part) - place - 1 if place >= 0 else unbroken + len(part)
+            if unbroken > LINE_BYTES:
+                raise ValueError("a line without end")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import openai
@@ -179,9 +180,10 @@ class Server:
         if not self._settings.load_adapters:
             cure = f"start it with --lora-modules {name}=FOLDER, or set model.load_adapters where it is vLLM"
             raise ServerFault(Fault(kind="refused", message=f"does not serve the adapter {name}: {cure}"))
+        folder = str(Path(adapter.path).absolute())  # COTORRA_HOME may be relative, and the server runs somewhere else
         try:
             async with asyncio.timeout(LOAD_SECONDS):
-                await self._client.post("/load_lora_adapter", {"lora_name": name, "lora_path": adapter.path})
+                await self._client.post("/load_lora_adapter", {"lora_name": name, "lora_path": folder})
         except FAILURES as error:
             fault = fault_of(error)
         else:
