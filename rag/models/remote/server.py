@@ -180,10 +180,9 @@ class Server:
         if not self._settings.load_adapters:
             cure = f"start it with --lora-modules {name}=FOLDER, or set model.load_adapters where it is vLLM"
             raise ServerFault(Fault(kind="refused", message=f"does not serve the adapter {name}: {cure}"))
-        folder = str(Path(adapter.path).absolute())  # COTORRA_HOME may be relative, and the server runs somewhere else
         try:
             async with asyncio.timeout(LOAD_SECONDS):
-                await self._client.post("/load_lora_adapter", {"lora_name": name, "lora_path": folder})
+                await self._client.post("/load_lora_adapter", {"lora_name": name, "lora_path": _in_full(adapter.path)})
         except FAILURES as error:
             fault = fault_of(error)
         else:
@@ -212,6 +211,11 @@ class Server:
         if "stream_options" in self._unwanted:
             options["stream_usage"] = False
         return options
+
+
+def _in_full(path: str) -> str:
+    """COTORRA_HOME may be relative, and the server runs somewhere else."""
+    return str(Path(path).absolute())
 
 
 def _card(listed: object, wanted: str) -> Card:
