@@ -13,11 +13,14 @@ from rag.errors import ModelError
 from rag.models.local.batches import Batch, LoneBatch, SlotBatch
 from rag.models.local.devices import choose_device, choose_dtype
 from rag.models.local.network import Network
+from rag.models.local.packing import can_pack, pack
 from rag.models.local.prompts import PromptTemplate
-from rag.models.local.trial import agrees, full_layers
+from rag.models.local.trial import agrees, full_layers, uncached
 from rag.models.local.weights import find_model
 from rag.models.local.writing import Recommended
 from rag.settings import ModelSettings
+
+_WRONG = "does not compute the same with a cache as without one, so its answers would be wrong; take another model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +45,51 @@ def load(settings: ModelSettings, progress: Callable[[str], None]) -> Loaded:
     tokenizer = _read(settings, folder, "AutoTokenizer")
     template = PromptTemplate(tokenizer, settings.name)
     progress(f"Loading {settings.name} ({str(dtype).removeprefix('torch.')} on {device})")
-    model = _read(settings, folder, "AutoModelForCausalLM", dtype=dtype)
-    model = model.to(device).eval().requires_grad_(False)
-    window = _window(settings, model)
-    network = Network(model)
+    network, batch = _network(settings, folder, device, dtype, progress)
     return Loaded(
         network=network,
-        batch=_batch(network, window, device, dtype, progress),
+        batch=batch,
         tokenizer=tokenizer,
         template=template,
-        recommended=_recommended(model, tokenizer, template),
-        window=window,
+        recommended=_recommended(network.model, tokenizer, template),
+        window=_window(settings, network.model),
         device=device,
         dtype=dtype,
     )
+
+
+def _network(
+    settings: ModelSettings, folder: Path, device: torch.device, dtype: torch.dtype, progress: Callable[[str], None]
+) -> tuple[Network, Batch]:
+    """The model in the fastest way of those that compute the same: packed and together, together, one after another."""
+    network = Network(_model(settings, folder, device, dtype))
+    expected = _expected(network.model)
+    layers = full_layers(network.model, _window(settings, network.model))
+    slots = SlotBatch(network.forward, layers, device, dtype)
+    if layers and can_pack(device, dtype):
+        pack(network.model)
+        if agrees(slots, network.model, expected):
+            return network, slots
+        network.model = _model(settings, folder, device, dtype)
+    if layers and agrees(slots, network.model, expected):
+        return network, slots
+    lone = LoneBatch(network.forward, network.model, device)
+    if not agrees(lone, network.model, expected):
+        raise ModelError(f"the model {settings.name} {_WRONG}")
+    progress("This kind of model writes its answers one after another: its layers cannot be shared by several")
+    return network, lone
+
+
+def _model(settings: ModelSettings, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    model = _read(settings, folder, "AutoModelForCausalLM", dtype=dtype)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _expected(model: Any) -> list[torch.Tensor]:
+    try:
+        return uncached(model)
+    except Exception as exc:
+        raise ModelError(f"the model {model.name_or_path} cannot compute: {' '.join(str(exc).split())[:300]}") from exc
 
 
 def _read(settings: ModelSettings, folder: Path, kind: str, **options: Any) -> Any:
@@ -78,24 +112,6 @@ def _safe(kind: str) -> dict[str, bool]:
 def _window(settings: ModelSettings, model: Any) -> int:
     own = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     return min(settings.window, own) if own else settings.window
-
-
-def _batch(
-    network: Network, window: int, device: torch.device, dtype: torch.dtype, progress: Callable[[str], None]
-) -> Batch:
-    """One cache for all replies where the model's layers allow it, and where it was seen to compute the same."""
-    if layers := full_layers(network.model, window):
-        slots = SlotBatch(network.forward, layers, device, dtype)
-        if agrees(slots, network.model):
-            return slots
-    lone = LoneBatch(network.forward, network.model, device)
-    if not agrees(lone, network.model):
-        raise ModelError(
-            f"the model {network.model.name_or_path} ({network.model.config.model_type}) does not compute the same with a "
-            "cache as without one, so its answers would be wrong; take another model"
-        )
-    progress("This kind of model writes its answers one after another: its layers cannot be shared by several")
-    return lone
 
 
 def _recommended(model: Any, tokenizer: Any, template: PromptTemplate) -> Recommended:

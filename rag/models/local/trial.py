@@ -37,11 +37,17 @@ def _is_full(layer: Any, window: int) -> bool:
     return type(layer) is DynamicLayer
 
 
-def agrees(batch: Batch, model: Any) -> bool:
-    """Two prompts, the second joining later and in pieces, then a token for both: the logits of a forward without a cache?"""
+def uncached(model: Any) -> list[Tensor]:
+    """What a batch must compute: the logits of the same texts in forwards without a cache."""
+    first, second = _prompts(model)
+    with torch.no_grad():
+        return [_last(model, ids) for ids in (first[:-2], first[:-1], first, second)]
+
+
+def agrees(batch: Batch, model: Any, expected: list[Tensor]) -> bool:
+    """Two prompts, the second joining later and in pieces, then a token for both: are the logits those expected?"""
     try:
         with torch.no_grad():
-            expected = _uncached(model)
             found = _written(batch, model)
     except Exception as exc:  # noqa: BLE001 - whatever a model of any architecture raises, it is not for this batch
         _log.info("%s does not work with %s: %s", model.name_or_path, type(batch).__name__, exc)
@@ -69,11 +75,6 @@ def _written(batch: Batch, model: Any) -> list[Tensor]:
             batch.fill(row, piece, BASE)
     logits.extend(batch.decode([first[-1], second[-1]], [BASE, BASE]))
     return logits
-
-
-def _uncached(model: Any) -> list[Tensor]:
-    first, second = _prompts(model)
-    return [_last(model, ids) for ids in (first[:-2], first[:-1], first, second)]
 
 
 def _last(model: Any, ids: list[int]) -> Tensor:
