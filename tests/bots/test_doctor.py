@@ -19,8 +19,9 @@ from bots.finding import Finding
 from bots.ownership import Ownership
 from bots.redis_server import PrivateRedis, packaged_server
 from bots.settings import HandoverSettings, RedisSettings, Settings, SlackSettings, TelegramSettings
-from rag.settings import KnowledgeSettings, SourceSettings
+from rag.settings import KnowledgeSettings, ModelSettings, SourceSettings
 from tests.bots.fake_desk import FakeDesk, running
+from tests.loopback.openai import LoopbackOpenAI
 from tests.loopback.slack import BOT_TOKEN, LoopbackSlack
 from tests.loopback.telegram import LoopbackTelegram
 from tests.loopback.telegram_values import TOKEN
@@ -144,6 +145,13 @@ async def test_a_git_source_needs_git(home: Path, monkeypatch: pytest.MonkeyPatc
     configured = KnowledgeSettings(sources=(SourceSettings(name="kb", git="https://example.com/docs.git"),))
     found = (await findings(home, knowledge=configured))["source kb"]
     assert (found.ok, found.advice) == (False, "install it")
+
+
+async def test_the_server_of_a_language_model_is_one_of_the_connections(home: Path) -> None:
+    with LoopbackOpenAI() as server:
+        configured = ModelSettings(kind="openai", name="test-model", servers=(server.url,))
+        found = (await findings(home, model=configured))["model"]
+    assert found == Finding(name="model", ok=True, fact=f"{server.url} test-model, window of 4096 tokens")
 
 
 async def test_a_home_that_cannot_be_written_ends_the_examination(tmp_path: Path) -> None:
