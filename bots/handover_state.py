@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
 from bots.errors import LeaseLost
@@ -95,17 +95,18 @@ class HandoverStore:
         """The last wish for a person in a conversation, whatever became of it."""
         with store("whether a person took over is unknown"):
             raw = await self._latest(keys=[self._keys.handovers(conversation)])
-        return None if raw is None else _HANDOVERS.validate_json(raw)
+        return _decoded(raw)
 
     async def find(self, conversation: str, turn_id: str) -> Handover | None:
         with store("whether a person took over is unknown"):
             raw = await self._redis.hget(self._keys.handovers(conversation), turn_id)
-        return None if raw is None else _HANDOVERS.validate_json(raw)
+        return _decoded(raw)
 
     async def all(self, conversation: str) -> list[Handover]:
         with store("whether a person took over is unknown"):
             found = await self._redis.hgetall(self._keys.handovers(conversation))
-        return [_HANDOVERS.validate_json(raw) for turn, raw in found.items() if text(turn) != _CURRENT]
+        known = [_decoded(raw) for turn, raw in found.items() if text(turn) != _CURRENT]
+        return [handover for handover in known if handover is not None]
 
     async def begin(self, handover: Handover, lease: Lease) -> tuple[Handover, bool]:
         """Stores the intent unless the turn has one already; what is known, and whether it was. Raises ``LeaseLost``."""
@@ -115,7 +116,7 @@ class HandoverStore:
             found = await self._begin(keys=keys, args=args)
         match found:
             case [b"known", raw]:
-                return _HANDOVERS.validate_json(raw), True
+                return _decoded(raw) or handover, True
             case [b"begun"]:
                 return handover, False
         raise LeaseLost(f"conversation {handover.conversation} was taken over by another worker")
@@ -175,6 +176,14 @@ def redrawing(handover: Handover, now: datetime, *, gone: bool = False) -> Incom
         },
         original=handover.turn_id,
     )
+
+
+def _decoded(raw: str | bytes | None) -> Handover | None:
+    """None also for what another release wrote: a conversation must go on over an upgrade and a rollback."""
+    try:
+        return None if raw is None else _HANDOVERS.validate_json(raw)
+    except ValidationError:
+        return None
 
 
 _HANDOVERS: TypeAdapter[Handover] = TypeAdapter(Handover)

@@ -15,7 +15,7 @@ from bots.commands import Commands
 from bots.conversation import Conversations
 from bots.forgetting import Forgetting
 from bots.guard import Guard
-from bots.handover import Handovers
+from bots.handover import HandoverChannel, Handovers
 from bots.handover_state import HandoverStore, Whereabouts
 from bots.inbox import Inbox
 from bots.keys import Keys
@@ -30,7 +30,7 @@ from rag.chain import ConversationalChain
 from rag.memory import ConversationMemory
 from rag.notes import PersonalNotes
 from rag.settings import MemorySettings, RetrievalSettings
-from rag.types import Hit, Passage, Question, Stage
+from rag.types import AdapterRef, Hit, Passage, Question, Stage
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
 from tuning.conversations.privacy import pseudonym
 
@@ -132,6 +132,8 @@ class Talk:
         memory: Redis | None = None,
         answerer: Answerer | None = None,
         passages: Sequence[Passage] = (passage("Everybody has 27 days."),),
+        channel: HandoverChannel | None = None,
+        adapter: AdapterRef | None = None,
         **limits: Any,
     ) -> None:
         self.redis = redis
@@ -155,7 +157,8 @@ class Talk:
             ledger=self.ledger,
             pseudonym=lambda speaker: pseudonym(b"secret", speaker),
         )
-        self.handovers = Handovers(HandoverStore(redis, keys), self.inbox, self.memory, self.metrics)
+        self.handovers = Handovers(HandoverStore(redis, keys), self.inbox, self.memory, self.metrics, channel=channel)
+        self.told_of: list[str] = []
         self.conversations = Conversations(
             platforms={"slack": self.screen, "telegram": self.telegram},
             ledger=self.ledger,
@@ -167,7 +170,13 @@ class Talk:
             inbox=self.inbox,
             handovers=self.handovers,
             metrics=self.metrics,
-            rules=Rules(audiences=lambda _: self.readers, tenant=lambda _: self.tenant, contact=contact),
+            rules=Rules(
+                audiences=lambda _: self.readers,
+                tenant=lambda _: self.tenant,
+                adapter=lambda _: adapter,
+                contact=contact,
+                remembered=self.told_of.append,
+            ),
         )
 
     @property

@@ -182,6 +182,13 @@ async def test_a_conversation_in_telegram_is_linked_to_where_it_can_be(
     assert found in text_of(here.posts()[0])
 
 
+async def test_a_link_that_slack_does_not_give_is_left_out(here: Stage) -> None:
+    here.slack.slack.faults.waiting.append(Fault(method="chat.getPermalink", kind="server_error", times=9))
+    await here.says(WISH)
+    assert "wants to talk to a person" in text_of(here.posts()[0])
+    assert "open the conversation" not in text_of(here.posts()[0])
+
+
 async def test_who_blocked_the_bot_meanwhile_does_not_keep_the_post_from_being_closed(here: Stage) -> None:
     await here.writes(WISH)
     here.telegram.telegram.fail("sendMessage", BLOCKED)
