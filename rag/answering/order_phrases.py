@@ -14,7 +14,7 @@ _BEFORE_AN_ORDER = (
 _SIGNS: Final = {
     "_": r"\s*",
     " ": r"\s+",
-    "~": r"(?:[^\s.!?]{1,40}\s+){0,6}?",
+    "~": r"(?:\S{0,80}[^\s.!?]\s+){0,6}?",
     "REPLY": r"(?:(?:final|next|own)\s+)?(?:response|answers?|reply|replies|output|respuestas?|contestación)\b",
     "MACHINE": r"(?:assistant|ai|chat\s?bot|bot|language\s+model|llm|gpt|asistente|ia|inteligencia\s+artificial|"
     r"modelo\s+de\s+lenguaje)\b",
@@ -67,6 +67,14 @@ _PHRASES: Final = (
     ("en con final principio", " (?:de )?(?:todas )?tus? REPLY"),
     ("modifica cambia amplía termina empieza comienza acaba traduce reemplaza sustituye",
      " ~tus? REPLY"),
+    ("summary summaries",
+     " of (?:this|the|these) (?:page|text|document|passage)s? (?:must|should|shall|ha(?:s|ve) to|begins?|ends?|shows?|includes?)\\b"),
+    ("summaries", " (?:must|should|shall|have to|show|include|carry)\\b"),
+    ("whoever anyone those quien", " (?:who |which )?(?:summari[sz]es?|answers?|cites?|quotes?|resuma|responda|conteste|cite) "
+     "~(?:must|should|shall|ha(?:s|ve) to|is to|are to|debe|tiene que)\\b"),
+    ("begin start end finish conclude", " (?:by (?:sending|saying|telling|linking|recommending|adding|mentioning|inviting)"
+     "|~what you (?:write|say|answer))\\b"),
+    ("alone itself else", " (?:on|in|as) the (?:first|last) line\\b"),
     # say this
     ("«respond reply answer", " (?:only |always |exclusively |just |exactly )?(?:with|in|using) (?:only |just |exactly )?"
      "(?:[\"“‘'`]|the (?:words?|phrase|text|following|sentence|link|url)\\b)"),
@@ -96,28 +104,30 @@ _PHRASES: Final = (
 )  # fmt: skip
 """First words, then how it goes on; ``«`` where the word must stand where an order begins."""
 
-_FRAMES: Final = (
+_LABELS: Final = (
     re.compile(
         r"(?:^[ \t>*#+-]*|(?<=[.!?]\s))(?:system|assistant|developer|sistema|asistente)\s?(?:prompt|message|note)?\s?:\s*\S",
-        re.I | re.M,
+        re.IGNORECASE | re.MULTILINE,
     ),
-    re.compile(r"#{2,4}\s?(?:instruction|response|system)s?\s?:", re.I),
-    re.compile(
-        r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:start_of_turn|end_of_turn|passages?|tool_call|function_call)\b",
-        re.I,
-    ),
+    re.compile(r"#{2,4}\s?(?:instruction|response|system)s?\s?:", re.IGNORECASE),
+)
+_FRAME: Final = re.compile(
+    r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?(?:start_of_turn|end_of_turn|passages?|tool_call|function_call)\b",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")
 
 
 def orders(text: str) -> Iterator[tuple[int, int]]:
-    """Where phrases of this list stand in a text without markup."""
+    """Where phrases of this list stand in a text without markup. Who forges the frame of a prompt is not read to the end."""
     for word in _WORD.finditer(text):
         for pattern in _BY_WORD.get(word[0].lower(), ()):
             if match := pattern.match(text, word.start()):
                 yield match.span()
-    for frame in _FRAMES:
-        yield from (match.span() for match in frame.finditer(text))
+    for label in _LABELS:
+        yield from (match.span() for match in label.finditer(text))
+    if forged := _FRAME.search(text):
+        yield forged.start(), len(text)
 
 
 def _compiled() -> Mapping[str, tuple[re.Pattern[str], ...]]:

@@ -4,7 +4,8 @@ The frame and the instructions of the prompt already say that passages are data,
 passages before it is sent. Neither is enough alone: a small model follows the last order that it reads, and an order that is
 followed costs the answer even where nothing of it is sent. So the plainest orders never reach the model: a sentence that speaks
 of instructions, of the answer that is being written, of other passages or of the role of who reads is shown as "…", supports no
-statement, and its links are not sent. With it goes the rest of its paragraph: who has begun to give orders goes on.
+statement, and its links are not sent. With it goes the rest of its paragraph, as who has begun to give orders goes on; after a
+forged frame of a prompt, the rest of the passage.
 
 This is no proof against orders and is not meant as one: "What is the capital of Brazil?" is a question in a list of questions
 and an attack in an e-mail, and stays. What such an order can reach is what ``grounder`` and ``links`` let through. Phrases were
