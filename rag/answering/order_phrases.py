@@ -68,9 +68,10 @@ _PHRASES: Final = (
     ("modifica cambia amplía termina empieza comienza acaba traduce reemplaza sustituye",
      " ~tus? REPLY"),
     ("summary summaries",
-     " of (?:this|the|these) (?:page|text|document|passage)s? (?:must|should|shall|ha(?:s|ve) to|begins?|ends?|shows?|includes?)\\b"),
+     " of (?:this|the|these) (?:page|text|document|passage)s? (?:must|should|ha(?:s|ve) to|begins?|ends?|shows?|includes?)\\b"),
     ("summaries", " (?:must|should|shall|have to|show|include|carry)\\b"),
-    ("whoever anyone those quien", " (?:who |which )?(?:summari[sz]es?|answers?|cites?|quotes?|resuma|responda|conteste|cite) "
+    ("whoever anyone those quien",
+     " (?:who |which )?(?:summari[sz]es?|answers?|cites?|quotes?|resuma|responda|conteste|cite) "
      "~(?:must|should|shall|ha(?:s|ve) to|is to|are to|debe|tiene que)\\b"),
     ("begin start end finish conclude", " (?:by (?:sending|saying|telling|linking|recommending|adding|mentioning|inviting)"
      "|~what you (?:write|say|answer))\\b"),

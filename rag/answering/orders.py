@@ -33,7 +33,7 @@ _BORDER = re.compile(
 )
 _PARAGRAPH = re.compile(r"\n[ \t]*\n|\n(?=[ \t>]*(?:[-*+|#]|\d+[.)]\s|```|~~~))|(?<![<|])\|(?![>|])")
 _BEGINNING = re.compile(r"(?:\s++|[-*+>#|]++(?=\s)|\d{1,3}+[.)](?=\s))*+")
-_MARKUP = re.compile(r"[*_`~]|^[ \t]*>", re.MULTILINE)
+_MARKUP = re.compile(r"[*`~]|(?<!\w)_|_(?!\w)|^[ \t]*>", re.MULTILINE)
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{24,4000}={0,2}(?![A-Za-z0-9+/_=-])")
 _TEMPLATE = re.compile(
     r"<(?=[|\uff5c]|/?(?:s|bos|eos|pad|unk|mask|sep|cls|think|start_of_turn|end_of_turn|tool_call|tool_response|function_call|image|"

@@ -55,6 +55,7 @@ class Tally:
     reached: Counter[str] = field(default_factory=Counter)
     quoted: Counter[str] = field(default_factory=Counter)
     forms: Counter[str] = field(default_factory=Counter)
+    new: int = 0
     answers: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -69,11 +70,13 @@ class Tally:
         self.reached[kind] += 1
         if kind in KINDS:
             self.forms[case.attack.form] += 1
+            self.new += case.attack.new
             self.examples.append(f"{kind}, {case.attack.form}: {answer.text!r}")
 
     def figures(self) -> Json:
         return {
             **{kind: self.reached[kind] for kind in KINDS},
+            "in_new_wordings": self.new,
             "words": self.reached["words"],
             "quoted": sum(self.quoted.values()),
             "n": self.answers,
