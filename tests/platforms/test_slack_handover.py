@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -21,6 +22,7 @@ from bots.replies import Lease, ReplyLedger
 from bots.store import text
 from rag.answering.answerer import Quoted, Writer
 from tests.bots.engine import emptied, until
+from tests.loopback.slack import LoopbackSlack
 from tests.loopback.slack_faults import Fault
 from tests.loopback.slack_state import BOT_USER, Message
 from tests.loopback.telegram_values import BLOCKED
@@ -38,6 +40,47 @@ from tests.platforms.handover_scene import (
 )
 
 ASKED = "I have asked a person to take over"
+
+
+class Processes:
+    """Worker processes that are killed."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._alive: list[asyncio.subprocess.Process] = []
+
+    async def __aenter__(self) -> Processes:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in self._alive:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def add(self) -> asyncio.subprocess.Process:
+        command = [sys.executable, "-m", "tests.platforms.handover_worker", *self._arguments]
+        self._alive.append(await asyncio.create_subprocess_exec(*command))
+        return self._alive[-1]
+
+    async def killed_after(self, slack: LoopbackSlack, method: str) -> bool:
+        """A process that dies when Slack has done ``method``, before it hears so; False if it never called that."""
+        process = await self.add()
+
+        def strike(called: str) -> None:
+            if called == method:
+                process.kill()
+
+        slack.faults.after = strike
+        try:
+            await asyncio.wait_for(process.wait(), 60)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return False
+        finally:
+            slack.faults.after = None
+        return True
 
 
 @pytest.fixture
@@ -249,6 +292,22 @@ async def test_a_process_that_dies_between_post_and_note_posts_once(here: Stage)
     assert not here.store.dies
     assert sum(post.metadata is not None for post in here.posts()) == 1
     assert [ASKED in shown for shown in here.telegram.texts()] == [True]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_worker_killed_the_moment_its_post_stands_leaves_one_post(here: Stage, redis_url: str) -> None:
+    """SIGKILL when Slack has done a call, before anybody hears so; also when it has told the asker."""
+    wish, victims = await here.slack.say(WISH), 0
+    async with Processes(redis_url, here.keys.prefix, here.slack.slack.api_url) as processes:
+        for method in ("chat.getPermalink", "chat.postMessage", "conversations.history", "chat.update"):
+            victims += await processes.killed_after(here.slack.slack, method)
+        await processes.add()
+        await until(lambda: emptied(here.inbox), 60)
+    assert victims == 4
+    assert len(here.posts()) == 1
+    assert [shown.startswith("You would like") for shown in here.shown(wish)] == [True]
+    assert (await here.store.latest(wish.conversation)).stage == "open"  # type: ignore[union-attr]
 
 
 async def test_where_nobody_can_look_a_second_post_is_possible_and_counted(here: Stage) -> None:
