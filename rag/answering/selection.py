@@ -54,24 +54,24 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """Terms with what each weighs, in all, and those of them that the headings hold."""
+    """Terms with what each weighs, and in all."""
 
     weights: Mapping[int, float]
     whole: float
-    named: Terms
 
     @classmethod
-    def of(cls, wanted: Mapping[int, float], rarity: Counter[int], context: Terms) -> _Sought:
+    def of(cls, wanted: Mapping[int, float], rarity: Counter[int]) -> _Sought:
         """A word that stands in one unit tells more than one that stands in all."""
         weights = {
             term: counts * (1 / log(2 + rarity[term]) if rarity[term] else UNKNOWN) for term, counts in wanted.items()
         }
-        return cls(weights, sum(weights.values()) or 1.0, context & weights.keys())
+        return cls(weights, sum(weights.values()) or 1.0)
 
-    def covered(self, terms: Terms) -> float:
-        """In [0, 1]: the share of what is sought that is there, half of it where only the headings have it."""
-        met = sum(self.weights[term] for term in self.weights.keys() & terms)
-        return (met + IN_CONTEXT * sum(self.weights[term] for term in self.named - terms)) / self.whole
+    def covered(self, terms: Terms, named: Terms) -> float:
+        """In [0, 1]: the share of what is sought that is there, half of it where only the headings have it (``named``)."""
+        weights = self.weights
+        met = sum([weights[term] for term in weights.keys() & terms])
+        return (met + IN_CONTEXT * sum([weights[term] for term in named - terms])) / self.whole
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,11 +102,22 @@ def candidates(
 ) -> list[Candidate]:
     """Every unit of numbered hits (best first) with what speaks for it."""
     rarity = _rarity(studied)
+    spoken = {hit.passage.language: words for (_, hit), words in zip(hits, wanted, strict=True)}
+    sought = {
+        language: (
+            _Sought.of(dict.fromkeys(words.turn, 1.0), rarity),
+            _Sought.of(words.conversation, rarity),
+            words.said,
+        )
+        for language, words in spoken.items()
+    }
     best = hits[0][1].score or 1.0 if hits else 1.0
     return [
         candidate
-        for rank, ((number, hit), parts, words) in enumerate(zip(hits, studied, wanted, strict=True), 1)
-        for candidate in _of_passage(number, hit, parts, words, rarity, {"share": hit.score / best, "rank": 1 / rank})
+        for rank, ((number, hit), parts) in enumerate(zip(hits, studied, strict=True), 1)
+        for candidate in _of_passage(
+            number, hit, parts, *sought[hit.passage.language], {"share": hit.score / best, "rank": 1 / rank}
+        )
     ]
 
 
@@ -136,18 +147,23 @@ def section(candidate: Candidate) -> tuple[str, ...]:
 
 
 def _of_passage(
-    number: int, hit: Hit, parts: Studied, wanted: Wanted, rarity: Counter[int], standing: Mapping[str, float]
+    number: int,
+    hit: Hit,
+    parts: Studied,
+    turn: _Sought,
+    conversation: _Sought,
+    last: Terms,
+    standing: Mapping[str, float],
 ) -> Iterator[Candidate]:
-    turn = _Sought.of(dict.fromkeys(wanted.turn, 1.0), rarity, parts.context)
-    conversation = _Sought.of(wanted.conversation, rarity, parts.context)
+    named, known = parts.context & turn.weights.keys(), parts.context & conversation.weights.keys()
     said = 0.0
     for place, (unit, terms) in enumerate(zip(parts.units, parts.terms, strict=True)):
         dilution = min(1.0, sqrt(TYPICAL / max(1, len(terms))))
-        before, said = said, len(terms & wanted.said) / max(FEW, len(terms))
+        before, said = said, len(terms & last) / max(FEW, len(terms))
         evidence = {
             **standing,
-            "covers": dilution * turn.covered(terms),
-            "conversation": dilution * conversation.covered(terms),
+            "covers": dilution * turn.covered(terms, named),
+            "conversation": dilution * conversation.covered(terms, known),
             "place": 1 / (1 + place),
             "said": said,
             "follows": before,
