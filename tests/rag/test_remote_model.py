@@ -132,6 +132,15 @@ async def test_the_window_is_the_smaller_one(told: int | None, window: int) -> N
     assert facts["window"] == str(window)
 
 
+async def test_opening_learns_the_window_and_does_not_mind_a_server_that_is_away(free_port: int) -> None:
+    with speaking(window=2048) as server:
+        model = remote(f"http://127.0.0.1:{free_port}/v1", server)
+        await model.open()
+        await model.close()
+    assert model.window == 2048
+    assert not server.chats
+
+
 async def test_a_server_without_a_list_of_models_writes_all_the_same() -> None:
     with speaking(lists=False) as server:
         model = remote(server)

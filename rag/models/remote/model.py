@@ -61,6 +61,11 @@ class RemoteModel:
         """An estimate, see ``counting``: the tokenizer is the server's."""
         return estimate(messages)
 
+    async def open(self) -> None:
+        """Learns what the servers say of themselves, the window above all, before the first prompt is made. Raises nothing:
+        one that is away now is asked again with the first reply."""
+        await asyncio.gather(*(self._reported(server) for server in self._servers))
+
     async def prepare(self, adapter: AdapterRef) -> None:
         """On every server that answers; one that is away gets it when it is asked. Raises ``ModelError``."""
         self._in_use.keep(served_name(adapter))
