@@ -20,6 +20,7 @@ from redis.retry import Retry
 from bots.keys import Keys
 from bots.redis_server import packaged_server
 from bots.store import connect
+from tests.models.trained import SECONDS, Trained
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +63,19 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 def keys() -> Keys:
     """Keys below a prefix of this test's own."""
     return Keys(f"test-{secrets.token_hex(4)}")
+
+
+@pytest.fixture(scope="session")
+def trained() -> Trained:
+    """The language model to test with; the first to ask on a machine waits until it is built."""
+    return Trained.of_this_machine()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who may have to wait for the model's training is not given up before it is over."""
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture
