@@ -14,8 +14,11 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache
 
+from rag.models.local.devices import free_bytes
 from rag.models.local.slots import SlotCache
 
+_SHARE = 0.8
+"""Of the free memory that may be taken; the rest is for the work itself."""
 Adapted = Callable[..., Tensor]
 """A model's forward that is told which adapter each row asks for, and gives the logits of each row's last token."""
 State = list[tuple[Tensor, Tensor]]
@@ -64,13 +67,13 @@ class SlotBatch:
         self.lengths: list[int] = []
 
     def add(self, tokens: int) -> int:
-        used = (len(self.lengths), max(self.lengths, default=0))
-        self.cache.reserve(used[0] + 1, tokens, used)
+        self._check_memory(len(self.lengths) + 1, max(tokens, *self.lengths, 0))
         self.lengths.append(0)
-        return used[0]
+        return len(self.lengths) - 1
 
     def fill(self, row: int, ids: Sequence[int], adapter: str) -> Tensor:
         start, end = self.lengths[row], self.lengths[row] + len(ids)
+        self._reserve(end)
         self.cache.fill(row, start)
         places = torch.arange(start, end, device=self.device)[None]
         mask = self._after(start, end) if start else None
@@ -80,10 +83,10 @@ class SlotBatch:
 
     def decode(self, ids: Sequence[int], adapters: Sequence[str]) -> Tensor:
         count = len(ids)
-        longest = max(self.lengths[:count]) + 1
+        self._reserve(max(self.lengths[:count]) + 1)
         places = self._tensor(self.lengths[:count])
-        self.cache.extend(places, longest)
-        seen = torch.arange(longest, device=self.device) <= places[:, None]
+        self.cache.extend(places)
+        seen = torch.arange(self.cache.tokens, device=self.device) <= places[:, None]
         mask = self._bias(seen)[:, None, None]
         logits = self.forward(self._tensor(ids)[:, None], mask, places[:, None], self.cache, list(adapters))
         for row in range(count):
@@ -103,11 +106,27 @@ class SlotBatch:
         return self.cache.copy(row, length)
 
     def paste(self, row: int, state: State, length: int) -> None:
+        self._reserve(length)
         self.cache.paste(row, state)
         self.lengths[row] = length
 
     def clear(self) -> None:
         self.lengths, self.cache = [], SlotCache(self.layers)
+
+    def _reserve(self, tokens: int) -> None:
+        longest = max(self.lengths)
+        self.cache.reserve(len(self.lengths), max(tokens, longest), (len(self.lengths), longest))
+
+    def _check_memory(self, rows: int, tokens: int) -> None:
+        """Before a reply begins: on a CPU there is no error to catch when memory runs out."""
+        needed, free = (
+            self.cache.bytes_of(rows, tokens) - self.cache.bytes_of(*self.cache.size),
+            free_bytes(self.device),
+        )
+        if free is not None and needed > free * _SHARE:
+            raise MemoryError(
+                f"{rows} answers of up to {tokens} tokens need {needed >> 20} MiB more, {free >> 20} are free"
+            )
 
     def _after(self, start: int, end: int) -> Tensor:
         """Who continues a text sees all of what stands before it."""

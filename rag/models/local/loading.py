@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rag.errors import ModelError
+from rag.models.local.attention import use_batched_attention
 from rag.models.local.batches import Batch, LoneBatch, SlotBatch
 from rag.models.local.devices import choose_device, choose_dtype
 from rag.models.local.network import Network
@@ -68,6 +69,7 @@ def _network(
     slots = SlotBatch(network.forward, layers, device, dtype)
     if layers and can_pack(device, dtype):
         pack(network.model)
+        use_batched_attention(network.model)
         if agrees(slots, network.model, expected):
             return network, slots
         network.model = _model(settings, folder, device, dtype)

@@ -21,7 +21,7 @@ class Plan:
 
     def __init__(self) -> None:
         self.filling = False
-        self.row = self.start = self.length = 0
+        self.row = self.start = 0
         self.rows = self.places = torch.empty(0, dtype=torch.long)
 
 
@@ -49,8 +49,8 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Tokens before those of the forward that runs: of one row, or of the longest."""
-        return self.plan.start if self.plan.filling else self.plan.length - 1
+        """Tokens before those of the forward that runs: of one row, or all that a row may have."""
+        return self.plan.start if self.plan.filling else self.size[1] - 1
 
     def get_max_length(self) -> int:
         return self.size[1]
@@ -84,23 +84,32 @@ class SlotCache(Cache):  # type: ignore[misc]
         self.rows, self.tokens = 1, STEP
         super().__init__(layers=[SlotLayer(self.plan, self.rows, self.tokens) for _ in range(layers)])
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.rows, self.tokens
+
     def fill(self, row: int, start: int) -> None:
         """The next forward continues one row from ``start``."""
         self.plan.filling, self.plan.row, self.plan.start = True, row, start
 
-    def extend(self, places: Tensor, length: int) -> None:
-        """The next forward adds a token to each of the first rows, at ``places``; the longest then has ``length``."""
-        self.plan.filling, self.plan.length = False, length
+    def extend(self, places: Tensor) -> None:
+        """The next forward adds a token to each of the first rows, at ``places``, and looks at all that there is room for."""
+        self.plan.filling = False
         self.plan.rows, self.plan.places = torch.arange(len(places), device=places.device), places
 
     def reserve(self, rows: int, tokens: int, used: tuple[int, int]) -> None:
-        """Room for so many rows of so many tokens, in steps so that it grows seldom."""
-        tokens = -(-tokens // STEP) * STEP
-        if rows <= self.rows and tokens <= self.tokens:
+        """Room for so many rows of so many tokens; ``used`` rows and tokens are kept.
+
+        A step looks at all the room, so there is little more than the longest row needs: an eighth, to grow seldom, and it
+        shrinks when that row has gone.
+        """
+        if rows <= self.rows and tokens <= self.tokens <= 2 * tokens + STEP:
             return
-        self.rows, self.tokens = max(self.rows, rows), max(self.tokens, tokens)
+        kept = (min(used[0], self.rows), min(used[1], self.tokens))
+        wanted = (max(self.rows, 1 << (rows - 1).bit_length()), -(-(tokens + tokens // 8) // STEP) * STEP)
         for layer in self.layers:
-            layer.grow(self.rows, self.tokens, used)
+            layer.grow(*wanted, kept)
+        self.rows, self.tokens = wanted
 
     def shrink(self) -> None:
         """Nobody is written to: lets go of all room."""
@@ -134,7 +143,7 @@ def _fill(kept: Tensor, new: Tensor, plan: Plan) -> Tensor:
 
 def _extend(kept: Tensor, new: Tensor, plan: Plan) -> Tensor:
     kept[plan.rows, :, plan.places] = new[:, :, 0]
-    return kept[: len(new), :, : plan.length]
+    return kept[: len(new)]
 
 
 def _room(like: Tensor, rows: int, tokens: int) -> Tensor:
