@@ -1,4 +1,7 @@
-"""What people may tell the bot to do: new, forget, sources, help. The same on every platform."""
+"""What people may tell the bot to do: new, forget, sources, help. The same on every platform.
+
+``person`` is obeyed where conversations are handed over (``bots/switchboard.py``).
+"""
 
 from __future__ import annotations
 

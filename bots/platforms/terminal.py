@@ -14,6 +14,7 @@ from bots.forgetting import Forgetting
 from bots.inbox import Inbox
 from bots.knowledge import Library
 from bots.outbox import Outbox, TurnEntry
+from bots.texts import say
 from bots.turns import logged_turn
 from rag.chain import ConversationalChain
 from rag.evaluation.changes import changed
@@ -76,8 +77,12 @@ class TerminalDesk:
                 if isinstance(event, Delta):
                     yield Text(text=event.text)
                 elif isinstance(event, Done):
-                    await self._keep(question, event.answer)
-                    yield Complete(conversation=question.conversation, answer=event.answer)
+                    more = _alone(event.answer)
+                    if more:
+                        yield Text(text=more)
+                    answer = replace(event.answer, text=event.answer.text + more)
+                    await self._keep(question, answer)
+                    yield Complete(conversation=question.conversation, answer=answer)
 
     async def _noted(self, question: Question) -> Answer | None:
         notes = self._memory.notes
@@ -179,6 +184,11 @@ class TerminalDesk:
         counts = await self._forgetting.from_stores(conversation, speaker, now)
         await self._outbox.post(self._forgetting.from_log(conversation, speaker, now))
         return counts
+
+
+def _alone(answer: Answer) -> str:
+    """What is added where a person is wanted: nobody can come to a terminal."""
+    return f"\n\n{say(answer.language, 'nobody')}" if answer.outcome == "wants_person" else ""
 
 
 async def _model(embeddings: TextEmbeddings, index: PassageIndex) -> str:  # noqa: ARG001 - what Serving.ask calls

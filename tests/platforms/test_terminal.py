@@ -72,3 +72,10 @@ async def test_the_terminal_forgets_a_speaker_by_the_pseudonym_that_the_log_show
     counts = await terminal.desk.forget(PLACE, pseudonym(b"secret", SPEAKER))
     assert counts["memory"] == 1
     assert await terminal.talk.memory.load(PLACE) == []
+
+
+async def test_who_wants_a_person_at_a_terminal_is_told_that_nobody_can_come(terminal: Terminal) -> None:
+    answer = await terminal.ask("can I talk to a person?")
+    assert answer.outcome == "wants_person"
+    assert answer.text.endswith("There is nobody whom I could ask to come. You can go on asking me.")
+    assert not answer.answered
