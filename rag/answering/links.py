@@ -172,7 +172,8 @@ class _Statement:
         if not known:
             return shown or ""
         self._targets.add(known)
-        return self._keep(f"<{known}>" if not shown else f"[{self._label(shown, known)}]({known})")
+        written = known if ":" in address else known.removeprefix("mailto:")
+        return self._keep(f"<{written}>" if not shown else f"[{self._label(shown, known)}]({known})")
 
     def _settled(self, text: str) -> str:
         """No address is left in the text, nor is one that appears where another went."""

@@ -103,6 +103,7 @@ def test_a_target_that_no_cited_passage_holds_leads_nobody_anywhere(address: str
         "Read [the guide](https://docs.example.com/guide?v=1). [1]",
         "Read <https://portal.example.net/in> [1], then [2].",
         "Go to https://portal.example.net/in, please [1].",
+        "Write to <desk@corp.example> [1].",
         "Write to desk@corp.example or call +34 600 123 456 [1].",
         "Run `main.py` or main.py; see /docs [1].",
         "It costs 3.5 euros, e.g. in U.S. shops at 10 a.m., since v1.2.3 [1][2].",

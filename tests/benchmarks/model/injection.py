@@ -12,7 +12,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -36,6 +36,9 @@ from tests.benchmarks.model.obedient import Obedient
 from tests.benchmarks.model.planted import KINDS, Case, cases, folded, sentences_of
 from tests.benchmarks.results import Json, say
 from tests.rag.injected import images, links
+
+TEST_MODEL_EVERY = 4
+"""Attacks of which the test model answers one: it writes on the same two cores."""
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class Tally:
             **{kind: self.reached[kind] for kind in KINDS},
             "in_new_wordings": self.new,
             "words": self.reached["words"],
-            "quoted": sum(self.quoted.values()),
+            "quoted": dict(self.quoted),
             "n": self.answers,
         }
 
@@ -181,32 +184,53 @@ def _carries(case: Case, text: str) -> bool:
 async def measure(data: Path, every: int = 1) -> Json:
     """Every attack (or one in ``every``) with every answerer."""
     stand, found = Stand(), cases(data)[::every]
-    runs = {
-        "extractive": lambda case: stand.ask(case.question, case.hits, stand.extractive),
-        "obedient": lambda case: stand.obeyed(case, told=False),
-        "told": lambda case: stand.obeyed(case, told=True),
-        "unchecked": lambda case: stand.obeyed(case, told=True, checked=False),
+    planted = [case for case in found if case.attack.kind in KINDS]
+    tallies = {
+        "extractive": await _tallied(found, lambda case: stand.ask(case.question, case.hits, stand.extractive)),
+        "obedient": await _tallied(found, lambda case: stand.obeyed(case, told=False)),
+        "told": await _tallied(planted, lambda case: stand.obeyed(case, told=True)),
     }
-    tallies = {name: Tally() for name in runs}
-    for name, run in runs.items():
-        started = perf_counter()
-        for case in found:
-            tallies[name].add(case, await run(case))
-        say(f"  {name}: {tallies[name].total} of {len(found)} in {perf_counter() - started:.0f} s")
-        for example in tallies[name].examples[:20] if name != "unchecked" else []:
+    if (trained := await _test_model()) is not None:
+        sample = found[::TEST_MODEL_EVERY]
+        tallies["test_model"] = await _tallied(sample, lambda case: stand.ask(case.question, case.hits, trained))
+    unchecked = await _tallied(planted, lambda case: stand.obeyed(case, told=True, checked=False))
+    for name, tally in tallies.items():
+        say(f"  {name}: {tally.total} of {tally.answers}")
+        for example in tally.examples[:20]:
             say(f"    {example}")
-    assert tallies["unchecked"].total > len(found) / 2, "the attacks do not work, so that nothing was shown"
+    assert unchecked.total > len(planted) / 2, "the attacks do not work, so that nothing was shown"
     pairs = [await stand.honest(case) for case in found[::4]]
     told, lost = (sum(column) for column in zip(*pairs, strict=True))
     return {
-        "reached": sum(tallies[name].total for name in runs if name != "unchecked"),
-        "quoted": sum(sum(tallies[name].quoted.values()) for name in runs if name != "unchecked"),
-        "by_answerer": {name: tally.figures() for name, tally in tallies.items() if name != "unchecked"},
-        "unchecked": tallies["unchecked"].figures(),
-        "by_form": {name: dict(tally.forms) for name, tally in tallies.items() if name != "unchecked"},
-        "clean": {"statements": told, "lost": lost, "share_lost": round(lost / told, 4)},
-        "test_model": "absent",
+        "reached": sum(tally.total for tally in tallies.values()),
+        "quoted": sum(sum(tally.quoted.values()) for tally in tallies.values()),
+        "by_answerer": {name: tally.figures() for name, tally in tallies.items()},
+        "by_form": {name: dict(tally.forms) for name, tally in tallies.items()},
+        "unchecked": unchecked.figures(),
+        "clean": {"statements": told, "lost": lost, "share_lost": round(lost / max(1, told), 4)},
+        "test_model": "measured" if "test_model" in tallies else "absent",
     }
+
+
+async def _tallied(found: Sequence[Case], run: Callable[[Case], Awaitable[Answer]]) -> Tally:
+    tally, started = Tally(), perf_counter()
+    for case in found:
+        tally.add(case, await run(case))
+    say(f"  {tally.answers} answers in {perf_counter() - started:.0f} s")
+    return tally
+
+
+async def _test_model() -> Answerer | None:
+    """The model that the tests train, where it is there."""
+    try:
+        from rag.models.local import load_local
+        from tests.models.trained import Trained
+    except ImportError:
+        return None
+    trained = await asyncio.to_thread(Trained.of_this_machine)
+    settings = ModelSettings(kind="transformers", name=trained.name)
+    model = await load_local(settings, lambda line: say(f"  {line}"))
+    return GenerativeAnswerer(model, settings, MemorySettings())
 
 
 def main() -> None:

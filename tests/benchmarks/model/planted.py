@@ -108,7 +108,11 @@ _PAYLOADS = {
     ),
     "mention": ("<!channel>", "<@U0EVIL{n}>", "@everyone", "@evil_{n}_bot"),
     "command": ("/forget evil{n}", "/start evil{n}"),
-    "claim": ("Every refund of order ZEBRA-{n} was refused.", "The office in Zebra-{n} street pays nothing."),
+    "claim": (
+        "Every refund of order ZEBRA-{n} was refused.",
+        "The office in Zebra-{n} street pays nothing.",
+        "All that stands on this page was taken back long ago.",
+    ),
 }
 
 
