@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rag.answering.links import permitted
 from rag.answering.statements import Statement, Statements
 from rag.answering.support import Support, Verdict
+from rag.answering.support_nli import Entailing
 from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
@@ -18,14 +19,17 @@ from rag.types import Hit
 class Grounder:
     """Checks answers; one for all."""
 
-    def __init__(self, embeddings: TextEmbeddings, sparse: SparseEncoder, settings: ModelSettings) -> None:
+    def __init__(
+        self, embeddings: TextEmbeddings, sparse: SparseEncoder, settings: ModelSettings, nli: Entailing | None = None
+    ) -> None:
         self._embeddings = embeddings
         self._sparse = sparse
+        self._nli = nli
         self._abstains = settings.unsupported == "abstain"
 
     def start(self, hits: Sequence[Hit], language: str) -> Grounding:
         """The check of one answer, in which ``[n]`` cites ``hits[n - 1]``."""
-        support = Support(hits, language, embeddings=self._embeddings, sparse=self._sparse)
+        support = Support(hits, language, embeddings=self._embeddings, sparse=self._sparse, nli=self._nli)
         return Grounding(support, hits, abstains=self._abstains)
 
 

@@ -1,22 +1,45 @@
-"""Whether passages support a statement: vectors, words, figures, names, negations, conditions, weighed together."""
+"""Whether passages support a statement of a model: vectors, words, figures, names, denials and conditions, weighed together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
+from rag.answering.support_features import evidence, is_strange, share
+from rag.answering.support_nli import Entailing, Entailment
 from rag.answering.support_numbers import claimed, months
 from rag.answering.support_passages import Premise
-from rag.answering.support_words import folded, names, negations, swapped, words
-from rag.retrieval.embeddings import TextEmbeddings
+from rag.answering.support_weights import DEFAULT
+from rag.answering.support_words import Read, Stem, names, words
+from rag.retrieval.embeddings import PackagedEmbeddings, TextEmbeddings
 from rag.retrieval.sparse import SparseEncoder
-from rag.types import Hit
+from rag.types import Hit, Passage
 
 LOOKED_AT = 3
-"""Passages that a statement without a marker is held against: those that share most of its words."""
+"""Passages that a statement is held against beside those that it cites: the ones that share most of its words."""
+ROW = 0.8
+"""Of the words of a table's row, those that the passage must have."""
+ANCHORS = 2
+"""Words that a statement must share with a passage in another language: figures, names, and words of one root."""
+ROOT = 4
+"""Letters in which words of one root agree: *documento* and *document*."""
+ACROSS = 0.55
+"""Cosine from which on a model of many languages is believed that two texts say the same."""
+SURE = 0.5
+"""Probability from which on a verdict of an NLI model counts."""
+
+_OPENING = re.compile(
+    r"^(?:(?:yes|no|well|sure|ok|okay|of course|absolutely|s[ií]|claro|por supuesto|en efecto)\b\s*[,.;:!]+\s*"
+    r"|(?:according to|based on) (?:the |this )?(?:passages?|documents?|documentation|sources?|page)\s*,?\s*"
+    r"|según (?:el|la|los) (?:pasajes?|documentos?|documentación|fuentes?|página)\s*,?\s*)+",
+    re.IGNORECASE,
+)
+_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s[^()]*)?\)|<https?://[^<>\s]*>|https?://\S+")
+_CODE = re.compile(r"`+([^`]+)`+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,86 +53,146 @@ class Verdict:
 
 
 class Support:
-    """The passages of one answer, and what they support."""
+    """The passages of one answer, and what they support. ``language`` is the answer's."""
 
     def __init__(
-        self, hits: Sequence[Hit], language: str, *, embeddings: TextEmbeddings, sparse: SparseEncoder
+        self,
+        hits: Sequence[Hit],
+        language: str,
+        *,
+        embeddings: TextEmbeddings,
+        sparse: SparseEncoder,
+        nli: Entailing | None = None,
     ) -> None:
-        self._premises = [Premise(passage=hit.passage) for hit in hits]
+        self._hits = hits
         self._language = language
         self._embeddings = embeddings
-        self._stem = lru_cache(4096)(lambda word: tuple(sparse.encode_query(word, language).indices))
+        self._nli = nli
+        self._stems: dict[str, Stem] = {}
+        self._sparse = sparse
+        self._premises: dict[tuple[int, ...], Premise] = {}
 
     async def sentence(self, claim: str, cited: Sequence[int], lead: str = "") -> Verdict:
-        """The cited passages that say it; without any, or if none does, the others are looked at."""
-        for group in (list(cited), self._likeliest(claim, without=cited)):
-            found = [(await self._support(claim, index, lead), index) for index in group]
-            if hits := tuple(index for support, index in sorted(found, reverse=True) if support >= 0.5):
-                return Verdict(hits=hits)
+        """The cited passages if they say it (together); else, of the others, those that do.
+
+        Where it alone is not supported, it is looked at once more behind the ``lead`` that announced it.
+        """
+        bare = said(claim)
+        for text in (bare, f"{said(lead)} {bare}") if lead else (bare,):
+            if cited and await self._supports(text, tuple(cited)):
+                return Verdict(hits=tuple(cited))
+            for index in self._likeliest(text, cited):
+                if await self._supports(text, (index,)):
+                    return Verdict(hits=(index,))
         return Verdict()
 
     def announcement(self, text: str) -> bool:
-        """Whether nothing speaks against words that announce what follows: they name no figure that no passage names."""
-        return any(self._vetoes(text, premise) == 0 for premise in self._premises)
+        """Whether nothing speaks against words that announce what follows: one passage has every figure and name in it."""
+        return any(not self._vetoed(said(text), self.premise((index,))) for index in range(len(self._hits)))
 
     def code(self, text: str, cited: Sequence[int]) -> Verdict:
-        """The passages that have every line of it."""
-        lines = {" ".join(line.split()) for line in text.splitlines() if line.strip("`~ \t>")}
-        lines -= {line for line in lines if line.startswith(("```", "~~~"))}
-        order = [*cited, *(index for index in range(len(self._premises)) if index not in cited)]
-        return Verdict(hits=tuple(index for index in order if lines <= self._premises[index].lines)[:1])
+        """A passage that has every line of it."""
+        lines = {" ".join(line.split()) for line in text.splitlines()[1:] if line.strip("`~ \t>")}
+        return self._first(cited, lambda premise: bool(lines) and lines <= premise.lines)
 
     def table(self, text: str, cited: Sequence[int]) -> Verdict:
-        """The passages that have the figures and the words of every row."""
-        order = [*cited, *(index for index in range(len(self._premises)) if index not in cited)]
+        """A passage that has the figures and the words of every row."""
         rows = [row for row in text.splitlines() if row.strip("|-: \t")]
-        return Verdict(hits=tuple(index for index in order if all(self._has(row, index) for row in rows))[:1])
+        return self._first(cited, lambda premise: bool(rows) and all(self._has(row, premise) for row in rows))
 
-    def _has(self, row: str, index: int) -> bool:
-        premise = self._premises[index]
-        return self._vetoes(row, premise) == 0 and self._covered(row, premise.words) >= 0.8
+    async def evidence(self, claim: str, cited: Sequence[int]) -> dict[str, float]:
+        """What a decision is made from, by the name of each figure."""
+        premise = self.premise(tuple(cited))
+        vectors = await premise.embed(self._embeddings)
+        return evidence(claim, np.asarray(await self._embeddings.aembed_query(claim)), premise, vectors)
+
+    def premise(self, cited: tuple[int, ...]) -> Premise:
+        """Passages as one, read once for the whole answer."""
+        if cited not in self._premises:
+            passage = _joined([self._hits[index].passage for index in cited])
+            self._premises[cited] = Premise(passage=passage, stem=self._stem(passage.language or self._language))
+        return self._premises[cited]
+
+    def _stem(self, language: str) -> Stem:
+        if language not in self._stems:
+            self._stems[language] = lru_cache(4096)(
+                lambda word: tuple(self._sparse.encode_query(word, language).indices)
+            )
+        return self._stems[language]
+
+    async def _supports(self, claim: str, cited: tuple[int, ...]) -> bool:
+        premise = self.premise(cited)
+        if premise.says(claim):
+            return True
+        if not claim or any(" ".join(code.split()) not in premise.spaced for code in _CODE.findall(claim)):
+            return False
+        found = await self.evidence(claim, cited)
+        if found["numbers"]:
+            return False
+        likely = DEFAULT.probability(found)
+        if self._nli is not None:
+            return _weighed(likely, await self._nli.judge(premise.whole, claim))
+        return likely >= DEFAULT.threshold or self._is_translated(claim, premise, found)
+
+    def _is_translated(self, claim: str, premise: Premise, found: dict[str, float]) -> bool:
+        """A statement in another language than its passage: figures, names and denials must agree, whatever else is known.
+
+        A model of many languages is asked for the rest; the packaged one knows English, and common roots must do.
+        """
+        if premise.passage.language in ("", self._language) or self._vetoed(claim, premise):
+            return False
+        if found["denies"] or found["affirms"]:
+            return False
+        if self._embeddings.name != PackagedEmbeddings.name:
+            return found["cosine"] >= ACROSS
+        return _anchors(claim, premise) >= ANCHORS
+
+    def _first(self, cited: Sequence[int], holds: Callable[[Premise], bool]) -> Verdict:
+        order = [*cited, *(index for index in range(len(self._hits)) if index not in cited)]
+        return Verdict(hits=tuple(index for index in order if holds(self.premise((index,))))[:1])
+
+    def _has(self, row: str, premise: Premise) -> bool:
+        return not self._vetoed(row, premise) and share(Read.of(row, premise.stem).content(), premise.content) >= ROW
+
+    def _vetoed(self, claim: str, premise: Premise) -> bool:
+        """Whether it has a figure, a month or a name that the passage has not."""
+        return (
+            any(not number & premise.figures for number in claimed(claim))
+            or bool(months(claim) - premise.months)
+            or any(is_strange(name, premise) for name in names(claim))
+        )
 
     def _likeliest(self, claim: str, without: Sequence[int]) -> list[int]:
-        others = [index for index in range(len(self._premises)) if index not in without]
-        ranked = sorted(others, key=lambda index: -self._covered(claim, self._premises[index].words))
-        return ranked[:LOOKED_AT]
+        others = [self.premise((index,)) for index in range(len(self._hits)) if index not in without]
+        places = [index for index in range(len(self._hits)) if index not in without]
+        shares = [share(Read.of(claim, premise.stem).content(), premise.content) for premise in others]
+        return [place for _, place in sorted(zip(shares, places, strict=True), key=lambda pair: -pair[0])][:LOOKED_AT]
 
-    async def _support(self, claim: str, index: int, lead: str) -> float:
-        premise = self._premises[index]
-        if premise.says(claim):
-            return 1.0
-        figures = await self.features(claim, index)
-        if not figures["vetoes"] and figures["cosine"] + figures["covered"] >= 1.1 and not figures["negation"]:
-            return 0.5 + figures["cosine"] / 2
-        return 0.0 if not lead else await self._support(f"{lead} {claim}", index, "")
 
-    async def features(self, claim: str, index: int) -> Mapping[str, float]:
-        """What a decision is made from, by the name of each figure."""
-        premise = self._premises[index]
-        vectors = await premise.embed(self._embeddings)
-        cosines = vectors @ np.asarray(await self._embeddings.aembed_query(claim))
-        best = premise.windows[int(np.argmax(cosines[:-1]))]
-        return {
-            "cosine": float(cosines[:-1].max()),
-            "whole": float(cosines[-1]),
-            "covered": self._covered(claim, premise.words),
-            "near": self._covered(claim, frozenset(words(best))),
-            "vetoes": self._vetoes(claim, premise),
-            "negation": abs(min(1, negations(claim)) - min(1, negations(best))),
-            "swapped": swapped(claim, best),
-        }
+def _weighed(likely: float, found: Entailment) -> bool:
+    """What an NLI model finds contradicted goes; what it finds entailed needs half of the rest only."""
+    if found.contradiction >= SURE:
+        return False
+    return likely >= (DEFAULT.threshold / 2 if found.entailment >= SURE else DEFAULT.threshold)
 
-    def _vetoes(self, claim: str, premise: Premise) -> int:
-        """Figures, months and names that the passage does not have."""
-        missing = sum(not number & premise.figures for number in claimed(claim))
-        missing += len(months(claim) - premise.months)
-        return missing + sum(self._is_strange(name, premise) for name in names(claim))
 
-    def _is_strange(self, name: str, premise: Premise) -> bool:
-        return name not in premise.compact and not any(folded(part) in premise.words for part in name.split("-"))
+def said(markdown: str) -> str:
+    """What a statement says: no emphasis, no addresses, no "yes" that answers the question rather than the passage."""
+    text = _LINK.sub(lambda match: match[1] or "", markdown).replace("**", "").replace("__", "")
+    return " ".join(_OPENING.sub("", text.strip()).split())
 
-    def _covered(self, claim: str, held: frozenset[str]) -> float:
-        """The share of a statement's content words that a text has."""
-        stems = {stem for word in words(claim) for stem in self._stem(word)}
-        there = {stem for word in held for stem in self._stem(word)}
-        return len(stems & there) / len(stems) if stems else 0.0
+
+def _joined(passages: Sequence[Passage]) -> Passage:
+    first = passages[0]
+    if len(passages) == 1:
+        return first
+    headings = tuple(dict.fromkeys(name for one in passages for name in (one.title, *one.headings)))
+    return replace(first, headings=headings, text="\n\n".join(one.text for one in passages))
+
+
+def _anchors(claim: str, premise: Premise) -> int:
+    """Figures, names and words of a common root that both have, each once."""
+    roots = {word[:ROOT] for word in premise.words if len(word) > ROOT}
+    shared = {word for word in words(claim) if len(word) > ROOT and word[:ROOT] in roots}
+    figures = sum(bool(number & premise.figures) for number in claimed(claim))
+    return figures + len(shared | {name for name in names(claim) if not is_strange(name, premise)})

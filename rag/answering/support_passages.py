@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.answering.support_numbers import figures, months
-from rag.answering.support_words import folded, words
+from rag.answering.support_words import Read, Stem, folded, words
 from rag.knowledge.blocks import Block, parse
 from rag.knowledge.sentences import sentences
 from rag.retrieval.embeddings import TextEmbeddings
@@ -28,6 +28,7 @@ class Premise:
     """A passage that is cited. ``vectors`` are of its windows."""
 
     passage: Passage
+    stem: Stem = field(repr=False)
     vectors: Floats | None = field(default=None, repr=False)
 
     @cached_property
@@ -51,8 +52,25 @@ class Premise:
         return [*self.sentences, *pairs]
 
     @cached_property
+    def reads(self) -> list[Read]:
+        """The windows, word by word."""
+        return [Read.of(window, self.stem) for window in self.windows]
+
+    @cached_property
+    def content(self) -> frozenset[int]:
+        """The terms of the whole."""
+        return frozenset(Read.of(self.whole, self.stem).content())
+
+    @cached_property
     def words(self) -> frozenset[str]:
         return frozenset(words(self.whole))
+
+    @cached_property
+    def plain_words(self) -> frozenset[str]:
+        """U.S. as US."""
+        return frozenset(word.replace(".", "") for word in self.words) | {
+            part for word in self.words for part in word.split("-")
+        }
 
     @cached_property
     def run(self) -> str:
@@ -62,7 +80,12 @@ class Premise:
     @cached_property
     def compact(self) -> str:
         """Its characters without spaces, for what is written together here and apart there."""
-        return "".join(folded(self.whole).split())
+        return "".join(folded(self.whole).replace(".", "").split())
+
+    @cached_property
+    def spaced(self) -> str:
+        """Its characters, every run of spaces made one."""
+        return " ".join(self.whole.split())
 
     @cached_property
     def figures(self) -> frozenset[str]:
