@@ -11,48 +11,12 @@ import json
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, get_args
 
-Json = dict[str, Any]
-Fault = Literal[
-    "500",
-    "429",
-    "429 for 1 s",
-    "429 for an hour",
-    "400 overlong",
-    "400 temperature",
-    "400 max_tokens",
-    "401",
-    "403",
-    "404",
-    "307",
-    "refuse connection",
-    "hang before headers",
-    "hang before the first word",
-    "hang mid-stream",
-    "close mid-stream",
-    "end mid-stream",
-    "error mid-stream",
-    "garbage",
-    "garbage mid-stream",
-    "malformed JSON",
-    "deep JSON",
-    "another shape",
-    "empty choices",
-    "no words",
-    "only thinking",
-    "html",
-    "no end",
-    "no line break",
-    "slow",
-]
-FAULTS: Sequence[Fault] = get_args(Fault)
-SLOW_SECONDS = 0.1
-SECRET_OF_THE_SERVER = "what the server wrote about sk-very-secret"
-"""Stands in every error that it answers: nothing of it may be shown or logged."""
+from tests.loopback.openai_faults import ANSWERED, FAULTS, SLOW_SECONDS, STREAMED, Fault, Json, broken, error
+
 _WORD = re.compile(r"\s*\S+")
 _PASSAGE = re.compile(r"<passage>\n\[(\d+)\][^\n]*\n(.*?)</passage>", re.DOTALL)
 
@@ -177,7 +141,7 @@ class LoopbackOpenAI:
             return False
         self.asked.append(asked)
         if self.key is not None and asked.headers.get("authorization") != f"Bearer {self.key}":
-            return _send(writer, 401, _error(401, "Incorrect API key provided"))
+            return _send(writer, 401, error(401, "Incorrect API key provided"))
         if asked.path == "/v1/chat/completions":
             return await self._chat(reader, writer, asked)
         return self._fact(writer, asked)
@@ -200,33 +164,33 @@ class LoopbackOpenAI:
     def _load(self, writer: asyncio.StreamWriter, asked: Asked) -> bool:
         name, path = asked.body.get("lora_name"), asked.body.get("lora_path")
         if not name or not path:
-            return _send(writer, 400, _error(400, "Both 'lora_name' and 'lora_path' must be provided."))
+            return _send(writer, 400, error(400, "Both 'lora_name' and 'lora_path' must be provided."))
         if name in self.adapters:
-            return _send(writer, 400, _error(400, f"The lora adapter '{name}' has already been loaded."))
+            return _send(writer, 400, error(400, f"The lora adapter '{name}' has already been loaded."))
         if str(path).startswith("/nowhere"):
-            return _send(writer, 404, _error(404, "No adapter found for it."))
+            return _send(writer, 404, error(404, "No adapter found for it."))
         self.adapters[str(name)] = str(path)
         return _send(writer, 200, f"Success: LoRA adapter '{name}' added successfully.")
 
     def _unload(self, writer: asyncio.StreamWriter, asked: Asked) -> bool:
         name = asked.body.get("lora_name")
         if not name:
-            return _send(writer, 400, _error(400, "'lora_name' needs to be provided to unload a LoRA adapter."))
+            return _send(writer, 400, error(400, "'lora_name' needs to be provided to unload a LoRA adapter."))
         if self.adapters.pop(str(name), None) is None:
-            return _send(writer, 404, _error(404, f"The lora adapter '{name}' cannot be found."))
+            return _send(writer, 404, error(404, f"The lora adapter '{name}' cannot be found."))
         return _send(writer, 200, f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def _chat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked) -> bool:
         fault = self.faults.popleft() if self.faults else self.always
-        if fault in _ANSWERED:
-            status, body, headers = _ANSWERED[fault]
+        if fault in ANSWERED:
+            status, body, headers = ANSWERED[fault]
             return _send(writer, status, body, headers)
         if asked.body.get("model") not in (self.model, *self.adapters):
-            return _send(writer, 404, _error(404, f"The model `{asked.body.get('model')}` does not exist."))
+            return _send(writer, 404, error(404, f"The model `{asked.body.get('model')}` does not exist."))
         if fault == "400 temperature" and "temperature" in asked.body:
-            return _send(writer, 400, _error(400, "Unsupported value", param="temperature"))
+            return _send(writer, 400, error(400, "Unsupported value", param="temperature"))
         if fault == "400 max_tokens" and "max_tokens" in asked.body:
-            return _send(writer, 400, _error(400, "Unsupported parameter", param="max_tokens"))
+            return _send(writer, 400, error(400, "Unsupported parameter", param="max_tokens"))
         if fault == "refuse connection":
             return False
         left = asyncio.create_task(reader.read(1))  # ends when the client hangs up
@@ -264,13 +228,13 @@ class LoopbackOpenAI:
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n" if chunked else data)
             await writer.drain()
 
-    async def _events(self, asked: Asked, fault: Fault | None) -> Any:
+    async def _events(self, asked: Asked, fault: Fault | None) -> AsyncIterator[Json | bytes]:
         """Chunks of a streamed reply as JSON, and whatever a fault sends instead as bytes."""
         head = _head(asked) | {"object": "chat.completion.chunk"}
         yield head | {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}
         text = "" if fault == "no words" else self.answer(asked)
-        if fault in _STREAMED:
-            yield _STREAMED[fault]
+        if fault in STREAMED:
+            yield STREAMED[fault]
             return
         if fault == "hang before the first word":
             await asyncio.Event().wait()
@@ -281,8 +245,8 @@ class LoopbackOpenAI:
         pause = SLOW_SECONDS if fault == "slow" else 1 / self.rate if self.rate else 0
         for number, word in enumerate(words):
             if number == self.breaks_after and fault is not None and fault.endswith(("mid-stream", "no end")):
-                async for broken in _broken(fault, head):
-                    yield broken
+                async for rest in broken(fault, head):
+                    yield rest
                 return
             await asyncio.sleep(pause)
             yield head | {"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]}
@@ -293,21 +257,6 @@ class LoopbackOpenAI:
         yield b"data: [DONE]\n\n"
 
 
-async def _broken(fault: Fault, head: Json) -> Any:
-    word = head | {"choices": [{"index": 0, "delta": {"content": " more"}, "finish_reason": None}]}
-    match fault:
-        case "hang mid-stream":
-            await asyncio.Event().wait()
-        case "garbage mid-stream":
-            yield b"data: \xff\xfe\x00 {{{\n\n"
-        case "error mid-stream":
-            yield {"error": {"message": SECRET_OF_THE_SERVER, "code": 500}}
-        case "no end":
-            while True:
-                await asyncio.sleep(0)
-                yield word
-
-
 def _head(asked: Asked) -> Json:
     return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": asked.body["model"]}
 
@@ -316,30 +265,6 @@ def _usage(asked: Asked, text: str) -> Json:
     prompt = sum(len(str(message["content"]).split()) for message in asked.body["messages"])
     written = len(text.split())
     return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
-
-
-def _error(status: int, message: str, **more: str) -> Json:
-    return {"error": {"message": f"{message} {SECRET_OF_THE_SERVER}", "type": "error", "code": status, **more}}
-
-
-_OVERLONG = "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens."
-_ANSWERED: dict[Fault | None, tuple[int, Json, dict[str, str]]] = {
-    "500": (500, _error(500, "Internal"), {}),
-    "429": (429, _error(429, "Rate limit"), {}),
-    "429 for 1 s": (429, _error(429, "Rate limit"), {"retry-after": "1"}),
-    "429 for an hour": (429, _error(429, "Rate limit"), {"retry-after": "3600"}),
-    "400 overlong": (400, _error(400, _OVERLONG), {}),
-    "401": (401, _error(401, "Incorrect API key provided"), {}),
-    "403": (403, _error(403, "Not for this project"), {}),
-    "404": (404, {"detail": "Not Found"}, {}),
-    "307": (307, {}, {"location": "http://127.0.0.1:9/v1/chat/completions"}),
-}
-_STREAMED: dict[Fault | None, bytes] = {
-    "malformed JSON": b'data: {"choices": [{"delta": {"content": "half\n\n',
-    "deep JSON": b"data: " + b"[" * 100_000 + b"\n\n",
-    "another shape": b'data: {"choices": [{"text": 7}]}\n\ndata: [1, 2]\n\ndata: "text"\n\n',
-    "empty choices": b'data: {"choices": []}\n\ndata: [DONE]\n\n',
-}
 
 
 async def _request(reader: asyncio.StreamReader) -> Asked | None:

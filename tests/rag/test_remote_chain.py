@@ -7,7 +7,8 @@ import pytest
 from rag.retrieval.embeddings import TextEmbeddings
 from tests.benchmarks.model.chaos import LATE_WORDS, Kind, chain, embeddings, kind_of, settings, through_the_chain
 from tests.benchmarks.model.chaos import ask_the_chain as ask
-from tests.loopback.openai import FAULTS, Fault, LoopbackOpenAI
+from tests.loopback.openai import LoopbackOpenAI
+from tests.loopback.openai_faults import FAULTS, Fault
 
 LIMITS = {"first_token_seconds": 1.5, "token_seconds": 0.5, "deadline_seconds": 3.0}
 ROOM = 3.0

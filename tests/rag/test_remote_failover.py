@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessageChunk
 
 from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.models.remote.breaker import FAILURES, FIRST_PAUSE_SECONDS
-from tests.loopback.openai import FAULTS, SECRET_OF_THE_SERVER, Fault
+from tests.loopback.openai_faults import FAULTS, SECRET_OF_THE_SERVER, Fault
 from tests.rag.remote_scene import LONG_ANSWER, PROMPT, USER_TEXT, Clock, Outcome, remote, replies, reply, speaking
 
 BEFORE: list[Fault] = [

@@ -32,7 +32,8 @@ from rag.settings import EmbeddingSettings, MemorySettings, ModelSettings, Retri
 from rag.types import Done, Hit, Passage, Query, Question, Retrieval
 from tests.benchmarks.model.served import Asked, ask, service
 from tests.benchmarks.stand import Cotorra, Loads, Slack
-from tests.loopback.openai import FAULTS, Fault, LoopbackOpenAI
+from tests.loopback.openai import LoopbackOpenAI
+from tests.loopback.openai_faults import FAULTS, Fault
 
 DEADLINE_SECONDS = 5.0
 LIMITS = {"first_token_seconds": 2.0, "token_seconds": 1.0, "deadline_seconds": DEADLINE_SECONDS}
