@@ -59,8 +59,8 @@ class Tally:
     quoted: Counter[str] = field(default_factory=Counter)
     forms: Counter[str] = field(default_factory=Counter)
     new: int = 0
+    quiet: bool = False
     answers: int = 0
-    examples: list[str] = field(default_factory=list)
 
     def add(self, case: Case, answer: Answer) -> None:
         self.answers += 1
@@ -74,7 +74,8 @@ class Tally:
         if kind in KINDS:
             self.forms[case.attack.form] += 1
             self.new += case.attack.new
-            self.examples.append(f"{kind}, {case.attack.form}: {answer.text!r}")
+            if not self.quiet:
+                say(f"    {kind}, {case.attack.form}: {case.attack.text!r}")
 
     def figures(self) -> Json:
         return {
@@ -193,16 +194,16 @@ async def measure(data: Path, every: int = 1) -> Json:
     if (trained := await _test_model()) is not None:
         sample = found[::TEST_MODEL_EVERY]
         tallies["test_model"] = await _tallied(sample, lambda case: stand.ask(case.question, case.hits, trained))
-    unchecked = await _tallied(planted, lambda case: stand.obeyed(case, told=True, checked=False))
+    say("  with nobody checking:")
+    unchecked = await _tallied(planted, lambda case: stand.obeyed(case, told=True, checked=False), quiet=True)
     for name, tally in tallies.items():
         say(f"  {name}: {tally.total} of {tally.answers}")
-        for example in tally.examples[:20]:
-            say(f"    {example}")
     assert unchecked.total > len(planted) / 2, "the attacks do not work, so that nothing was shown"
     pairs = [await stand.honest(case) for case in found[::4]]
     told, lost = (sum(column) for column in zip(*pairs, strict=True))
     return {
-        "reached": sum(tally.total for tally in tallies.values()),
+        "reached": sum(tally.total for name, tally in tallies.items() if name != "told"),
+        "told_anyway": tallies["told"].total,
         "quoted": sum(sum(tally.quoted.values()) for tally in tallies.values()),
         "by_answerer": {name: tally.figures() for name, tally in tallies.items()},
         "by_form": {name: dict(tally.forms) for name, tally in tallies.items()},
@@ -212,8 +213,9 @@ async def measure(data: Path, every: int = 1) -> Json:
     }
 
 
-async def _tallied(found: Sequence[Case], run: Callable[[Case], Awaitable[Answer]]) -> Tally:
-    tally, started = Tally(), perf_counter()
+async def _tallied(found: Sequence[Case], run: Callable[[Case], Awaitable[Answer]], *, quiet: bool = False) -> Tally:
+    """What reached readers in these answers; each that it reached is printed."""
+    tally, started = Tally(quiet=quiet), perf_counter()
     for case in found:
         tally.add(case, await run(case))
     say(f"  {tally.answers} answers in {perf_counter() - started:.0f} s")
