@@ -25,7 +25,7 @@ from bots.keys import Keys
 from bots.messages import IncomingMessage, Sender
 from bots.metrics import Metrics
 from bots.platforms.slack import SlackPlatform
-from bots.platforms.slack.handover import RESUME
+from bots.platforms.slack.handover_blocks import RESUME
 from bots.platforms.telegram import TelegramPlatform
 from bots.replies import Lease, ReplyLedger
 from bots.settings import LimitSettings, Settings, WorkerSettings

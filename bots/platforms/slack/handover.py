@@ -1,7 +1,4 @@
-"""The channel in which people are asked to take a conversation over: the post, its button, and finding it again.
-
-Limits (docs.slack.dev, 2026): 3,000 characters a section, 2,000 a button's value.
-"""
+"""The channel in which people are asked to take a conversation over: the post, its button, and finding it again."""
 
 from __future__ import annotations
 
@@ -9,43 +6,22 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
-
 from bots.audience import INTERNAL, PUBLIC
 from bots.errors import SettingsError
-from bots.handover_case import Case, Readers, Said
-from bots.handover_state import Handover, HandoverStore, Whereabouts, redrawing, resumption
+from bots.handover_case import Case, Readers
+from bots.handover_state import Handover, HandoverStore, redrawing, resumption
 from bots.messages import IncomingMessage
-from bots.platforms.slack.blocks import Block, plain_text
 from bots.platforms.slack.calls import REFUSALS, CallError, SlackCalls
 from bots.platforms.slack.directory import Directory
-from bots.platforms.slack.formatting import escape, link
+from bots.platforms.slack.handover_blocks import case_blocks, grip_of, headline, stub_blocks
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.posting import CLOCKS_APART, PATIENCE
-from bots.platforms.slack.words import Word, word
 from bots.settings import SlackSettings
 
-RESUME = "cotorra_handover_resume"
-RELAY = "cotorra_handover_relay"
-"""Kept free for the button that will send a person's answer into the conversation."""
-
 METADATA = "cotorra_handover"
-_SECTION_CHARACTERS = 2900
 _PAGE = 200
 _PAGES = 5
 _GONE = frozenset({"message_not_found", "cant_update_message", "cant_delete_message", "edit_window_closed"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grip:
-    """What the button carries."""
-
-    conversation: str
-    turn: str
-
-
-_GRIPS: TypeAdapter[Grip] = TypeAdapter(Grip)
 
 
 class SlackHandover:
@@ -84,8 +60,8 @@ class SlackHandover:
                 "chat.postMessage",
                 channel=self.place,
                 patience=PATIENCE,
-                text=_headline(case.handover),
-                blocks=_blocks(case),
+                text=headline(case.handover),
+                blocks=case_blocks(case),
                 metadata={"event_type": METADATA, "event_payload": {"turn_id": case.handover.turn_id}},
                 unfurl_links=False,
                 unfurl_media=False,
@@ -127,8 +103,8 @@ class SlackHandover:
                 channel=handover.place,
                 patience=PATIENCE,
                 ts=handover.post,
-                text=_headline(handover),
-                blocks=_stub(handover),
+                text=headline(handover),
+                blocks=stub_blocks(handover),
                 metadata={"event_type": METADATA, "event_payload": {"turn_id": handover.turn_id}},
             )
         except CallError as failed:
@@ -149,7 +125,7 @@ class SlackHandover:
 
         Whoever sees the channel may press. A press on a post that is out of date brings the post up to date.
         """
-        grip, user = _grip(body), str(_table(body.get("user")).get("id") or "")
+        grip, user = grip_of(body), str(_table(body.get("user")).get("id") or "")
         if grip is None or not user or _table(body.get("channel")).get("id") != self.place:
             return None
         handover = await self._store.find(grip.conversation, grip.turn)
@@ -186,96 +162,10 @@ def _cure(place: str, code: str) -> str:
     return f"handover.slack_channel ({place}): Slack says {code}; install the app again with deploy/slack-manifest.yaml"
 
 
-def _blocks(case: Case) -> list[Block]:
-    language = case.handover.asked.language
-    parts = [_section(_headline(case.handover))]
-    if case.question:
-        parts.append(_section(f"*{word('question', language)}*\n{escape(case.question)}"))
-    if case.summary:
-        parts.append(_section(f"*{word('summary', language)}*\n{escape(case.summary)}"))
-    if case.said:
-        parts.append(_section(f"*{word('last', language)}*"))
-        parts += [_section(_exchange(said, language)) for said in case.said]
-    return [*parts, *_grips(case.handover)]
-
-
-def _stub(handover: Handover) -> list[Block]:
-    """A post that shows no longer what was said: who asked and where, and what became of it."""
-    language = handover.asked.language
-    if handover.stage == "open":
-        return [_section(_headline(handover)), _note(word("bare", language)), *_grips(handover)]
-    return [_section(_headline(handover)), _note(_ending(handover))]
-
-
-def _ending(handover: Handover) -> str:
-    key: Word = handover.ended or "nobody_came"
-    sentence = word(key, handover.asked.language)
-    return f"{sentence} <@{handover.by}>" if handover.ended == "resumed" and handover.by.isalnum() else sentence
-
-
-def _grips(handover: Handover) -> list[Block]:
-    language = handover.asked.language
-    value = _GRIPS.dump_json(Grip(conversation=handover.conversation, turn=handover.turn_id)).decode()
-    button = {"type": "button", "action_id": RESUME, "text": plain_text(word("resume", language)), "value": value}
-    seconds, written = int(handover.until.timestamp()), handover.until.strftime("%Y-%m-%d %H:%M UTC")
-    date = f"<!date^{seconds}^{{date_short_pretty}} {{time}}|{written}>"
-    return [{"type": "actions", "elements": [button]}, _note(f"{word('silent_until', language)} {date}.")]
-
-
-def _headline(handover: Handover) -> str:
-    language, where = handover.asked.language, handover.where
-    found = f" ({link(word('open', language), where.url)})" if where.url else ""
-    return f"{_who(handover)} {word('wanted', language)}: {_place(handover)}{found}"
-
-
-def _who(handover: Handover) -> str:
-    sender = handover.asked.sender
-    if handover.asked.platform == "slack" and sender.id.isalnum():
-        return f"<@{sender.id}>"
-    return " ".join(filter(None, (f"*{escape(sender.name) or '?'}*", escape(_bracketed(handover.where)))))
-
-
-def _bracketed(where: Whereabouts) -> str:
-    return f"({where.person})" if where.person else ""
-
-
-def _place(handover: Handover) -> str:
-    asked = handover.asked
-    platform = asked.platform.capitalize()
-    channel = asked.address.get("channel", "")
-    if asked.platform == "slack" and asked.channel not in ("direct", "ephemeral") and channel.isalnum():
-        return f"{platform}, <#{channel}>"
-    private = asked.channel in ("direct", "ephemeral")
-    return f"{platform}, {word('in_private', asked.language)}" if private else platform
-
-
-def _exchange(said: Said, language: str | None) -> str:
-    who = f"*{escape(said.who)}:* " if said.who else "• "
-    answer = word("withheld", language) if said.answer is None else escape(said.answer)
-    return f"{who}{escape(said.question)}\n> {answer}"
-
-
-def _section(text: str) -> Block:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:_SECTION_CHARACTERS]}}
-
-
-def _note(text: str) -> Block:
-    return {"type": "context", "elements": [{"type": "mrkdwn", "text": text[:_SECTION_CHARACTERS]}]}
-
-
 def _turn_of(message: Mapping[str, Any]) -> str:
     marked = _table(message.get("metadata"))
     ours = marked.get("event_type") == METADATA
     return str(_table(marked.get("event_payload")).get("turn_id") or "") if ours else ""
-
-
-def _grip(body: Mapping[str, Any]) -> Grip | None:
-    actions = body.get("actions")
-    first = _table(actions[0]) if isinstance(actions, list) and actions else {}
-    try:
-        return _GRIPS.validate_json(str(first.get("value") or ""))
-    except ValidationError:
-        return None
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -31,7 +31,8 @@ from bots.platforms.slack.calls import CallError, SlackCalls
 from bots.platforms.slack.directory import Directory
 from bots.platforms.slack.events import Heard, heard, team_of, well_formed
 from bots.platforms.slack.feedback import REASONS, Store, modal, pressed, store_press, store_reason, user_of
-from bots.platforms.slack.handover import RESUME, SlackHandover
+from bots.platforms.slack.handover import SlackHandover
+from bots.platforms.slack.handover_blocks import RESUME
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.sharing import Sharing
 from bots.platforms.slack.threads import Threads
