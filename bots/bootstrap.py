@@ -24,6 +24,7 @@ from bots.errors import BotsError
 from bots.folding import Folding
 from bots.forgetting import Forgetting
 from bots.guard import Guard
+from bots.handover_state import HandoverStore
 from bots.inbox import Inbox
 from bots.keys import Keys
 from bots.knowledge import Library
@@ -311,8 +312,9 @@ def open_platforms(
 
 
 async def _migrate(stores: Stores, old: str, new: str) -> None:
-    """A chat got another id: what was said in it goes along. Raises ``MemoryUnavailable``."""
+    """A chat got another id: what was said in it goes along. Raises ``MemoryUnavailable`` or ``StoreUnavailable``."""
     await stores.memory.move(old, new)
+    await HandoverStore(stores.redis, stores.keys).move(old, new)
     try:
         await asyncio.to_thread(stores.log.rename, old, new)
     except LogUnavailable:

@@ -63,7 +63,8 @@ class Whereabouts:
 class Handover:
     """One wish for a person. ``asked`` is the message without its words; ``place`` and ``post`` are where it was told to people.
 
-    ``bare``: the post no longer shows what was said, because some of it was forgotten; ``closing`` is the message that ended it.
+    ``bare``: the post no longer shows what was said, because some of it was forgotten; ``closing`` is the message that ended it;
+    ``moved`` is the conversation in which it goes on.
     """
 
     conversation: str
@@ -79,6 +80,7 @@ class Handover:
     ended: Ending = ""
     by: str = ""
     closing: str = ""
+    moved: str = ""
 
 
 class HandoverStore:
@@ -98,9 +100,11 @@ class HandoverStore:
         return _decoded(raw)
 
     async def find(self, conversation: str, turn_id: str) -> Handover | None:
+        """One of them, where its conversation is by now."""
         with store("whether a person took over is unknown"):
             raw = await self._redis.hget(self._keys.handovers(conversation), turn_id)
-        return _decoded(raw)
+        found = _decoded(raw)
+        return await self.find(found.moved, turn_id) if found is not None and found.moved else found
 
     async def all(self, conversation: str) -> list[Handover]:
         with store("whether a person took over is unknown"):
@@ -127,6 +131,18 @@ class HandoverStore:
         with store("what became of a conversation was not noted"):
             changed = await self._change(keys=[self._keys.handovers(before.conversation)], args=[*args, KEPT_SECONDS])
         return bool(changed)
+
+    async def move(self, old: str, new: str) -> None:
+        """What is open in ``old`` goes on in ``new``; for a Telegram group that became a supergroup."""
+        latest = await self.latest(old)
+        if latest is None or latest.stage != "open" or old == new:
+            return
+        going_on = replace(latest, conversation=new, asked=replace(latest.asked, conversation=new))
+        key, turn = self._keys.handovers(new), latest.turn_id
+        with store("whether a person took over does not follow the group"):
+            await self._redis.hset(key, mapping={turn: _HANDOVERS.dump_json(going_on), _CURRENT: turn})
+            await self._redis.expire(key, KEPT_SECONDS)
+        await self.change(latest, replace(latest, stage="closed", moved=new))
 
     async def forget(self, handover: Handover) -> None:
         """Deletes what is known of one; the post is for others to remove."""

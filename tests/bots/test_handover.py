@@ -208,6 +208,25 @@ async def test_what_another_release_wrote_keeps_nobody_silent(talk: Talk, redis:
     await talk.forgetting.from_stores(PLACE, None, wish.received_at)
 
 
+async def test_a_group_that_gets_another_id_stays_with_the_person(talk: Talk, board: Board) -> None:
+    group, later = "telegram:-9:0", "telegram:-1009:0"
+    wish = said(WISH, conversation=group)
+    await talk.handle(wish)
+    store = HandoverStore(talk.redis, talk.keys)
+    for _ in range(2):  # Telegram tells it twice, once in each chat
+        await store.move(group, later)
+    await talk.handle(said(QUESTION, 2, conversation=later))
+    assert len(talk.telegram.posts) == 1
+    pressed = await store.find(group, wish.turn_id)
+    assert pressed is not None
+    await talk.handle(resumption(pressed, "UANNA", wish.received_at))
+    await redraw(talk)
+    assert talk.telegram.texts()[-1] == "I am back and answer here again."
+    assert board.drawn["b1"].ended == "resumed"
+    await talk.handle(said(QUESTION, 3, conversation=later))
+    assert talk.telegram.texts()[-1] == ANSWER
+
+
 async def test_what_was_said_is_not_kept_beside_the_conversation(talk: Talk, board: Board) -> None:
     await talk.handle(said(QUESTION))
     await talk.handle(said(WISH, 2))
