@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from rag.answering.support_features import evidence, is_strange, share
+from rag.answering.support_features import evidence, is_strange, refuted, share
 from rag.answering.support_nli import Entailing, Entailment
 from rag.answering.support_numbers import claimed, months
 from rag.answering.support_passages import Premise
@@ -127,19 +127,27 @@ class Support:
         if not claim or any(" ".join(code.split()) not in premise.spaced for code in _CODE.findall(claim)):
             return False
         found = await self.evidence(claim, cited)
-        if found["numbers"]:
+        return await self._weighed(claim, premise, found) or (
+            self._is_foreign(premise) and self._is_translated(claim, premise, found)
+        )
+
+    async def _weighed(self, claim: str, premise: Premise, found: Mapping[str, float]) -> bool:
+        if refuted(found):
             return False
         likely = DEFAULT.probability(found)
-        if self._nli is not None:
-            return _weighed(likely, await self._nli.judge(premise.whole, claim))
-        return likely >= DEFAULT.threshold or self._is_translated(claim, premise, found)
+        if self._nli is None:
+            return likely >= DEFAULT.threshold
+        return _judged(likely, await self._nli.judge(premise.whole, claim))
 
-    def _is_translated(self, claim: str, premise: Premise, found: dict[str, float]) -> bool:
+    def _is_foreign(self, premise: Premise) -> bool:
+        return premise.passage.language not in ("", self._language)
+
+    def _is_translated(self, claim: str, premise: Premise, found: Mapping[str, float]) -> bool:
         """A statement in another language than its passage: figures, names and denials must agree, whatever else is known.
 
         A model of many languages is asked for the rest; the packaged one knows English, and common roots must do.
         """
-        if premise.passage.language in ("", self._language) or self._vetoed(claim, premise):
+        if self._vetoed(claim, premise):
             return False
         if found["denies"] or found["affirms"]:
             return False
@@ -169,7 +177,7 @@ class Support:
         return [place for _, place in sorted(zip(shares, places, strict=True), key=lambda pair: -pair[0])][:LOOKED_AT]
 
 
-def _weighed(likely: float, found: Entailment) -> bool:
+def _judged(likely: float, found: Entailment) -> bool:
     """What an NLI model finds contradicted goes; what it finds entailed needs half of the rest only."""
     if found.contradiction >= SURE:
         return False

@@ -19,6 +19,8 @@ GENTLE = ("and", "or", "if", "with", "only", "may", "must", "more_than", "increa
 """Turning words that paraphrases leave out or put in: each is weighed by itself, the others together."""
 
 
+FRAGMENT = 0.5
+"""Tens of words below which every content word must be there: a fragment is too short for the others to outweigh one."""
 COMPOUND = 6
 """Letters of a name from which on it may stand anywhere in a text without spaces: by chance shorter ones do."""
 
@@ -61,6 +63,16 @@ def evidence(claim: str, vector: Floats, source: Premise, vectors: Floats) -> di
         "order": _order(statement, near),
         **_vetoes(claim, source, source.windows[best]),
     }
+
+
+def refuted(found: Mapping[str, float]) -> bool:
+    """What no weighing makes good: a figure or month that is not there, a condition or denial turned in the same words."""
+    same_words = found["edit_denied"] and (found["denied_alone"] or found["undenied_alone"])
+    denied = same_words or (found["denied_alone"] and found["parity_alone"])
+    joined = found["turned_joint"] and found["no_or"]
+    swapped = found["edit_swapped"] or found["turned_other"] or found["turned_if"] or joined
+    fragment = found["words"] < FRAGMENT and found["missing"]
+    return bool(found["numbers"] or found["months"] or denied or swapped or fragment)
 
 
 def share(part: AbstractSet[int], whole: AbstractSet[int]) -> float:

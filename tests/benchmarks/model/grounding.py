@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -83,7 +84,7 @@ def _cited(case: Case) -> str:
 async def _next(grounder: Grounder, cases: Sequence[Case]) -> float:
     """Seconds of one more statement of an answer whose passages were read before."""
     times = []
-    for case, other in zip(cases[:TIMED], cases[1:], strict=False):
+    for case, other in pairwise(cases[: TIMED + 1]):
         grounding = grounder.start(case.hits, "en")
         await grounding.feed(f"{_cited(case)}\n\n{_cited(case)}\n\n")
         started = perf_counter()

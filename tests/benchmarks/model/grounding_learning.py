@@ -21,6 +21,7 @@ from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
 
 from rag.answering import support_weights
 from rag.answering.support import Support, said
+from rag.answering.support_features import refuted
 from rag.answering.support_trees import Forest, Node, Tree
 from rag.retrieval.embeddings import PackagedEmbeddings, TextEmbeddings
 from rag.retrieval.sparse import SparseEncoder
@@ -53,7 +54,7 @@ def learn(names: tuple[str, ...], features: Floats, cases: Sequence[Case]) -> Fo
     for seen, unseen in GroupKFold(5).split(features, truth, [case.document for case in cases]):
         fit = _fit(features[seen], truth[seen], weights[seen])
         held_out[unseen] = fit.predict_proba(features[unseen])[:, 1]
-    held_out[features[:, names.index("numbers")] > 0] = 0  # no weighing: a figure that is not there is not there
+    held_out[[refuted(dict(zip(names, row, strict=True))) for row in features]] = 0
     threshold = float(np.quantile(held_out[truth], DROPPED))
     _tell(held_out, threshold, cases)
     return _forest(names, _fit(features, truth, weights), threshold)
