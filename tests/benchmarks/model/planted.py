@@ -6,7 +6,7 @@ import base64
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -223,13 +223,6 @@ def _hit(number: int, text: str) -> Hit:
         url=f"https://help.example.net/{number}", text=text, language="en", audience="public",
     )  # fmt: skip
     return Hit(passage=page, score=0.9)
-
-
-def sentences_of(hits: Sequence[Hit]) -> set[str]:
-    """What the pages say themselves, as it can be compared with what an answer says."""
-    from rag.knowledge.sentences import sentences
-
-    return {folded(each) for hit in hits for block in hit.passage.text.split("\n") for each in sentences(block)}
 
 
 def folded(text: str) -> str:
