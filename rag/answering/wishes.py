@@ -12,6 +12,9 @@ import re
 LONGEST = 240
 """Characters: longer than this, somebody tells a case, and a wish in the middle of it may be a quotation."""
 
+CLAUSES = 4
+"""Commas of a sentence that are looked at: each clause is held against every pattern."""
+
 _SENTENCE = re.compile(r"[.!?¡¿…;\n]+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
@@ -28,7 +31,7 @@ def wants_person(text: str) -> bool:
 
 def _is_wish(sentence: str) -> bool:
     """A complaint or an excuse may stand before or after the comma, a question may not."""
-    clauses = [" ".join(_WORD.findall(clause)) for clause in sentence.split(",")]
+    clauses = [" ".join(_WORD.findall(clause)) for clause in sentence.split(",", CLAUSES)]
     whole = " ".join(filter(None, clauses))
     if any(wish.fullmatch(whole) for wish in _WISHES):
         return True
@@ -66,7 +69,10 @@ _NAMED = (
         "customer (?:service|support|care)", "support", "help ?desk", "team", "expert", "specialist",
     )
 )  # fmt: skip
-_ANYBODY = _either("someone", "somebody", "anyone", "anybody") + rf"(?: (?:else|human|real|{_REAL}))?"
+_ANYBODY = (
+    _either("someone", "somebody", "anyone", "anybody")
+    + rf"(?: (?:else|human|real|{_REAL}))?(?: from (?:your |the )?(?:support|team|customer service|staff))?"
+)
 _WHO = _either(_NAMED, _ANYBODY)
 _CERTAINLY_HUMAN = (
     r"(?:(?:a|an|the|some|another) )?"
@@ -85,6 +91,7 @@ _END = (
     r"(?: (?:from|in|on|at|of) (?:your|the|this|customer|our) [a-z ]{2,30})?"
     r"(?: (?:instead of|rather than|and not|not) (?:to |with )?(?:you|this|a|an|the|some)?(?: ?(?:bot|robot|machine|computer|ai|program))?)?"
     r"(?: (?:who|that) (?:can|could|will|actually|knows?|understands?|speaks?)(?: [a-z']+){0,6})?"
+    r"(?: in (?:english|spanish|french|german|italian|portuguese))?"
     r"(?: (?:about|regarding|concerning|on) (?:this|that|it|my|our|a|an|the)(?: [a-z0-9'-]+){0,6})?"
     r"(?: (?:please|pls|now|right now|right away|asap|as soon as possible|today|instead|directly|here|thanks|thank you|at once"
     r"|immediately|urgently|again|then|if possible|for a (?:moment|minute|second)))*"
@@ -92,11 +99,11 @@ _END = (
 _ENGLISH = (
     rf"(?:(?:can|could|may|might|should|would) (?:i|we|you) )?(?:please |just |possibly |maybe )*{_TO_TALK} {_WHO}",
     rf"(?:is it possible|would it be possible|is there (?:a|any) (?:way|chance)) (?:for me )?to {_TO_TALK} {_WHO}",
-    rf"(?:i|we)(?:'d| would)? (?:really |just |rather |much |also )*(?:want|like|love|wish|need|prefer|have|got|demand|ask)(?:ed)?"
+    rf"(?:i|we|id)(?:'d| would)? (?:really |just |rather |much |also )*(?:wanna|want|like|love|wish|need|prefer|have|got|demand|ask)(?:ed)?"
     rf" (?:really |just |rather )?(?:to )?{_TO_TALK} {_WHO}",
     rf"(?:i|we)(?:'d| would)? (?:rather|sooner) {_TO_TALK} {_WHO}",
     rf"(?:i am|i'm) (?:asking|looking|trying|waiting) (?:for|to) (?:{_TO_TALK} )?{_CERTAINLY_HUMAN}",
-    rf"(?:i|we)(?:'d| would)? (?:really |just |rather )*(?:want|like|need|prefer|demand)(?: to have| to see| to get)? {_CERTAINLY_HUMAN}",
+    rf"(?:i|we|id)(?:'d| would)? (?:really |just |rather )*(?:want|like|need|prefer|demand)(?: to have| to see| to get)? {_CERTAINLY_HUMAN}",
     rf"(?:(?:can|could|may) (?:i|we) (?:please )?(?:have|get|see|reach)|give me|get me|bring me|send me|i'll take) {_CERTAINLY_HUMAN}",
     rf"(?:(?:can|could|would|will) you )?(?:please )?let me {_TO_TALK} {_WHO}",
     rf"(?:(?:can|could|would|will) you )?(?:please )?(?:connect|transfer|put|pass|forward|refer|redirect|hand|escalate|take|switch|route)"
@@ -162,7 +169,7 @@ _FIN = (
 )
 _QUERER = (
     r"(?:(?:yo )?(?:quiero|quisiera|querría|queria|quería|necesito|necesitaría|deseo|desearía|prefiero|preferiría|exijo|pido"
-    r"|me gustaría|me gustaria|tengo que|queremos|necesitamos|quisiéramos|nos gustaría))"
+    r"|me urge|me gustaría|me gustaria|tengo que|queremos|necesitamos|quisiéramos|nos gustaría))"
 )
 _SPANISH = (
     rf"(?:{_QUERER} |(?:me )?(?:puedo|podría|podria|podemos|puede|puedes|sería posible|seria posible|es posible|se puede|cabe)"
@@ -186,6 +193,7 @@ _SPANISH = (
     rf"hay (?:{_HUMANO})(?: (?:ahí|aquí|disponible|al otro lado|detrás))?",
     r"hay alguien (?:ahí|aquí|disponible|al otro lado)",
     rf"(?:cómo|como) (?:puedo |podría |podria )?(?:hablo|hablar|contacto|contactar) (?:directamente )?con {_HUMANO}",
+    rf"(?:quiero |necesito )?(?:la )?ayuda de {_HUMANO}",
     r"(?:quiero |necesito )?(?:ayuda|atención|atencion|asistencia|soporte|contacto) human[oa]",
     r"no (?:quiero|me gusta|quisiera|deseo) (?:hablar|chatear|seguir hablando|tratar) con (?:un|una|este|esta|el|la)"
     r" (?:bot|robot|máquina|maquina|ordenador|ia|chatbot)",

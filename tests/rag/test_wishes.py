@@ -79,6 +79,11 @@ Can I be transferred to an agent?
 Sorry, I'd prefer to talk to a human
 can we speak to someone who understands this
 I want to talk to a person about the delivery of my order
+i wanna talk to a human
+speak to human
+can I speak to an agent in Spanish?
+could someone from support call me back please
+I don't understand, can I talk to a person?
 """
 
 ENGLISH_QUESTIONS = """\
@@ -152,6 +157,12 @@ How do I reset my password?
 I lost my card
 Can I bring another person to the event?
 What is the difference between agent and broker?
+I want to talk to my manager about a raise, what is the process?
+Can we speak to customers about prices?
+can the bot talk to people in groups?
+Can I talk to you in private?
+please connect me to the VPN
+transfer me to another office: how?
 """
 
 SPANISH_WISHES = """\
@@ -228,6 +239,9 @@ déjame hablar con un humano
 quiero ser atendido por una persona
 quiero hablar con un responsable
 ¿Podría hablar con un supervisor?
+me urge hablar con alguien
+necesito ayuda de una persona
+No entiendo nada, ¿me pasas con alguien?
 """
 
 SPANISH_QUESTIONS = """\
@@ -296,6 +310,9 @@ He perdido mi tarjeta
 ¿Quién atiende al cliente en agosto?
 Me atendió una persona muy amable
 ¿Qué persona del equipo lleva los contratos?
+Quiero hablar con mi jefe, ¿cómo pido una reunión?
+¿Puedo hablar con el bot en privado?
+¿Puedo escribir a disco?
 """
 
 
