@@ -24,7 +24,6 @@ from bots.errors import BotsError
 from bots.folding import Folding
 from bots.forgetting import Forgetting
 from bots.guard import Guard
-from bots.handover_state import HandoverStore
 from bots.inbox import Inbox
 from bots.keys import Keys
 from bots.knowledge import Library
@@ -273,52 +272,6 @@ def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> T
         audiences=frozenset(settings.audience.terminal) | {"public"},
         tenant=settings.audience.terminal_tenant,
     )
-
-
-def open_platforms(
-    settings: Settings, stores: Stores, metrics: Metrics, busy: Callable[[], bool]
-) -> dict[str, Platform]:
-    """The platforms that have credentials. Raises ``SettingsError`` for credentials that do not belong together."""
-    platforms: dict[str, Platform] = {}
-    if settings.slack.bot_token is not None:
-        from bots.platforms.slack import SlackPlatform
-
-        platforms["slack"] = SlackPlatform(
-            settings.slack,
-            redis=stores.redis,
-            keys=stores.keys,
-            ledger=stores.ledger,
-            feedback=stores.outbox.post,
-            metrics=metrics,
-            busy=busy,
-            remember=settings.memory.ttl_days * 86400,
-            handover_channel=settings.handover.slack_channel,
-        )
-    if settings.telegram.bot_token is not None:
-        from bots.platforms.telegram import TelegramPlatform
-
-        platforms["telegram"] = TelegramPlatform(
-            settings.telegram,
-            redis=stores.redis,
-            keys=stores.keys,
-            ledger=stores.ledger,
-            feedback=stores.outbox.post,
-            migrate=lambda old, new: _migrate(stores, old, new),
-            metrics=metrics,
-            busy=busy,
-            body_bytes=settings.limits.body_bytes,
-        )
-    return platforms
-
-
-async def _migrate(stores: Stores, old: str, new: str) -> None:
-    """A chat got another id: what was said in it goes along. Raises ``MemoryUnavailable`` or ``StoreUnavailable``."""
-    await stores.memory.move(old, new)
-    await HandoverStore(stores.redis, stores.keys).move(old, new)
-    try:
-        await asyncio.to_thread(stores.log.rename, old, new)
-    except LogUnavailable:
-        log.warning("log_keeps_the_old_name", why="the log does not answer")
 
 
 def build_worker(

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bots.bootstrap import database_url, open_answering, open_platforms, open_stores
+from bots.bootstrap import database_url, open_answering, open_stores
 from bots.bootstrap_handover import handover_channel
+from bots.bootstrap_platforms import open_platforms
 from bots.doctor_models import examine_models
 from bots.errors import AlreadyRunning, BotsError
 from bots.finding import Finding

@@ -22,10 +22,10 @@ from bots.bootstrap import (
     build_recorder,
     build_worker,
     open_answering,
-    open_platforms,
     open_stores,
     terminal_desk,
 )
+from bots.bootstrap_platforms import open_platforms
 from bots.control import control_app
 from bots.ending import end
 from bots.errors import StoreUnavailable

@@ -19,6 +19,7 @@ from langchain_text_splitters import RecursiveCharacterTextSplitter
 from slack_bolt import App
 from slack_sdk import WebClient
 
+from rag.answering.answerer import Quoted
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.retrieval.embeddings import load_embeddings
 from rag.retrieval.sparse import SparseEncoder
@@ -70,7 +71,8 @@ class Answers:
 
     async def _compose(self, text: str, hits: list[Hit]) -> str:
         question = Question(turn_id="peer", conversation="peer", text=text, audiences=frozenset({"public"}))
-        return "".join([piece async for piece in self._answerer.astream(question, [], hits, "en")])
+        pieces = self._answerer.astream(question, [], hits, "en")
+        return "".join([piece.text async for piece in pieces if isinstance(piece, Quoted)])
 
 
 def main() -> None:
