@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bots.handover_store import HandoverStore
+from bots.handover_state import HandoverStore
 from bots.metrics import Metrics
 from bots.platforms.base import Platform
 from bots.settings import Settings
