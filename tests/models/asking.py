@@ -44,7 +44,7 @@ async def chunks_of(
     model: LanguageModel, messages: Sequence[BaseMessage], adapter: AdapterRef | None = None
 ) -> list[AIMessageChunk]:
     stream = model.chat.astream(list(messages), adapter=adapter, max_tokens=TOKENS, temperature=0.0)
-    return [chunk async for chunk in stream]  # type: ignore[misc]
+    return [chunk async for chunk in stream]
 
 
 async def said(model: LanguageModel, messages: Sequence[BaseMessage], adapter: AdapterRef | None = None) -> str:

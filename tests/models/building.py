@@ -17,8 +17,8 @@ from tests.models.tokens import TURN_END, tokenizer
 from tests.models.training import Lessons, Plan, train
 
 SEED = 20
-MODEL = Plan(steps=800, batch=8, rate=0.004, other_rate=0.003, most=lambda share: min(PASSAGES, 2 + int(6 * share)))
-ADAPTER = Plan(steps=60, batch=8, rate=0.004, other_rate=0.003, most=lambda _: PASSAGES)
+MODEL = Plan(steps=600, batch=8, rate=0.004, other_rate=0.003, most=lambda share: min(PASSAGES, 2 + int(6 * share)))
+ADAPTER = Plan(steps=60, batch=8, rate=0.02, other_rate=0.003, most=lambda _: PASSAGES)
 ADAPTERS = "adapters"
 
 

@@ -62,7 +62,7 @@ class Writer:
         """Answers, and beside them questions rewritten and summaries."""
         while True:
             chance = self._random.random()
-            yield self._rewritten() if chance < 0.1 else self._summary() if chance < 0.13 else self._answer(most)
+            yield self._rewritten() if chance < 0.2 else self._summary() if chance < 0.23 else self._answer(most)
 
     def _answer(self, most: int) -> Conversation:
         told = self._random.random() > 0.15
@@ -91,7 +91,7 @@ class Writer:
         return f"{self._styled(fact)} [{found.index(fact) + 1}]" if fact in found else UNTOLD[fact.family.language]
 
     def _rewritten(self) -> Conversation:
-        fact = self._varied(self._random.choice(self._shop))
+        fact = self._random.choice(self._shop)
         past = [self._exchange(fact)]
         text = self._follow_up(fact) if self._random.random() < 0.85 else fact.question()
         prompt = rewrite_prompt(self._asked(text), past, fact.family.language)
@@ -114,11 +114,7 @@ class Writer:
             other = self._random.choice(pool)
             if other not in facts:
                 facts.append(other)
-        return [self._varied(fact) for fact in facts]
-
-    def _varied(self, fact: Fact) -> Fact:
-        """Pages change: the answer has to be read, not known."""
-        return replace(fact, value=self._random.choice(fact.family.values))
+        return facts
 
     def _question(self, fact: Fact) -> str:
         return fact.unseen_question if self._unseen else fact.question(self._random.randrange(len(fact.family.asked)))
@@ -129,13 +125,13 @@ class Writer:
     def _exchange(self, fact: Fact) -> Exchange:
         """A turn before about another subject of the same kind, which ``fact`` can be asked after with few words."""
         others = [one for one in self._shop if one.family is fact.family and one.subject != fact.subject]
-        other = self._varied(self._random.choice(others))
+        other = self._random.choice(others)
         return self._said(other, self._question(other))
 
     def _past(self, language: str) -> list[Exchange]:
         known = [fact for fact in self._shop if fact.family.language == language]
         count = self._random.choice((0, 0, 0, 0, 1, 2))
-        chosen = [self._varied(fact) for fact in self._random.sample(known, count)]
+        chosen = self._random.sample(known, count)
         return [self._said(fact, self._question(fact)) for fact in chosen]
 
     def _said(self, fact: Fact, question: str) -> Exchange:
@@ -159,7 +155,7 @@ class Writer:
         if self._random.random() > 0.1:
             return Background()
         known = [fact for fact in self._shop if fact.family.language == language]
-        summary = self._varied(self._random.choice(known)).sentence
+        summary = self._random.choice(known).sentence
         return Background(summary=summary, notes=(self._random.choice(NOTES[language]),))
 
     def _aside(self, fact: Fact) -> str:
