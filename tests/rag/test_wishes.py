@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import timeit
 
 import pytest
 
@@ -344,6 +344,5 @@ def test_a_long_story_is_answered_whatever_stands_in_it() -> None:
     "piece", ["please ", "a ", "can i ", "real ", "human ", "con una persona ", "que ", ", ", "de la "]
 )
 def test_no_message_takes_long_to_look_at(piece: str) -> None:
-    started = time.perf_counter()
-    wants_person(("i want to talk to a " + piece * 200)[:LONGEST])
-    assert time.perf_counter() - started < 0.2
+    text = ("i want to talk to a " + piece * 200)[:LONGEST]
+    assert min(timeit.repeat(lambda: wants_person(text), number=1, repeat=3)) < 0.05
