@@ -55,7 +55,13 @@ async def test_a_sound_server_writes_and_the_second_stands_in_for_the_first(load
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("", "silent"), ("  ", "silent"), ("Sorry, I could not answer. abc", "apology"), ("Yes [1].", "written")],
+    [
+        ("", "silent"),
+        ("  ", "silent"),
+        ("Sorry, I could not answer. abc", "apology"),
+        ("According to **Page**:\n\nYes. [1]", "extracted"),
+        ("Yes [1].", "written"),
+    ],
 )
 def test_a_silence_and_an_apology_are_no_answers(text: str, kind: Kind) -> None:
     assert kind_of(text) == kind

@@ -62,7 +62,7 @@ SERVED_WORDS = 8
 WAIT_SECONDS = 30.0
 QUESTION = "How do I connect Slack?"
 Json = dict[str, object]
-Kind = Literal["written", "quoted", "busy", "cut_off", "abstained", "apology", "silent"]
+Kind = Literal["written", "extracted", "quoted", "busy", "cut_off", "abstained", "apology", "silent"]
 _TOLD: dict[Kind, Sentence] = {"quoted": "quoted", "busy": "busy", "cut_off": "cut_off", "abstained": "unknown"}
 _APOLOGY = "Sorry, I could not answer"
 _OF_THE_PAGE = "How do I reset the password of an account?"
@@ -146,13 +146,15 @@ async def ask_the_chain(conversation: ConversationalChain) -> Seen:
 
 
 def kind_of(text: str) -> Kind:
-    """Which honest sentence stands in an answer, if any."""
+    """Which honest sentence stands in an answer; without one, whether a model wrote it or the documents were quoted."""
     if not text.strip():
         return "silent"
     for kind, sentence in _TOLD.items():
         if say("en", sentence).strip("_").partition(",")[0].partition(";")[0] in text:
             return kind
-    return "apology" if _APOLOGY in text else "written"
+    if _APOLOGY in text:
+        return "apology"
+    return "extracted" if text.startswith(say("en", "according").partition("{")[0]) else "written"
 
 
 async def measure(data: Path) -> Json:
