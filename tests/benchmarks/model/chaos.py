@@ -154,7 +154,7 @@ def kind_of(text: str) -> Kind:
             return kind
     if _APOLOGY in text:
         return "apology"
-    return "extracted" if text.startswith(say("en", "according").partition("{")[0]) else "written"
+    return "extracted" if text.startswith(say("en", "according", page="\n").partition("\n")[0]) else "written"
 
 
 async def measure(data: Path) -> Json:
