@@ -225,6 +225,19 @@ async def test_an_adapter_whose_numbers_are_none_fails_only_its_own_reply(made: 
     assert "computed no numbers" in str(found[1])
 
 
+async def test_a_row_is_clean_after_a_reply_whose_numbers_were_none(made: Made, folder: Path) -> None:
+    model, _ = made(batch=3)
+    expected = await said(model, tokens=60)
+    broken = adapter_of(folder.parent / "broken")
+    stream = model.chat.astream(asked(), max_tokens=60)
+    text = str((await anext(stream)).text)
+    for _ in range(3):  # a long broken one is in a row, then a short sound one
+        with pytest.raises(ModelError):
+            await said(model, "y" * 100, adapter=broken)
+        assert await said(model, tokens=60) == expected
+    assert text + await rest(stream) == expected
+
+
 async def test_closing_ends_what_is_written_and_what_waits(made: Made) -> None:
     model, gate = made(batch=1)
     with gate.closed():

@@ -68,18 +68,19 @@ class SlotBatch:
 
     def add(self, tokens: int) -> int:
         self._check_memory(len(self.lengths) + 1, max(tokens, *self.lengths, 0))
+        rows, longest = len(self.lengths), max(self.lengths, default=0)
+        self.cache.reserve(rows + 1, max(longest, 1), (rows, longest))
         self.lengths.append(0)
         return len(self.lengths) - 1
 
     def fill(self, row: int, ids: Sequence[int], adapter: str) -> Tensor:
         start, end = self.lengths[row], self.lengths[row] + len(ids)
         self._reserve(end)
+        self.lengths[row] = end  # also if it fails: what it wrote until then is wiped with the rest
         self.cache.fill(row, start)
         places = torch.arange(start, end, device=self.device)[None]
         mask = self._after(start, end) if start else None
-        logits = self.forward(self._tensor([list(ids)]), mask, places, self.cache, [adapter])
-        self.lengths[row] = end
-        return logits[0]
+        return self.forward(self._tensor([list(ids)]), mask, places, self.cache, [adapter])[0]
 
     def decode(self, ids: Sequence[int], adapters: Sequence[str]) -> Tensor:
         count = len(ids)
@@ -94,11 +95,14 @@ class SlotBatch:
         return logits
 
     def move(self, source: int, target: int) -> None:
-        self.cache.move(source, target, self.lengths[source])
-        self.lengths[target] = self.lengths[source]
+        length = self.lengths[source]
+        self.cache.move(source, target, length)
+        self.cache.wipe(target, length, max(length, self.lengths[target]))
+        self.lengths[target] = length
 
     def pop(self) -> None:
-        self.lengths.pop()
+        length = self.lengths.pop()
+        self.cache.wipe(len(self.lengths), 0, length)
         if not self.lengths:
             self.cache.shrink()
 

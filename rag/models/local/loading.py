@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from rag.models.local.weights import find_model
 from rag.models.local.writing import Recommended
 from rag.settings import ModelSettings
 
+_log = logging.getLogger(__name__)
 _WRONG = "does not compute the same with a cache as without one, so its answers would be wrong; take another model"
 
 
@@ -45,6 +47,7 @@ def load(settings: ModelSettings, progress: Callable[[str], None]) -> Loaded:
     folder = find_model(settings, progress)
     tokenizer = _read(settings, folder, "AutoTokenizer")
     template = PromptTemplate(tokenizer, settings.name)
+    _log.info("%s computes in %s on %s", settings.name, dtype, device)
     progress(f"Loading {settings.name} ({str(dtype).removeprefix('torch.')} on {device})")
     network, batch = _network(settings, folder, device, dtype, progress)
     return Loaded(

@@ -59,6 +59,10 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         for kept in self._kept():
             kept[target, :, :length] = kept[source, :, :length]
 
+    def wipe(self, row: int, start: int, end: int) -> None:
+        for kept in self._kept():
+            kept[row, :, start:end] = 0
+
     def grow(self, rows: int, tokens: int, used: tuple[int, int]) -> None:
         """To ``rows`` of ``tokens``; ``used`` rows and tokens are kept."""
         self.size = (rows, tokens)
@@ -121,6 +125,12 @@ class SlotCache(Cache):  # type: ignore[misc]
         for layer in self.layers:
             layer.move(source, target, length)
 
+    def wipe(self, row: int, start: int, end: int) -> None:
+        """Zeros where a reply stood: attention gives what is behind a row's end no weight, but NaN without weight is NaN."""
+        for layer in self.layers:
+            if layer.is_initialized:
+                layer.wipe(row, start, end)
+
     def copy(self, row: int, length: int) -> list[tuple[Tensor, Tensor]]:
         return [layer.copy(row, length) for layer in self.layers]
 
@@ -147,7 +157,7 @@ def _extend(kept: Tensor, new: Tensor, plan: Plan) -> Tensor:
 
 
 def _room(like: Tensor, rows: int, tokens: int) -> Tensor:
-    """Zeros: what was never written is multiplied by a weight of 0 in the attention, and 0 times an old NaN is NaN."""
+    """Zeros, for the reason told at ``wipe``."""
     return like.new_zeros(rows, like.shape[1], tokens, like.shape[3])
 
 
