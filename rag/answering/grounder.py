@@ -38,6 +38,7 @@ class _Lead:
     """A statement that lives only with what follows. ``refused`` takes what follows with it."""
 
     statement: Statement
+    before: str
     refused: bool
     shown: bool = False
     followed: bool = False
@@ -89,7 +90,8 @@ class Grounding:
         self._close([lead for lead in self._leads if lead.ends_before(statement)])
         if statement.leads or statement.nods:
             refused = not statement.nods and not self._support.announcement(statement.bare)
-            self._leads.append(_Lead(statement, refused))
+            self._leads.append(_Lead(statement, _joined(self._before, statement.before), refused))
+            self._before = ""
             return ""
         shown = "" if any(lead.refused for lead in self._leads) else await self._supported(statement)
         for lead in self._leads:
@@ -97,14 +99,16 @@ class Grounding:
         if not shown:
             self._skip(statement)
             return ""
-        return "".join([*(self._announce(lead) for lead in self._leads), self._placed(statement, shown)])
+        leads = "".join(self._announce(lead) for lead in self._leads)
+        before, self._before = _joined(self._before, statement.before), ""
+        return leads + self._placed(before, shown)
 
     def _announce(self, lead: _Lead) -> str:
         if lead.shown:
             return ""
         lead.shown = True
         text = lead.statement.marked(self._known(lead.statement))
-        return self._placed(lead.statement, permitted(text, [hit.passage for hit in self._hits]))
+        return self._placed(lead.before, permitted(text, [hit.passage for hit in self._hits]))
 
     def _known(self, statement: Statement) -> tuple[int, ...]:
         return tuple(number - 1 for number in statement.cited if 0 < number <= len(self._hits))
@@ -113,18 +117,21 @@ class Grounding:
         for lead in over:
             self._leads.remove(lead)
             if not lead.shown:
-                self._skip(lead.statement)
+                self._count(lead.statement)
+                self._before = _joined(lead.before, self._before)
 
     def _skip(self, statement: Statement) -> None:
-        self.dropped += bool(statement.bare)
+        self._count(statement)
         self._before = _joined(self._before, statement.before)
 
-    def _placed(self, statement: Statement, text: str) -> str:
-        """A statement after what was shown before it: at the place of those that were left out between."""
-        before = _joined(self._before, statement.before)
+    def _count(self, statement: Statement) -> None:
+        self.dropped += bool(re.search(r"\w", statement.bare))
+
+    def _placed(self, before: str, text: str) -> str:
+        """Text after what was shown before it."""
         if not self._began:
-            before = before.lstrip("\n")
-        self._began, self._before = True, ""
+            before = before.lstrip()
+        self._began = True
         return before + text
 
     async def _supported(self, statement: Statement) -> str:

@@ -78,12 +78,12 @@ class Support:
         Where it alone is not supported, it is looked at once more behind the ``lead`` that announced it.
         """
         bare = said(claim)
-        for text in (bare, f"{said(lead)} {bare}") if lead else (bare,):
-            if cited and await self._supports(text, tuple(cited)):
-                return Verdict(hits=tuple(cited))
-            for index in self._likeliest(text, cited):
-                if await self._supports(text, (index,)):
-                    return Verdict(hits=(index,))
+        groups = [tuple(cited)] if cited else []
+        for group in [*groups, *((index,) for index in self._likeliest(bare, cited))]:
+            if await self._supports(bare, group):
+                return Verdict(hits=group)
+            if lead and self._mentions(bare, group) and await self._supports(f"{said(lead)} {bare}", group):
+                return Verdict(hits=group)
         return Verdict()
 
     def announcement(self, text: str) -> bool:
@@ -124,7 +124,9 @@ class Support:
         premise = self.premise(cited)
         if premise.says(claim):
             return True
-        if not claim or any(" ".join(code.split()) not in premise.spaced for code in _CODE.findall(claim)):
+        if not re.search(r"\w", claim) or any(
+            " ".join(code.split()) not in premise.spaced for code in _CODE.findall(claim)
+        ):
             return False
         found = await self.evidence(claim, cited)
         return await self._weighed(claim, premise, found) or (
@@ -154,6 +156,11 @@ class Support:
         if self._embeddings.name != PackagedEmbeddings.name:
             return found["cosine"] >= ACROSS
         return _anchors(claim, premise) >= ANCHORS
+
+    def _mentions(self, claim: str, cited: tuple[int, ...]) -> bool:
+        """Whether a passage has all its content words: those of a lead must not make up for what is not there."""
+        premise = self.premise(cited)
+        return Read.of(claim, premise.stem).content() <= premise.content
 
     def _first(self, cited: Sequence[int], holds: Callable[[Premise], bool]) -> Verdict:
         order = [*cited, *(index for index in range(len(self._hits)) if index not in cited)]

@@ -66,13 +66,17 @@ def evidence(claim: str, vector: Floats, source: Premise, vectors: Floats) -> di
 
 
 def refuted(found: Mapping[str, float]) -> bool:
-    """What no weighing makes good: a figure or month that is not there, a condition or denial turned in the same words."""
+    """What no weighing makes good: a figure or month that is not there, a condition or denial turned in the same words,
+
+    nothing that could be there.
+    """
     same_words = found["edit_denied"] and (found["denied_alone"] or found["undenied_alone"])
     denied = same_words or (found["denied_alone"] and found["parity_alone"])
     joined = found["turned_joint"] and found["no_or"]
     swapped = found["edit_swapped"] or found["turned_other"] or found["turned_if"] or joined
     fragment = found["words"] < FRAGMENT and found["missing"]
-    return bool(found["numbers"] or found["months"] or denied or swapped or fragment)
+    empty = not found["covered"] and not found["missing"]
+    return bool(found["numbers"] or found["months"] or denied or swapped or fragment or empty)
 
 
 def share(part: AbstractSet[int], whole: AbstractSet[int]) -> float:

@@ -45,6 +45,8 @@ _MONTHS = {
 _VAGUE = frozenset({"one", "un", "una", "uno", "once", "first", "second"})
 """Words that are rarely figures: "the first one", *una*, *once* (eleven, and "as soon as")."""
 _FIGURE = re.compile(r"(?<![\w.,])\d+(?:[.,\u202f\u00a0' ]\d{3})*(?:[.,]\d+)?|\d+(?:[.,]\d+)*")
+_ENGLISH = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
+_SPANISH = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+(?:,\d+)?")
 _WORD = re.compile(r"[^\W\d_]+")
 _SPELLED = {**_UNITS, **_TENS}
 
@@ -62,10 +64,12 @@ def claimed(text: str) -> list[frozenset[str]]:
 
 
 def _forms(written: str) -> list[str]:
-    """1,000.50 and 1.000,50 are the same number; 1.000 is a thousand or one."""
+    """1,000.50 and 1.000,50 are the same number; 1.000 is a thousand or one; 2,5 is two and a half and not 25."""
     compact = re.sub(r"[\u202f\u00a0' ]", "", written)
-    readings = {compact.replace(",", ""), compact.replace(".", "").replace(",", ".")}
-    return [form for reading in sorted(readings) if (form := _plain(reading))]
+    english, spanish = compact.replace(",", ""), compact.replace(".", "").replace(",", ".")
+    readings = {english} if _ENGLISH.fullmatch(compact) else set()
+    readings |= {spanish} if _SPANISH.fullmatch(compact) else set()
+    return sorted({_plain(reading) for reading in readings or {compact}})
 
 
 def _plain(reading: str) -> str:

@@ -1,0 +1,135 @@
+"""The check of an answer as a reader meets it: what is shown, in which order, with which markers and gaps."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag.answering.grounder import Grounder, Grounding
+from rag.retrieval.embeddings import PackagedEmbeddings
+from rag.retrieval.sparse import SparseEncoder
+from rag.settings import ModelSettings
+from rag.types import Hit
+from tests.rag.fakes import passage
+
+EMBEDDINGS = PackagedEmbeddings()
+HITS = (
+    Hit(
+        passage=passage(
+            "Renewing a licence costs $50. You can renew online or at an office. You must apply within 30 days before it "
+            "expires. See https://renew.example.com/start for the form.",
+            title="Renewing",
+        ),
+        score=0.5,
+    ),
+    Hit(
+        passage=passage(
+            "Refunds take ten days. Install it:\n\n```\npip install x\n```\n\n- Bring your passport.\n- Bring two photos.\n",
+            title="Refunds",
+            number=2,
+        ),
+        score=0.5,
+    ),
+)
+
+
+def grounding(unsupported: str = "drop") -> Grounding:
+    settings = ModelSettings(unsupported=unsupported)
+    return Grounder(EMBEDDINGS, SparseEncoder(), settings).start(HITS, "en")
+
+
+async def grounded(text: str, *, unsupported: str = "drop", size: int = 6) -> tuple[str, int]:
+    one = grounding(unsupported)
+    shown = [await one.feed(text[start : start + size]) for start in range(0, len(text), size)]
+    return "".join([*shown, await one.finish()]), one.dropped
+
+
+async def test_what_passes_is_shown_as_it_was_written() -> None:
+    answer = "Renewing a licence costs $50 [1]. Refunds take ten days. [2]\n\n- Bring your passport. [2]\n- Bring two photos. [2]"
+
+    assert await grounded(answer) == (answer, 0)
+
+
+async def test_what_no_passage_supports_is_left_out_and_counted() -> None:
+    shown, dropped = await grounded(
+        "Renewing a licence costs $60 [1]. You can renew online. [1] You cannot renew at an office. [1]\n\n"
+        "Refunds take ten days. [2]"
+    )
+
+    assert (shown, dropped) == ("You can renew online. [1]\n\nRefunds take ten days. [2]", 2)
+
+
+async def test_the_pieces_in_which_an_answer_comes_change_nothing() -> None:
+    answer = "Yes. You can renew online. [1] It is free. [1]\n\nBring:\n\n1. Your passport [2]\n2. Your dog [2]\n3. Two photos\n"
+    whole = await grounded(answer, size=1000)
+
+    assert whole == ("Yes. You can renew online. [1]\n\nBring:\n\n1. Your passport [2]\n3. Two photos [2]", 2)
+    assert [await grounded(answer, size=size) for size in (1, 3, 17)] == [whole] * 3
+
+
+async def test_a_sentence_is_shown_as_soon_as_the_next_one_begins() -> None:
+    one = grounding()
+
+    assert await one.feed("Renewing a licence costs $50. [1]") == ""
+    assert await one.feed(" Refunds take") == "Renewing a licence costs $50. [1]"
+    assert await one.feed(" ten days.") == ""
+    assert await one.finish() == " Refunds take ten days. [2]"
+
+
+async def test_a_marker_that_is_missing_wrong_or_points_nowhere_becomes_the_one_of_the_passage_that_says_it() -> None:
+    shown, dropped = await grounded("Refunds take ten days. You can renew online [2]. Bring two photos. [9]")
+
+    assert (shown, dropped) == ("Refunds take ten days. [2] You can renew online. [1] Bring two photos. [2]", 0)
+
+
+async def test_markers_in_one_bracket_are_written_apart() -> None:
+    shown, _ = await grounded("Renewing a licence costs $50 [1, 2].")
+
+    assert shown == "Renewing a licence costs $50 [1][2]."
+
+
+async def test_an_announcement_lives_only_with_what_follows() -> None:
+    shown, dropped = await grounded(
+        "# Pets\n\nBring these:\n\n- A red kite [2]\n- A blue whale [2]\n\nRefunds take ten days. [2]"
+    )
+
+    assert (shown, dropped) == ("# Pets\n\nRefunds take ten days. [2]", 3)
+    assert await grounded("Here is more:\n\n- A red kite [2]") == ("", 2)
+
+
+async def test_an_announcement_with_a_figure_of_its_own_takes_what_follows_with_it() -> None:
+    assert await grounded("Pay $900 and bring:\n\n- Two photos. [2]") == ("", 2)
+
+
+async def test_code_passes_line_by_line_and_gets_its_marker_below() -> None:
+    shown, dropped = await grounded("Install it:\n\n```\npip install x\n```\n\nThen:\n\n```\nrm -rf x\n```\n")
+
+    assert (shown, dropped) == ("Install it:\n\n```\npip install x\n```\n\n[2]", 2)
+
+
+async def test_a_link_that_no_cited_passage_holds_is_not_sent() -> None:
+    shown, _ = await grounded("You can [renew online](https://evil.example.net/x). [1]")
+
+    assert "evil" not in shown
+    assert "renew online" in shown
+
+
+async def test_abstaining_shows_all_or_nothing() -> None:
+    right = "Refunds take ten days. [2] You can renew online. [1]"
+
+    assert await grounded(right, unsupported="abstain") == (right, 0)
+    assert await grounded(f"{right} It is free. [1]", unsupported="abstain") == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "[1][2]\n\n[3]", "```", "\n\n\n", "- \n- \n", "?!", "**", "| |", "> ", "# "]
+)
+async def test_text_without_a_statement_shows_nothing(text: str) -> None:
+    shown, _ = await grounded(text)
+
+    assert not shown.strip()
+
+
+async def test_no_passages_no_claim() -> None:
+    one = Grounder(EMBEDDINGS, SparseEncoder(), ModelSettings()).start((), "en")
+
+    assert await one.feed("It is so. [1] Note:\n\n- Two\n\n```\nx\n```\n") + await one.finish() == ""
