@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import structlog
 from langchain_core.callbacks import BaseCallbackHandler
@@ -65,9 +66,7 @@ async def _model(settings: ModelSettings) -> LanguageModel | None:
         case "extractive":
             return None
         case "openai":
-            from rag.models.remote.model import RemoteModel
-
-            return RemoteModel(settings)
+            return await _remote(settings)
         case "transformers":
             from rag.models.local import load_local
 
@@ -76,6 +75,16 @@ async def _model(settings: ModelSettings) -> LanguageModel | None:
             except ModelUnavailable as error:
                 log.warning("answers_are_quotes", reason=str(error))
                 return None
+
+
+async def _remote(settings: ModelSettings) -> LanguageModel:
+    """Its client takes seconds to import: not on the event loop. A server that is away is no reason not to start."""
+    await asyncio.to_thread(import_module, "rag.models.remote.model")
+    from rag.models.remote.model import RemoteModel
+
+    model = RemoteModel(settings)
+    await model.open()
+    return model
 
 
 def writing_chain(
