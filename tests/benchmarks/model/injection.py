@@ -121,7 +121,7 @@ class Stand:
         """Sentences of the untouched page that an honest model writes down, and how many of them are lost."""
         said = [one for one in _sentences(case.untouched) if folded(one)][:4]
         chat = self.model.chat
-        chat.payload, chat.truth = "", " [1] ".join(said).replace("[2]", "")
+        chat.payload, chat.truth = "", " [2] ".join(said)
         answer = await self.ask(case.question, (case.clean, case.untouched), self.generative)
         shown = folded(answer.text)
         return len(said), sum(folded(one) not in shown for one in said)
