@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -104,7 +105,8 @@ class Support:
         """What a decision is made from, by the name of each figure."""
         premise = self.premise(tuple(cited))
         vectors = await premise.embed(self._embeddings)
-        return evidence(claim, np.asarray(await self._embeddings.aembed_query(claim)), premise, vectors)
+        vector = np.asarray(await self._embeddings.aembed_query(claim))
+        return await asyncio.to_thread(evidence, claim, vector, premise, vectors)
 
     def premise(self, cited: tuple[int, ...]) -> Premise:
         """Passages as one, read once for the whole answer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from rag.answering.support import Support
 from rag.answering.support_nli import Entailment
 from rag.retrieval.embeddings import PackagedEmbeddings
