@@ -22,6 +22,9 @@ from rag.types import Hit, Passage
 
 LOOKED_AT = 3
 """Passages that a statement is held against beside those that it cites: the ones that share most of its words."""
+ELSEWHERE, SURELY = 0.8, 0.9
+"""What a passage that a statement does not cite needs to take the place of the cited one: of its content words so many, and so
+high a likelihood. With the bar of the cited one, each further passage would be one more chance for what is wrong."""
 ROW = 0.8
 """Of the words of a table's row, those that the passage must have."""
 ANCHORS = 2
@@ -79,13 +82,19 @@ class Support:
         Where it alone is not supported, it is looked at once more behind the ``lead`` that announced it.
         """
         bare = said(claim)
-        groups = [tuple(cited)] if cited else []
-        for group in [*groups, *((index,) for index in self._likeliest(bare, cited))]:
-            if await self._supports(bare, group):
-                return Verdict(hits=group)
-            if lead and self._mentions(bare, group) and await self._supports(f"{said(lead)} {bare}", group):
-                return Verdict(hits=group)
+        if cited and await self._holds(bare, tuple(cited), lead, DEFAULT.threshold):
+            return Verdict(hits=tuple(cited))
+        least, threshold = (ELSEWHERE, SURELY) if cited else (0.0, DEFAULT.threshold)
+        for index in self._likeliest(bare, cited, least):
+            if await self._holds(bare, (index,), lead, threshold):
+                return Verdict(hits=(index,))
         return Verdict()
+
+    async def _holds(self, claim: str, cited: tuple[int, ...], lead: str, threshold: float) -> bool:
+        if await self._supports(claim, cited, threshold):
+            return True
+        led = bool(lead) and self._mentions(claim, cited)
+        return led and await self._supports(f"{said(lead)} {claim}", cited, threshold)
 
     def announcement(self, text: str) -> bool:
         """Whether nothing speaks against words that announce what follows: one passage has every figure and name in it."""
@@ -122,7 +131,7 @@ class Support:
             )
         return self._stems[language]
 
-    async def _supports(self, claim: str, cited: tuple[int, ...]) -> bool:
+    async def _supports(self, claim: str, cited: tuple[int, ...], threshold: float) -> bool:
         premise = self.premise(cited)
         if premise.says(claim):
             return True
@@ -131,17 +140,17 @@ class Support:
         ):
             return False
         found = await self.evidence(claim, cited)
-        return await self._weighed(claim, premise, found) or (
+        return await self._weighed(claim, premise, found, threshold) or (
             self._is_foreign(premise) and self._is_translated(claim, premise, found)
         )
 
-    async def _weighed(self, claim: str, premise: Premise, found: Mapping[str, float]) -> bool:
+    async def _weighed(self, claim: str, premise: Premise, found: Mapping[str, float], threshold: float) -> bool:
         if refuted(found):
             return False
         likely = DEFAULT.probability(found)
         if self._nli is None:
-            return likely >= DEFAULT.threshold
-        return _judged(likely, await self._nli.judge(premise.whole, claim))
+            return likely >= threshold
+        return _judged(likely, threshold, await self._nli.judge(premise.whole, claim))
 
     def _is_foreign(self, premise: Premise) -> bool:
         return premise.passage.language not in ("", self._language)
@@ -179,18 +188,22 @@ class Support:
             or any(is_strange(name, premise) for name in names(claim))
         )
 
-    def _likeliest(self, claim: str, without: Sequence[int]) -> list[int]:
-        others = [self.premise((index,)) for index in range(len(self._hits)) if index not in without]
-        places = [index for index in range(len(self._hits)) if index not in without]
-        shares = [share(Read.of(claim, premise.stem).content(), premise.content) for premise in others]
-        return [place for _, place in sorted(zip(shares, places, strict=True), key=lambda pair: -pair[0])][:LOOKED_AT]
+    def _likeliest(self, claim: str, without: Sequence[int], least: float) -> list[int]:
+        others = [index for index in range(len(self._hits)) if index not in without]
+        shares = {index: self._shared(claim, self.premise((index,))) for index in others}
+        return sorted((index for index in others if shares[index] >= least), key=lambda index: -shares[index])[
+            :LOOKED_AT
+        ]
+
+    def _shared(self, claim: str, premise: Premise) -> float:
+        return share(Read.of(claim, premise.stem).content(), premise.content)
 
 
-def _judged(likely: float, found: Entailment) -> bool:
+def _judged(likely: float, threshold: float, found: Entailment) -> bool:
     """What an NLI model finds contradicted goes; what it finds entailed needs half of the rest only."""
     if found.contradiction >= SURE:
         return False
-    return likely >= (DEFAULT.threshold / 2 if found.entailment >= SURE else DEFAULT.threshold)
+    return likely >= (threshold / 2 if found.entailment >= SURE else threshold)
 
 
 def said(markdown: str) -> str:
