@@ -15,6 +15,7 @@ import numpy as np
 
 from rag.answering.answerer import Piece, Quoted, Writer
 from rag.answering.composing import composed
+from rag.answering.orders import shown_to_model
 from rag.answering.quotes import quotables
 from rag.answering.quoting import BY_MEANING
 from rag.answering.reader import SentenceReader
@@ -115,7 +116,7 @@ class ExtractiveAnswerer:
         if (known := self._cache.get(key)) is not None:
             self._cache.move_to_end(key)
             return known
-        units = quotables(passage.text)
+        units = [unit for unit in quotables(shown_to_model(passage).text) if any(map(str.isalnum, unit.text))]
         terms = [self._terms(unit.words, passage.language) for unit in units]
         studied = Studied(units=units, terms=terms, context=self._terms(context(passage), passage.language))
         self._cache[key] = studied

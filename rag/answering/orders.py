@@ -1,4 +1,4 @@
-"""What of a passage is addressed to a machine that reads it, not to a person: a language model is not shown it.
+"""What of a passage is addressed to a machine that reads it, not to a person: no language model is shown it, and no quote.
 
 The frame and the instructions of the prompt already say that passages are data, and what a model writes is held against the
 passages before it is sent. Neither is enough alone: a small model follows the last order that it reads, and an order that is
@@ -10,8 +10,8 @@ forged frame of a prompt, the rest of the passage.
 This is no proof against orders and is not meant as one: "What is the capital of Brazil?" is a question in a list of questions
 and an attack in an e-mail, and stays. What such an order can reach is what ``grounder`` and ``links`` let through. Phrases were
 preferred to a trained classifier because their errors can be read, and because withholding must be rare: a sentence withheld
-for nothing is an answer that is not found. A page about attacks on models loses its examples; the extractive answerer, which
-obeys nobody, still quotes them.
+for nothing is an answer that is not found. A page about attacks on models loses its examples, in quotes too: the extractive
+answerer obeys nobody, but a reader may.
 """
 
 from __future__ import annotations
