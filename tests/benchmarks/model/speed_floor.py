@@ -22,7 +22,7 @@ def floor_of(folder: Path, dtype: str, asked: Sequence[Conversation]) -> dict[st
     layers = sum(value.numel() for name, value in stored.items() if ".layers." in name)
     weights = sum(value.numel() for value in stored.values())
     flops = _best(_product(2048, 2048, 2048, numbers))
-    read = _best(_reading(numbers))
+    read = _best(_reading())
     prompts = 2.0 * layers * sum(one.prompt for one in asked) / flops
     steps = max(one.answer for one in asked) * weights * numbers.itemsize / read
     return {
@@ -47,11 +47,11 @@ def _product(rows: int, inner: int, columns: int, numbers: object) -> Callable[[
     return run
 
 
-def _reading(numbers: object) -> Callable[[], float]:
+def _reading() -> Callable[[], float]:
     """Reads 256 MiB, far more than any cache; the bytes that it read."""
     import torch
 
-    lot = torch.zeros(1 << 27, dtype=torch.int16)
+    lot = torch.zeros(1 << 26)
 
     def run() -> float:
         lot.sum()
