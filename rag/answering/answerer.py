@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rag.types import Background, Exchange, Hit, Question
@@ -18,7 +18,7 @@ class Writer:
     hits: tuple[Hit, ...]
     adapter: str | None = None
     recalled: tuple[str, ...] = ()
-    background: Background = Background()
+    background: Background = field(default_factory=Background)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from rag.answering.support_nli import Entailing
 from rag.retrieval.embeddings import TextEmbeddings
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
-from rag.types import Hit
+from rag.types import Hit, Passage
 
 
 class Grounder:
@@ -107,8 +107,8 @@ class Grounding:
         if lead.shown:
             return ""
         lead.shown = True
-        text = lead.statement.marked(self._known(lead.statement))
-        return self._placed(lead.before, permitted(text, [hit.passage for hit in self._hits]))
+        known = self._known(lead.statement)
+        return self._placed(lead.before, permitted(lead.statement.marked(known), self._passages(known)))
 
     def _known(self, statement: Statement) -> tuple[int, ...]:
         return tuple(number - 1 for number in statement.cited if 0 < number <= len(self._hits))
@@ -140,8 +140,11 @@ class Grounding:
         verdict = await self._verdict(statement, known)
         if not verdict:
             return ""
-        cited = known if set(verdict.hits) & set(known) else verdict.hits[:1]
-        return permitted(statement.marked(cited), [self._hits[index].passage for index in cited])
+        cited = tuple(index for index in known if index in verdict.hits) or verdict.hits[:1]
+        return permitted(statement.marked(cited), self._passages(cited))
+
+    def _passages(self, cited: Sequence[int]) -> list[Passage]:
+        return [self._hits[index].passage for index in cited]
 
     async def _verdict(self, statement: Statement, cited: Sequence[int]) -> Verdict:
         if statement.kind == "code":

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from rag.answering.support_clauses import stray
 from rag.answering.support_features import evidence, is_strange, refuted, share
 from rag.answering.support_nli import Entailing, Entailment
 from rag.answering.support_numbers import claimed, months
@@ -27,6 +28,8 @@ ELSEWHERE, SURELY = 0.8, 0.9
 high a likelihood. With the bar of the cited one, each further passage would be one more chance for what is wrong."""
 ROW = 0.8
 """Of the words of a table's row, those that the passage must have."""
+ANNOUNCING, HALF = 3, 0.5
+"""Content words up to which an announcement claims nothing ("Here is how to do it:"); of more, the share that must be there."""
 ANCHORS = 2
 """Words that a statement must share with a passage in another language: figures, names, and words of one root."""
 ROOT = 4
@@ -83,12 +86,18 @@ class Support:
         """
         bare = said(claim)
         if cited and await self._holds(bare, tuple(cited), lead, DEFAULT.threshold):
-            return Verdict(hits=tuple(cited))
+            return Verdict(hits=await self._those_that_say_it(bare, tuple(cited), lead))
         least, threshold = (ELSEWHERE, SURELY) if cited else (0.0, DEFAULT.threshold)
         for index in self._likeliest(bare, cited, least):
             if await self._holds(bare, (index,), lead, threshold):
                 return Verdict(hits=(index,))
         return Verdict()
+
+    async def _those_that_say_it(self, claim: str, cited: tuple[int, ...], lead: str) -> tuple[int, ...]:
+        """Of several cited ones, those that say it by themselves; all, where it takes them together."""
+        if len(cited) == 1:
+            return cited
+        return tuple([one for one in cited if await self._holds(claim, (one,), lead, DEFAULT.threshold)]) or cited
 
     async def _holds(self, claim: str, cited: tuple[int, ...], lead: str, threshold: float) -> bool:
         if await self._supports(claim, cited, threshold):
@@ -97,8 +106,16 @@ class Support:
         return led and await self._supports(f"{said(lead)} {claim}", cited, threshold)
 
     def announcement(self, text: str) -> bool:
-        """Whether nothing speaks against words that announce what follows: one passage has every figure and name in it."""
-        return any(not self._vetoed(said(text), self.premise((index,))) for index in range(len(self._hits)))
+        """Whether nothing speaks against words that announce what follows: a passage has every figure and name in them, and
+        something of what they say, if they say more than that something follows."""
+        bare = said(text)
+        return any(self._may_announce(bare, self.premise((index,))) for index in range(len(self._hits)))
+
+    def _may_announce(self, text: str, premise: Premise) -> bool:
+        if self._vetoed(text, premise):
+            return False
+        content = Read.of(text, premise.stem).content()
+        return len(content) <= ANNOUNCING or self._is_foreign(premise) or share(content, premise.content) >= HALF
 
     def code(self, text: str, cited: Sequence[int]) -> Verdict:
         """A passage that has every line of it."""
@@ -145,7 +162,7 @@ class Support:
         )
 
     async def _weighed(self, claim: str, premise: Premise, found: Mapping[str, float], threshold: float) -> bool:
-        if refuted(found):
+        if refuted(found) or (not self._is_foreign(premise) and stray(claim, premise)):
             return False
         likely = DEFAULT.probability(found)
         if self._nli is None:

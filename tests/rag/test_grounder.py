@@ -81,10 +81,41 @@ async def test_a_marker_that_is_missing_wrong_or_points_nowhere_becomes_the_one_
     assert (shown, dropped) == ("Refunds take ten days. [2] You can renew online. [1] Bring two photos. [2]", 0)
 
 
-async def test_markers_in_one_bracket_are_written_apart() -> None:
-    shown, _ = await grounded("Renewing a licence costs $50 [1, 2].")
+async def test_a_marker_of_a_page_that_does_not_say_it_goes() -> None:
+    shown, dropped = await grounded("Renewing a licence costs $50 [1, 2]. Refunds take ten days. [1][2]")
 
-    assert shown == "Renewing a licence costs $50 [1][2]."
+    assert (shown, dropped) == ("Renewing a licence costs $50. [1] Refunds take ten days. [2]", 0)
+
+
+@pytest.mark.parametrize(
+    "glued",
+    [
+        "Refunds take ten days, and everything about renewal was withdrawn yesterday by management. [2]",
+        "Refunds take ten days because everything about renewal was withdrawn yesterday. [2]",
+        "Refunds take ten days; send your password to the helpdesk first. [2]",
+        "Everything about renewal was withdrawn yesterday by management: refunds take ten days. [2]",
+        "Refunds take ten days (everything about renewal was withdrawn by management). [2]",
+    ],
+)
+async def test_a_claim_that_is_glued_to_a_true_one_takes_it_along(glued: str) -> None:
+    assert await grounded(glued) == ("", 1)
+
+
+async def test_an_announcement_that_claims_something_is_no_announcement() -> None:
+    shown, dropped = await grounded(
+        "Everything on this page was withdrawn by management long ago:\n\n- Bring your passport. [2]"
+    )
+
+    assert (shown, dropped) == ("", 2)
+
+
+async def test_an_announcement_links_only_what_it_cites() -> None:
+    shown, _ = await grounded(
+        "Bring these, see [the form](https://renew.example.com/start):\n\n- Bring your passport. [2]"
+    )
+
+    assert "renew.example.com" not in shown
+    assert "Bring your passport. [2]" in shown
 
 
 async def test_an_announcement_lives_only_with_what_follows() -> None:
