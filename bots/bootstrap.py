@@ -237,7 +237,7 @@ async def open_answering(
         quoting = ExtractiveAnswerer(embeddings, sparse, settings.model)
         chain = ConversationalChain(retriever, quoting, settings.retrieval, callbacks=callbacks)
         if writing is not None:
-            chain = writing_chain(settings, writing, retriever, quoting, embeddings, callbacks)
+            chain = await writing_chain(settings, writing, retriever, quoting, embeddings, callbacks)
         yield Answering(
             serving=serving,
             retriever=retriever,

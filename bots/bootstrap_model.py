@@ -87,7 +87,7 @@ async def _remote(settings: ModelSettings) -> LanguageModel:
     return model
 
 
-def writing_chain(
+async def writing_chain(
     settings: Settings,
     writing: Writing,
     retriever: HybridRetriever,
@@ -95,17 +95,22 @@ def writing_chain(
     embeddings: TextEmbeddings,
     callbacks: Sequence[BaseCallbackHandler],
 ) -> ConversationalChain:
-    """The chain whose answers a model writes and the passages must support; quotes stand in where it fails."""
+    """The chain whose answers a model writes and the passages must support; quotes stand in where it fails.
+
+    Raises ``ModelError`` for an NLI model that cannot be had.
+    """
     from rag.answering.generative import GenerativeAnswerer
     from rag.answering.grounder import Grounder
+    from rag.answering.support_nli import CrossEncoderNli
     from rag.rewriting import Rewriter
 
+    nli = await asyncio.to_thread(CrossEncoderNli, settings.model.nli) if settings.model.nli else None
     return ConversationalChain(
         retriever,
         GenerativeAnswerer(writing.model, settings.model, settings.memory),
         settings.retrieval,
         fallback=quoting,
-        grounder=Grounder(embeddings, retriever.sparse, settings.model),
+        grounder=Grounder(embeddings, retriever.sparse, settings.model, nli),
         rewriter=Rewriter(writing.model) if settings.model.rewrite else None,
         callbacks=callbacks,
     )
