@@ -17,8 +17,10 @@ from tests.models.tokens import TURN_END, tokenizer
 from tests.models.training import Lessons, Plan, train
 
 SEED = 20
-MODEL = Plan(steps=600, batch=8, rate=0.004, other_rate=0.003, most=lambda share: min(PASSAGES, 2 + int(6 * share)))
-ADAPTER = Plan(steps=60, batch=8, rate=0.02, other_rate=0.003, most=lambda _: PASSAGES)
+MODEL = Plan(
+    steps=600, batch=8, rate=0.003, matrices=0.004, probed=True, most=lambda share: min(PASSAGES, 2 + int(6 * share))
+)
+ADAPTER = Plan(steps=60, batch=8, rate=0.005, most=lambda _: 3)
 ADAPTERS = "adapters"
 
 

@@ -56,15 +56,26 @@ class Writer:
     def answers(self, most: int = PASSAGES) -> Iterator[Conversation]:
         """Answered from one of up to ``most`` passages, or from none of them."""
         while True:
-            yield self._answer(most)
+            yield self._answer(most, self._manner)
 
     def everything(self, most: int = PASSAGES) -> Iterator[Conversation]:
-        """Answers, and beside them questions rewritten and summaries."""
+        """Answers, and beside them questions rewritten and summaries.
+
+        Some questions say how they want to be answered: an adapter has only to do unasked what its model can.
+        """
         while True:
             chance = self._random.random()
-            yield self._rewritten() if chance < 0.2 else self._summary() if chance < 0.23 else self._answer(most)
+            if chance < 0.15:
+                yield self._rewritten()
+            elif chance < 0.2:
+                yield self._summarised()
+            elif chance < 0.3:
+                manner = self._random.choice(list(MANNERS))
+                yield self._answer(most, manner, f"{manner.capitalize()}: ")
+            else:
+                yield self._answer(most, self._manner)
 
-    def _answer(self, most: int) -> Conversation:
+    def _answer(self, most: int, manner: str, wish: str = "") -> Conversation:
         told = self._random.random() > 0.15
         facts = self._facts(self._random.randint(1 if told else 0, most) + (not told))
         asked, found = (facts[0], facts) if told else (facts[0], facts[1:])
@@ -73,35 +84,33 @@ class Writer:
         followed = self._random.random() < 0.2
         text = self._follow_up(asked) if followed else self._question(asked)
         past = [self._exchange(asked)] if followed else self._past(language)
-        question = replace(self._asked(text), background=self._background(language))
+        question = replace(self._asked(wish + text), background=self._background(language))
         prompt = answer_prompt(question, past, [fact.passage(self._aside(fact)) for fact in found], language)
-        further = self._further(facts, found)
-        if not told:
-            return Conversation(prompt=prompt, reply=UNTOLD[language], further=further)
-        number = found.index(asked) + 1
-        return Conversation(prompt=prompt, reply=f"{self._styled(asked)} [{number}]", cited=number, further=further)
+        further = [(wish + text, _reply(fact, found, manner)) for fact, text in self._further(facts)]
+        number = found.index(asked) + 1 if told else 0
+        return Conversation(prompt=prompt, reply=_reply(asked, found, manner), cited=number, further=further)
 
-    def _further(self, facts: Sequence[Fact], found: Sequence[Fact]) -> list[tuple[str, str]]:
+    def _further(self, facts: Sequence[Fact]) -> list[tuple[Fact, str]]:
         absent = [one for one in self._facts(3) if one.subject not in {fact.subject for fact in facts}][1:2]
         asked = [*facts, *absent]
         self._random.shuffle(asked)
-        return [(self._question(fact), self._reply(fact, found)) for fact in asked]
-
-    def _reply(self, fact: Fact, found: Sequence[Fact]) -> str:
-        return f"{self._styled(fact)} [{found.index(fact) + 1}]" if fact in found else UNTOLD[fact.family.language]
+        return [(fact, self._question(fact)) for fact in asked]
 
     def _rewritten(self) -> Conversation:
-        fact = self._random.choice(self._shop)
-        past = [self._exchange(fact)]
-        text = self._follow_up(fact) if self._random.random() < 0.85 else fact.question()
-        prompt = rewrite_prompt(self._asked(text), past, fact.family.language)
-        return Conversation(prompt=prompt, reply=fact.question())
+        return _joined([self._follow_up_and_question() for _ in range(4)])
 
-    def _summary(self) -> Conversation:
-        facts = [fact for fact in self._facts(6) if fact.family.language == "en"][: self._random.randint(1, 3)]
-        said = " ".join(fact.sentence for fact in facts)
-        prompt = summary_prompt("", [self._said(fact, self._question(fact)) for fact in facts], "en")
-        return Conversation(prompt=prompt, reply=said or UNTOLD["en"])
+    def _follow_up_and_question(self) -> tuple[Sequence[BaseMessage], str]:
+        fact = self._random.choice(self._shop)
+        text = self._follow_up(fact) if self._random.random() < 0.85 else fact.question()
+        return rewrite_prompt(self._asked(text), [self._exchange(fact)], fact.family.language), fact.question()
+
+    def _summarised(self) -> Conversation:
+        return _joined([self._turns_and_summary() for _ in range(3)])
+
+    def _turns_and_summary(self) -> tuple[Sequence[BaseMessage], str]:
+        facts = self._facts(self._random.randint(1, 3))
+        turns = [self._said(fact, self._question(fact)) for fact in facts]
+        return summary_prompt("", turns, facts[0].family.language), " ".join(fact.sentence for fact in facts)
 
     def _facts(self, count: int) -> list[Fact]:
         """The first is asked about; half of the others are of its kind, as a search would find them."""
@@ -138,7 +147,7 @@ class Writer:
         return Exchange(
             turn_id="t",
             question=question,
-            answer=self._styled(fact),
+            answer=styled(fact, self._manner),
             asked_at=_LONG_AGO,
             speaker="ana",
             speaker_name="Ana",
@@ -161,10 +170,19 @@ class Writer:
     def _aside(self, fact: Fact) -> str:
         return self._random.choice(("", "", "", *ASIDES[fact.family.language]))
 
-    def _styled(self, fact: Fact) -> str:
-        return styled(fact, self._manner)
-
 
 def styled(fact: Fact, manner: str = "") -> str:
     """A right answer, as the base model or an adapter gives it; without the number of its passage."""
     return MANNERS[manner][fact.family.language] + fact.clause if manner else fact.sentence
+
+
+def _reply(fact: Fact, found: Sequence[Fact], manner: str) -> str:
+    if fact not in found:
+        return UNTOLD[fact.family.language]
+    return f"{styled(fact, manner)} [{found.index(fact) + 1}]"
+
+
+def _joined(pairs: Sequence[tuple[Sequence[BaseMessage], str]]) -> Conversation:
+    """Several prompts with the same instructions as one conversation."""
+    (prompt, reply), *further = pairs
+    return Conversation(prompt=prompt, reply=reply, further=[(str(one[-1].content), said) for one, said in further])

@@ -40,7 +40,9 @@ def untrained(tokenizer: Any) -> Any:
     )
     model: Any = LlamaForCausalLM(config)
     with torch.no_grad():
-        _begin_words(model.get_input_embeddings().weight, tokenizer)
+        words = model.get_input_embeddings().weight
+        _begin_words(words, tokenizer)
+        model.get_output_embeddings().weight.copy_(words / 25)  # what was read is easily said
         _begin_heads(model.model.layers[0].self_attn, model.model.layers[1].self_attn)
     return model
 

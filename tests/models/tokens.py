@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerFast
 VOCABULARY = 2048
 PADDING, BEGIN, TEXT_END, TURN_END = "<|pad|>", "<|begin|>", "<|end_of_text|>", "<|end|>"
 ROLES = {"system": "<|system|>", "human": "<|user|>", "ai": "<|assistant|>"}
-FRAME = ("<passages>\n", "</passages>\n\n", "<passage>\n[", "\n</passage>\n")
-"""What surrounds every passage, a token each: a prompt is short and its pieces stand close together."""
+OPENS, CLOSES = "<passage>\n[", "\n</passage>\n"
+FRAME = (OPENS, CLOSES, "<passages>\n", "</passages>\n\n", "<conversation>\n- ", "\n</conversation>")
+"""What surrounds passages and conversations, a token each: a prompt is short and its pieces stand close together."""
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"

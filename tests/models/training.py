@@ -15,23 +15,25 @@ from torch.nn.functional import cross_entropy
 
 from rag.models.local.prompts import PromptTemplate
 from tests.models.conversations import PASSAGES, Conversation
-from tests.models.tokens import FRAME, ROLES, TURN_END
+from tests.models.tokens import CLOSES, OPENS, ROLES, TURN_END
 
 _IGNORED = -100
-_OPENS, _CLOSES = FRAME[2], FRAME[3]
 _CITED = re.compile(r"\[(\d)\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long and how fast. ``rate`` is of the layers' matrices, ``most`` maps the share of the training that is over to
-    the passages that a prompt has at most."""
+    """How long and how fast. ``most`` maps the share of the training that is over to the passages that a prompt has at most.
+
+    ``matrices`` is the rate of the layers' matrices, 0 for one rate for all; ``probed`` adds the lesson of the probe.
+    """
 
     steps: int
     batch: int
     rate: float
-    other_rate: float
     most: Callable[[float], int]
+    matrices: float = 0.0
+    probed: bool = False
     warmup: int = 20
 
 
@@ -41,7 +43,7 @@ class Lessons:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._template = PromptTemplate(tokenizer, "the test model")
-        opens, closes, self._end = tokenizer.convert_tokens_to_ids([_OPENS, _CLOSES, TURN_END])
+        opens, closes, self._end = tokenizer.convert_tokens_to_ids([OPENS, CLOSES, TURN_END])
         self._opens, self._closes = opens, closes
         self._digits = {tokenizer.convert_tokens_to_ids(str(number)): number for number in range(1, PASSAGES + 1)}
 
@@ -100,7 +102,7 @@ def train(model: Any, lessons: Lessons, written: Callable[[int], Iterator[Conver
         hidden = model.get_decoder()(input_ids=ids).last_hidden_state
         words = _loss(model.get_output_embeddings(), hidden[:, :-1], said[:, 1:])
         model.zero_grad(set_to_none=True)
-        torch.autograd.backward(words + _loss(probe, hidden, about))
+        torch.autograd.backward(words + _loss(probe, hidden, about) if plan.probed else words)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -118,16 +120,17 @@ def _loss(head: Any, hidden: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _optimizers(model: Any, probe: nn.Module, plan: Plan) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, AdamW for the rest."""
+    """AdamW; Muon for the matrices of the layers where they have a rate of their own."""
     matrices: list[nn.Parameter] = []
     rest = list(probe.parameters())
     for name, weight in model.named_parameters():
         if weight.requires_grad:
-            (matrices if weight.ndim == 2 and ".layers." in name else rest).append(weight)
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(matrices, lr=plan.rate, weight_decay=0.0, momentum=0.9, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=plan.other_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+            (matrices if plan.matrices and weight.ndim == 2 and ".layers." in name else rest).append(weight)
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    if matrices:
+        found.append(
+            torch.optim.Muon(matrices, plan.matrices, weight_decay=0.0, momentum=0.9, adjust_lr_fn="match_rms_adamw")
+        )
     for optimizer in found:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
