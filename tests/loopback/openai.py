@@ -12,6 +12,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -194,7 +195,7 @@ class LoopbackOpenAI:
         if fault == "refuse connection":
             return False
         left = asyncio.create_task(reader.read(1))  # ends when the client hangs up
-        reply = asyncio.create_task(self._reply(writer, asked, fault))
+        reply = asyncio.create_task(self._replied(writer, asked, fault))
         await asyncio.wait((left, reply), return_when=asyncio.FIRST_COMPLETED)
         if not reply.done():
             self.hung_up += 1
@@ -202,6 +203,10 @@ class LoopbackOpenAI:
             task.cancel()
         await asyncio.gather(left, reply, return_exceptions=True)
         return False
+
+    async def _replied(self, writer: asyncio.StreamWriter, asked: Asked, fault: Fault | None) -> None:
+        with suppress(ConnectionError):  # who hangs up is counted above
+            await self._reply(writer, asked, fault)
 
     async def _reply(self, writer: asyncio.StreamWriter, asked: Asked, fault: Fault | None) -> None:
         if fault == "hang before headers":
