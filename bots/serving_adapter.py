@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from rag.errors import ModelError, ModelUnavailable
+from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.models.language_model import LanguageModel
 from rag.types import AdapterRef
 from tuning.errors import AdapterMissing
@@ -48,8 +48,8 @@ class ServingAdapter:
         """Takes over a promotion once its adapter is loaded; until then, and where it cannot be, the one before serves."""
         try:
             wanted = await asyncio.to_thread(self._registry.serving)
-        except (AdapterMissing, OSError) as error:
-            self._refuse(self._registry.pointer(), error)
+        except (AdapterMissing, OSError, UnicodeError) as error:  # the file that names it may be what cannot be read
+            self._refuse(str(error), error)
             return
         if wanted == self.current or (wanted is not None and wanted == self._refused):
             return
@@ -70,4 +70,4 @@ class ServingAdapter:
             serving = self.current.name if self.current else "the base model"
             log.warning("adapter_refused", reason=str(error), still_serves=serving)
         self._told = wanted
-        self._refused = None if isinstance(error, ModelUnavailable) else wanted
+        self._refused = None if isinstance(error, ModelUnavailable | ModelBusy) else wanted

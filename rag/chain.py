@@ -176,7 +176,7 @@ class ConversationalChain:
             match item:
                 case Writer():
                     work.writer = item
-                    await showing.discard()
+                    await showing.begin(item.hits)
                 case Written() | Quoted() | Notice():
                     with work.clocked("ground"):
                         shown = await showing.piece(item)

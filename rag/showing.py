@@ -63,9 +63,10 @@ class Showing:
                 gap = "" if self._empty else "\n\n"
                 return before + self._shown(f"{gap}{text}" if interrupted else f"{gap}{text}\n\n")
 
-    async def discard(self) -> None:
-        """Somebody else writes from here on: what is still held back of the one before is not shown."""
+    async def begin(self, hits: Sequence[Hit]) -> None:
+        """Somebody writes from here on, who was shown ``hits``: what is held back of the one before is not shown."""
         await self._settled(interrupted=True)
+        self._hits = hits
 
     async def finish(self) -> str:
         """What was held back until the end."""

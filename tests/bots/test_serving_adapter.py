@@ -9,7 +9,7 @@ import pytest
 
 from bots import serving_adapter
 from bots.serving_adapter import ServingAdapter
-from rag.errors import ModelError, ModelUnavailable
+from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.types import AdapterRef
 from tests.rag.scripted_model import ScriptedModel
 from tests.tuning.test_registry import put
@@ -116,3 +116,47 @@ async def test_promotions_are_followed_while_it_serves(tmp_path: Path, monkeypat
             await asyncio.sleep(0.01)
     watching.cancel()
     assert serving.current.name == "one"
+
+
+async def test_a_pointer_that_is_no_text_leaves_what_serves_and_is_looked_at_again(tmp_path: Path) -> None:
+    put(tmp_path, "one")
+    put(tmp_path, "two", b"two")
+    registry = Registry(tmp_path)
+    registry.promote("one")
+    serving = ServingAdapter(ScriptedModel(), registry)
+    await serving.open()
+    (tmp_path / "serving").write_bytes(b"\xff\xfe")
+    await serving.look()
+    assert serving.current == registry.named("one")
+    registry.promote("two")
+    await serving.look()
+    assert serving.current == registry.named("two")
+
+
+async def test_a_pointer_that_cannot_be_read_leaves_what_serves(tmp_path: Path) -> None:
+    put(tmp_path, "one")
+    registry = Registry(tmp_path)
+    registry.promote("one")
+    serving = ServingAdapter(ScriptedModel(), registry)
+    await serving.open()
+    (tmp_path / "serving").unlink()
+    (tmp_path / "serving").mkdir()
+    await serving.look()
+    assert serving.current == registry.named("one")
+
+
+async def test_one_that_a_busy_server_did_not_take_is_tried_again(tmp_path: Path) -> None:
+    class Busy(ScriptedModel):
+        async def prepare(self, adapter: AdapterRef) -> None:
+            await super().prepare(adapter)
+            if len(self.events) == 1:
+                raise ModelBusy("too many requests", seconds=1.0)
+
+    put(tmp_path, "one")
+    registry = Registry(tmp_path)
+    registry.promote("one")
+    serving = ServingAdapter(Busy(), registry)
+    await serving.open()
+    assert serving.current is None
+    await serving.look()
+    assert serving.current == registry.named("one")

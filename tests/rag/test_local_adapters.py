@@ -195,6 +195,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: _config(folder, target_modules=["q_proj", "k_proj", "v_proj", "down_proj"]),
         r"adapter broken does not fit .*missing",
     ),
+    "no pattern": (lambda folder: _config(folder, target_modules="["), r"adapter broken does not fit"),
     "a key of the future": (lambda folder: _config(folder, r="many"), r"adapter broken does not fit"),
 }
 

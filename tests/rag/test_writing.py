@@ -102,6 +102,27 @@ async def test_what_the_model_writes_is_shown_with_its_sources() -> None:
     assert answer.shown == (PARCELS, RETURNS)
 
 
+async def test_an_answer_is_held_against_what_its_writer_was_shown_and_nothing_else() -> None:
+    class Remembers(Drops):
+        held: list[tuple[Hit, ...]] = []  # noqa: RUF012
+
+        def start(self, hits: Sequence[Hit], language: str) -> Drops:
+            self.held.append(tuple(hits))
+            return super().start(hits, language)
+
+    model = ScriptedModel(["Within three days. [1]"])
+    long = replace(RETURNS, passage=passage("Returns are free. " * 4000, number=2, title="Returns"))
+    chain = ConversationalChain(
+        FakeFinder({"parcel": [PARCELS, long]}),
+        GenerativeAnswerer(model, ModelSettings(), MemorySettings()),
+        RetrievalSettings(),
+        grounder=Remembers(),
+    )
+    answer = await ask(chain, "When do parcels arrive?")
+    assert answer.shown == (PARCELS,)
+    assert Remembers.held == [(PARCELS,)]
+
+
 async def test_what_is_not_supported_is_left_out_and_counted() -> None:
     model = ScriptedModel(["An invented claim. [1]\n", "Within three days. [1]"])
     answer = await ask(built(model), "When do parcels arrive?")

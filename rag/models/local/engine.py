@@ -106,8 +106,8 @@ class Engine:
     def _run(self) -> None:
         with torch.no_grad():
             while self._wait():
-                self._settle()
                 try:
+                    self._settle()
                     self._step()
                 except Exception as exc:  # noqa: BLE001 - a step fails in any way; those in it are told, the next ones go on
                     self._fail_all(exc)

@@ -51,7 +51,7 @@ class Network:
             self._inject(name, files)
             self._load(name, files)
             self._hook()
-        except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as exc:
+        except Exception as exc:  # peft also lets re.error out, of target_modules, and ImportError
             self.remove(name)
             raise ModelError(f"the adapter {files.name} does not fit {self.model.name_or_path}: {_line(exc)}") from exc
 

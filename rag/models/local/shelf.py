@@ -128,8 +128,8 @@ class Shelf:
     def _place(self, name: str, files: AdapterFiles, future: Future[None]) -> None:
         try:
             self._network.place(name, files)
-        except ModelError as exc:
-            future.set_exception(exc)
+        except Exception as exc:  # noqa: BLE001 - whatever a foreign file makes peft raise must not end the engine's thread
+            future.set_exception(exc if isinstance(exc, ModelError) else _unplaced(files, exc))
             return
         with self._lock:
             self._placed.setdefault(name, _Placed())
@@ -164,3 +164,9 @@ class Shelf:
             del self._placed[name]
         self._network.remove(name)
         return True
+
+
+def _unplaced(files: AdapterFiles, exc: Exception) -> ModelError:
+    error = ModelError(f"the adapter {files.name} could not be loaded ({type(exc).__name__}); check its files")
+    error.__cause__ = exc
+    return error
