@@ -42,7 +42,10 @@ class ServingAdapter:
         """Follows promotions until cancelled."""
         while not self._pinned:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - one look that fails in a way of its own must not be the last
+                log.error("promotions_not_seen", error=type(error).__name__)  # noqa: TRY400 - no text of files
 
     async def look(self) -> None:
         """Takes over a promotion once its adapter is loaded; until then, and where it cannot be, the one before serves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -35,7 +36,8 @@ class GenerativeAnswerer:
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
     ) -> AsyncGenerator[Piece]:
         """Who writes from what, and the reply as it comes. Raises ``ModelError``."""
-        prompt = fitted(
+        prompt = await asyncio.to_thread(  # counting tokenizes
+            fitted,
             question,
             history,
             hits,

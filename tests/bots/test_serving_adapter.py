@@ -160,3 +160,26 @@ async def test_one_that_a_busy_server_did_not_take_is_tried_again(tmp_path: Path
     assert serving.current is None
     await serving.look()
     assert serving.current == registry.named("one")
+
+
+async def test_a_look_that_fails_in_a_way_of_its_own_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd(ScriptedModel):
+        async def prepare(self, adapter: AdapterRef) -> None:
+            await super().prepare(adapter)
+            if len(self.events) == 1:
+                raise RuntimeError("nobody thought of it")
+
+    monkeypatch.setattr(serving_adapter, "LOOK_SECONDS", 0.01)
+    put(tmp_path, "one")
+    registry = Registry(tmp_path)
+    serving = ServingAdapter(Odd(), registry)
+    await serving.open()
+    registry.promote("one")
+    watching = asyncio.create_task(serving.watch())
+    async with asyncio.timeout(10):
+        while serving.current is None:
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    assert serving.current.name == "one"

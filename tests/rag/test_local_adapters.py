@@ -241,3 +241,10 @@ async def test_an_adapter_of_another_model_of_the_hub_is_refused(home: Path, tmp
     with pytest.raises(ModelError, match=r"trained on Qwen/Qwen3-1.7B-Base, but model.name is Qwen/Qwen3-1.7B"):
         read_adapter(adapter_of(folder), "Qwen/Qwen3-1.7B")
     assert read_adapter(adapter_of(folder), str(home / "model")).name == "one"
+
+
+async def test_nobody_waits_for_an_adapter_of_a_model_that_was_closed(made: Made, home: Path) -> None:
+    model = made()
+    await model.close()
+    with pytest.raises(ModelError, match="shut down"):
+        await asyncio.wait_for(model.prepare(adapter_of(home / "one")), 10)

@@ -284,7 +284,7 @@ class Engine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _end(self, error: Exception) -> None:
+    def _end(self, error: ModelError) -> None:
         with self._changed:
             left = [*self.replies, *self._waiting]
             self._waiting.clear()

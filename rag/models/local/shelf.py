@@ -35,6 +35,7 @@ class Shelf:
         self._placed: dict[str, _Placed] = {}
         self._wanted: list[tuple[str, AdapterFiles, Future[None]]] = []
         self._clock = itertools.count(1)
+        self._over: ModelError | None = None
         self._lock = threading.Lock()
 
     @property
@@ -68,6 +69,8 @@ class Shelf:
         files = await asyncio.to_thread(read_adapter, adapter, self._base)
         future: Future[None] = Future()
         with self._lock:
+            if self._over is not None:
+                raise self._over
             self._wanted.append((adapter.digest, files, future))
         self._wake()
         try:
@@ -109,17 +112,23 @@ class Shelf:
         gone = [name for name in self.names if self._is_due(name) and self._remove(name)]
         with self._lock:
             wanted, self._wanted = self._wanted, []
-        for name, files, future in wanted:
-            if not self._has(name) and not self._make_room(gone):
-                with self._lock:
-                    self._wanted.append((name, files, future))
-            elif future.set_running_or_notify_cancel():
-                self._place(name, files, future)
+        left: list[tuple[str, AdapterFiles, Future[None]]] = []
+        try:
+            while wanted:
+                name, files, future = wanted.pop(0)
+                if not self._has(name) and not self._make_room(gone):
+                    left.append((name, files, future))
+                elif future.set_running_or_notify_cancel():
+                    self._place(name, files, future)
+        finally:  # whatever becomes of this one, those that wait behind it are not forgotten
+            with self._lock:
+                self._wanted = [*left, *wanted, *self._wanted]
         return gone
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: ModelError) -> None:
         """Nothing will be placed any more."""
         with self._lock:
+            self._over = error
             wanted, self._wanted = self._wanted, []
         for _, _, future in wanted:
             if future.set_running_or_notify_cancel():
