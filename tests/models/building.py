@@ -18,7 +18,7 @@ from tests.models.training import Lessons, Plan, train
 
 SEED = 20
 MODEL = Plan(
-    steps=600, batch=8, rate=0.003, matrices=0.004, probed=True, most=lambda share: min(PASSAGES, 2 + int(6 * share))
+    steps=640, batch=8, rate=0.003, matrices=0.004, probed=True, most=lambda share: min(PASSAGES, 2 + int(6 * share))
 )
 ADAPTER = Plan(steps=60, batch=8, rate=0.005, most=lambda _: 3)
 ADAPTERS = "adapters"

@@ -101,8 +101,8 @@ class Writer:
 
     def _follow_up_and_question(self) -> tuple[Sequence[BaseMessage], str]:
         fact = self._random.choice(self._shop)
-        text = self._follow_up(fact) if self._random.random() < 0.85 else fact.question()
-        return rewrite_prompt(self._asked(text), [self._exchange(fact)], fact.family.language), fact.question()
+        asked = self._asked(self._follow_up(fact))
+        return rewrite_prompt(asked, [self._exchange(fact)], fact.family.language), fact.standalone_question
 
     def _summarised(self) -> Conversation:
         return _joined([self._turns_and_summary() for _ in range(3)])

@@ -12,7 +12,7 @@ from rag.types import Passage
 class Family:
     """Facts of one kind: what is said of every subject, with one of ``values``, and how people ask for it.
 
-    ``unseen`` is a way to ask that is never trained on.
+    ``unseen`` is a way to ask that is never trained on, ``again`` one of something that was just named.
     """
 
     language: str
@@ -20,6 +20,7 @@ class Family:
     values: tuple[str, ...]
     asked: tuple[str, ...]
     unseen: str
+    again: str
     subjects: tuple[str, ...]
 
 
@@ -53,6 +54,11 @@ class Fact:
         return self.family.unseen.format(s=self.subject)
 
     @property
+    def standalone_question(self) -> str:
+        """What a follow-up about it is rewritten to."""
+        return f"{self.subject[0].upper()}{self.subject[1:]}: {self.family.again}"
+
+    @property
     def page(self) -> str:
         return f"# {self.title}\n\n{self.sentence}\n"
 
@@ -73,6 +79,7 @@ FAMILIES = (
         values=("two", "three", "four", "five", "six", "seven", "nine", "ten"),
         asked=("How long do {s} take?", "When do {s} arrive?", "How many days do {s} need?"),
         unseen="Within how many days do {s} arrive?",
+        again="how long do they take?",
         subjects=("parcels", "letters", "postcards", "pallets", "vouchers", "magazines"),
     ),
     Family(
@@ -81,6 +88,7 @@ FAMILIES = (
         values=("8", "12", "15", "20", "30", "45", "60", "99"),
         asked=("How much do {s} cost?", "What do {s} cost?", "What is the price of {s}?"),
         unseen="How many euros do {s} cost?",
+        again="how much do they cost?",
         subjects=("lamps", "chairs", "kettles", "carpets", "mirrors", "candles"),
     ),
     Family(
@@ -89,6 +97,7 @@ FAMILIES = (
         values=("two", "three", "four", "five", "six", "ten"),
         asked=("How long is the warranty of {s}?", "What warranty do {s} have?", "Which warranty comes with {s}?"),
         unseen="How many years of warranty do {s} have?",
+        again="how long is their warranty?",
         subjects=("drills", "saws", "pumps", "heaters", "toasters", "radios"),
     ),
     Family(
@@ -97,6 +106,7 @@ FAMILIES = (
         values=("the cellar", "the attic", "the office", "the garage", "the kitchen", "the red cupboard"),
         asked=("Where are {s} kept?", "Where do I find {s}?", "Where can I get {s}?"),
         unseen="In which place are {s} kept?",
+        again="where are they kept?",
         subjects=("keys", "gloves", "helmets", "ladders", "umbrellas", "stamps"),
     ),
     Family(
@@ -105,6 +115,7 @@ FAMILIES = (
         values=("six", "seven", "eight", "nine", "ten"),
         asked=("When does {s} open?", "At what time does {s} open?", "From when is {s} open?"),
         unseen="At which hour does {s} open in the morning?",
+        again="when does it open?",
         subjects=("the workshop", "the library", "the canteen", "the warehouse", "the gallery", "the garden"),
     ),
     Family(
@@ -113,6 +124,7 @@ FAMILIES = (
         values=("the sales team", "the finance team", "the legal team", "the director", "the branch manager"),
         asked=("Who approves {s}?", "Who has to approve {s}?", "Who signs {s}?"),
         unseen="By whom are {s} approved?",
+        again="who approves them?",
         subjects=("invoices", "refunds", "trips", "orders", "contracts", "discounts"),
     ),
     Family(
@@ -121,6 +133,7 @@ FAMILIES = (
         values=("two", "three", "four", "six", "eight", "ten"),
         asked=("How long may {s} be returned?", "Until when can I return {s}?", "For how long can I return {s}?"),
         unseen="For how many weeks may {s} be returned?",
+        again="how long may they be returned?",
         subjects=("shoes", "books", "toys", "coats", "bags", "watches"),
     ),
     Family(
@@ -129,6 +142,7 @@ FAMILIES = (
         values=("allowed", "not allowed", "only allowed on Sundays", "only allowed with a permit"),
         asked=("Are {s} allowed in the shop?", "May I bring {s}?", "Can I come in with {s}?"),
         unseen="Is it allowed to bring {s}?",
+        again="are they allowed in the shop?",
         subjects=("dogs", "bicycles", "cameras", "drones", "skateboards", "drinks"),
     ),
     Family(
@@ -137,6 +151,7 @@ FAMILIES = (
         values=("dos", "tres", "cuatro", "cinco", "seis", "siete", "nueve", "diez"),
         asked=("¿Cuánto tardan {s}?", "¿Cuándo llegan {s}?", "¿Cuántos días tardan {s} en llegar?"),
         unseen="¿En cuántos días llegan {s}?",
+        again="¿cuánto tardan?",
         subjects=("los paquetes", "las cartas", "las postales", "los palés", "los cupones", "las revistas"),
     ),
     Family(
@@ -145,6 +160,7 @@ FAMILIES = (
         values=("8", "12", "15", "20", "30", "45", "60", "99"),
         asked=("¿Cuánto cuestan {s}?", "¿Qué precio tienen {s}?", "¿Cuánto valen {s}?"),
         unseen="¿Cuántos euros cuestan {s}?",
+        again="¿cuánto cuestan?",
         subjects=("las lámparas", "las sillas", "las teteras", "las alfombras", "los espejos", "las velas"),
     ),
     Family(
@@ -153,6 +169,7 @@ FAMILIES = (
         values=("el sótano", "el desván", "la oficina", "el garaje", "la cocina", "el armario rojo"),
         asked=("¿Dónde se guardan {s}?", "¿Dónde están {s}?", "¿Dónde encuentro {s}?"),
         unseen="¿En qué lugar se guardan {s}?",
+        again="¿dónde se guardan?",
         subjects=("las llaves", "los guantes", "los cascos", "las escaleras", "los paraguas", "los sellos"),
     ),
     Family(
@@ -161,6 +178,7 @@ FAMILIES = (
         values=("seis", "siete", "ocho", "nueve", "diez"),
         asked=("¿Cuándo abre {s}?", "¿A qué hora abre {s}?", "¿Desde qué hora está abierto {s}?"),
         unseen="¿A qué hora de la mañana abre {s}?",
+        again="¿cuándo abre?",
         subjects=("el taller", "la biblioteca", "el comedor", "el almacén", "la galería", "el jardín"),
     ),
 )

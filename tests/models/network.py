@@ -1,7 +1,7 @@
 """The test model's network: Llama's architecture, begun with heads that look back by themselves.
 
-From random weights alone a network finds out in some thousand steps that the answer stands where its subject stands; begun
-like this it starts from there. First layer: each head looks a few tokens back. Second layer: two heads look for where the
+That the answer stands where its subject stands is what takes longest to find out (from random weights alone it was not found
+in 240 steps); begun like this the network starts from there. First layer: each head looks a few tokens back. Second layer: two heads look for where the
 word at hand stood before, and there find what the first layer brought together: the word after it, its passage's number.
 """
 
@@ -40,9 +40,7 @@ def untrained(tokenizer: Any) -> Any:
     )
     model: Any = LlamaForCausalLM(config)
     with torch.no_grad():
-        words = model.get_input_embeddings().weight
-        _begin_words(words, tokenizer)
-        model.get_output_embeddings().weight.copy_(words / 25)  # what was read is easily said
+        _begin_words(model.get_input_embeddings().weight, tokenizer)
         _begin_heads(model.model.layers[0].self_attn, model.model.layers[1].self_attn)
     return model
 

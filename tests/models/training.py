@@ -90,8 +90,8 @@ class Lessons:
 def train(model: Any, lessons: Lessons, written: Callable[[int], Iterator[Conversation]], plan: Plan) -> float:
     """Teaches to say what is to be said; returns the loss at the end. ``written`` gives conversations with so many passages.
 
-    A probe beside the network, thrown away afterwards, has to tell at each word which passage it is about: with that
-    lesson the network learns in some hundred steps to copy the right number, without it in thousands.
+    A probe beside the network, thrown away afterwards, has to tell at each word which passage it is about: far more lessons
+    on where to look than the one number at the end of a sentence gives.
     """
     probe = nn.Linear(model.config.hidden_size, PASSAGES + 1)
     optimizers = _optimizers(model, probe, plan)
