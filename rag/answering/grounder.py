@@ -141,7 +141,16 @@ class Grounding:
         if not verdict:
             return ""
         cited = tuple(index for index in known if index in verdict.hits) or verdict.hits[:1]
-        return permitted(statement.marked(cited), self._passages(cited))
+        return self._linked(statement, cited)
+
+    def _linked(self, statement: Statement, cited: Sequence[int]) -> str:
+        """Its links are those that the cited passages give where they speak of what it says."""
+        text = statement.marked(cited)
+        without = permitted(text, [])
+        if without == permitted(text, self._passages(cited)):
+            return without
+        lead = next((lead.statement.bare for lead in reversed(self._leads)), "")
+        return permitted(text, [self._support.linking(f"{lead} {statement.bare}", index) for index in cited])
 
     def _passages(self, cited: Sequence[int]) -> list[Passage]:
         return [self._hits[index].passage for index in cited]

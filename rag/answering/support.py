@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -46,6 +46,7 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s[^()]*)?\)|<https?://[^<>\s]*>|https?://\S+")
+_ADDRESS = re.compile(r"(?:\w+:)?[\w.+@%-]*[\w-]+(?:\.[\w-]+)+(?:[/?#]\S*)?")
 _CODE = re.compile(r"`+([^`]+)`+")
 
 
@@ -116,6 +117,18 @@ class Support:
             return False
         content = Read.of(text, premise.stem).content()
         return len(content) <= ANNOUNCING or self._is_foreign(premise) or share(content, premise.content) >= HALF
+
+    def linking(self, statement: str, index: int) -> Passage:
+        """A passage without those of its sentences that speak of something else: their links are not the statement's to give.
+
+        In another language than the answer words tell nothing, and the passage stays as it is.
+        """
+        premise = self.premise((index,))
+        if self._is_foreign(premise):
+            return premise.passage
+        wanted = Read.of(_unaddressed(statement), premise.stem).content()
+        related = [unit for unit in premise.sentences if _is_about(unit, wanted, premise.stem)]
+        return replace(premise.passage, text="\n\n".join(related))
 
     def code(self, text: str, cited: Sequence[int]) -> Verdict:
         """A passage that has every line of it."""
@@ -221,6 +234,16 @@ def _judged(likely: float, threshold: float, found: Entailment) -> bool:
     if found.contradiction >= SURE:
         return False
     return likely >= (threshold / 2 if found.entailment >= SURE else threshold)
+
+
+def _is_about(unit: str, wanted: Set[int], stem: Stem) -> bool:
+    """Whether a statement of ``wanted`` words speaks of what a sentence speaks of; a line that is a link alone says nothing."""
+    own = Read.of(_unaddressed(unit), stem).content()
+    return len(own) < 2 or len(own & wanted) >= min(2, len(own) / 3)
+
+
+def _unaddressed(text: str) -> str:
+    return _ADDRESS.sub(" ", said(text))
 
 
 def said(markdown: str) -> str:
