@@ -1,9 +1,9 @@
 """The test model's network: Llama's architecture, begun with heads that look back by themselves.
 
 That the answer stands where its subject stands takes longest to find out (from random weights alone 240 steps were not
-enough); begun like this the network starts from there. First layer: each head looks a few tokens back. Second layer: two heads look
-for where the word at hand stood before, and there find what the first layer brought together: the word after it, its
-passage's number.
+enough); begun like this the network starts from there. In the first layer each head
+looks a few tokens back; in the second two heads look for where the word at hand stood before, and find
+there what the first layer brought together: the word after it, its passage's number.
 """
 
 from __future__ import annotations
