@@ -93,15 +93,28 @@ class Grounding:
             self._leads.append(_Lead(statement, _joined(self._before, statement.before), refused))
             self._before = ""
             return ""
-        shown = "" if any(lead.refused for lead in self._leads) else await self._supported(statement)
+        refused = any(lead.refused for lead in self._leads)
+        shown, cited = ("", ()) if refused else await self._supported(statement)
         for lead in self._leads:
             lead.followed = True
-        if not shown:
+        if not shown or not self._led(cited):
             self._skip(statement)
             return ""
         leads = "".join(self._announce(lead) for lead in self._leads)
         before, self._before = _joined(self._before, statement.before), ""
         return leads + self._placed(before, shown)
+
+    def _led(self, cited: Sequence[int]) -> bool:
+        """Whether what leads to a statement speaks of the passages that it cites; a heading that does not is left out."""
+        strange = [
+            lead
+            for lead in self._leads
+            if not lead.shown
+            and not lead.statement.nods
+            and not self._support.announcement(lead.statement.bare, [*cited, *self._known(lead.statement)])
+        ]
+        self._close([lead for lead in strange if lead.statement.kind == "heading"])
+        return all(lead.statement.kind == "heading" for lead in strange)
 
     def _announce(self, lead: _Lead) -> str:
         if lead.shown:
@@ -134,14 +147,14 @@ class Grounding:
         self._began = True
         return before + text
 
-    async def _supported(self, statement: Statement) -> str:
-        """Its text with the markers of the passages that support it, fit to be sent; else nothing."""
+    async def _supported(self, statement: Statement) -> tuple[str, tuple[int, ...]]:
+        """Its text with the markers of the passages that support it, fit to be sent, and which these are; else nothing."""
         known = self._known(statement)
         verdict = await self._verdict(statement, known)
         if not verdict:
-            return ""
+            return "", ()
         cited = tuple(index for index in known if index in verdict.hits) or verdict.hits[:1]
-        return self._linked(statement, cited)
+        return self._linked(statement, cited), cited
 
     def _linked(self, statement: Statement, cited: Sequence[int]) -> str:
         """Its links are those that the cited passages give where they speak of what it says."""

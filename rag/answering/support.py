@@ -47,6 +47,11 @@ _OPENING = re.compile(
 )
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s[^()]*)?\)|<https?://[^<>\s]*>|https?://\S+")
 _ADDRESS = re.compile(r"(?:\w+:)?[\w.+@%-]*[\w-]+(?:\.[\w-]+)+(?:[/?#]\S*)?")
+_ATTRIBUTION = re.compile(
+    r"\b(?:page|passage|source|document|p[aá]gina|pasaje|fuente|documento)s?\s+(?:n[uú]mero\s+|number\s+|no\.\s*)?\d{1,3}\b",
+    re.IGNORECASE,
+)
+"""Which passage says what is told by markers, which are checked; a number in words is not."""
 _CODE = re.compile(r"`+([^`]+)`+")
 
 
@@ -106,11 +111,14 @@ class Support:
         led = bool(lead) and self._mentions(claim, cited)
         return led and await self._supports(f"{said(lead)} {claim}", cited, threshold)
 
-    def announcement(self, text: str) -> bool:
-        """Whether nothing speaks against words that announce what follows: a passage has every figure and name in them, and
-        something of what they say, if they say more than that something follows."""
+    def announcement(self, text: str, among: Sequence[int] | None = None) -> bool:
+        """Whether nothing speaks against words that announce what follows: a passage (of ``among``, or any) has every figure
+        and name in them, and something of what they say, if they say more than that something follows."""
         bare = said(text)
-        return any(self._may_announce(bare, self.premise((index,))) for index in range(len(self._hits)))
+        return any(
+            self._may_announce(bare, self.premise((index,)))
+            for index in (range(len(self._hits)) if among is None else among)
+        )
 
     def _may_announce(self, text: str, premise: Premise) -> bool:
         if self._vetoed(text, premise):
@@ -166,7 +174,8 @@ class Support:
         if premise.says(claim):
             return True
         if not re.search(r"\w", claim) or any(
-            " ".join(code.split()) not in premise.spaced for code in _CODE.findall(claim)
+            " ".join(words.split()) not in premise.spaced
+            for words in (*_CODE.findall(claim), *_ATTRIBUTION.findall(claim))
         ):
             return False
         found = await self.evidence(claim, cited)

@@ -187,3 +187,17 @@ async def test_a_link_is_given_only_where_the_page_gives_it_for_what_is_said(wri
     )
     text = await one.feed(written) + await one.finish()
     assert ("https://" in text) is shown
+
+
+async def test_no_page_is_said_in_words_to_say_something() -> None:
+    shown, dropped = await grounded("As page 1 says, refunds take ten days. [2]")
+
+    assert (shown, dropped) == ("", 1)
+
+
+async def test_a_heading_speaks_of_what_stands_below_it() -> None:
+    shown, dropped = await grounded(
+        "## Renew a licence online or at an office before it expires\n\nRefunds take ten days. [2]\n\n## Refunds\n\n- Bring two photos. [2]"
+    )
+
+    assert (shown, dropped) == ("Refunds take ten days. [2]\n\n## Refunds\n\n- Bring two photos. [2]", 1)
