@@ -48,7 +48,7 @@ _OPENING = re.compile(
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s[^()]*)?\)|<https?://[^<>\s]*>|https?://\S+")
 _ADDRESS = re.compile(r"(?:\w+:)?[\w.+@%-]*[\w-]+(?:\.[\w-]+)+(?:[/?#]\S*)?")
 _ATTRIBUTION = re.compile(
-    r"\b(?:page|passage|source|document|p[aá]gina|pasaje|fuente|documento)s?\s+(?:n[uú]mero\s+|number\s+|no\.\s*)?\d{1,3}\b",
+    r"\b(?:page|passage|source|document|p[aá]gina|pasaje|fuente|documento)s?\s+(?:n[uú]mero\s+|number\s+|no\.\s*)?(\d{1,3})\b",
     re.IGNORECASE,
 )
 """Which passage says what is told by markers, which are checked; a number in words is not."""
@@ -91,6 +91,8 @@ class Support:
         Where it alone is not supported, it is looked at once more behind the ``lead`` that announced it.
         """
         bare = said(claim)
+        if self._speaks_for_another(bare, cited):
+            return Verdict()
         if cited and await self._holds(bare, tuple(cited), lead, DEFAULT.threshold):
             return Verdict(hits=await self._those_that_say_it(bare, tuple(cited), lead))
         least, threshold = (ELSEWHERE, SURELY) if cited else (0.0, DEFAULT.threshold)
@@ -98,6 +100,11 @@ class Support:
             if await self._holds(bare, (index,), lead, threshold):
                 return Verdict(hits=(index,))
         return Verdict()
+
+    def _speaks_for_another(self, claim: str, cited: Sequence[int]) -> bool:
+        """ "As page 2 says": a passage named by its number in words, and not by a marker that could be checked."""
+        named = {int(number) - 1 for number in _ATTRIBUTION.findall(claim)}
+        return any(index not in cited and index < len(self._hits) for index in named)
 
     async def _those_that_say_it(self, claim: str, cited: tuple[int, ...], lead: str) -> tuple[int, ...]:
         """Of several cited ones, those that say it by themselves; all, where it takes them together."""
@@ -174,8 +181,7 @@ class Support:
         if premise.says(claim):
             return True
         if not re.search(r"\w", claim) or any(
-            " ".join(words.split()) not in premise.spaced
-            for words in (*_CODE.findall(claim), *_ATTRIBUTION.findall(claim))
+            " ".join(code.split()) not in premise.spaced for code in _CODE.findall(claim)
         ):
             return False
         found = await self.evidence(claim, cited)

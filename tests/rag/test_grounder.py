@@ -197,7 +197,8 @@ async def test_no_page_is_said_in_words_to_say_something() -> None:
 
 async def test_a_heading_speaks_of_what_stands_below_it() -> None:
     shown, dropped = await grounded(
-        "## Renew a licence online or at an office before it expires\n\nRefunds take ten days. [2]\n\n## Refunds\n\n- Bring two photos. [2]"
+        "## Renew a licence online or at an office before it expires\n\nRefunds take ten days. [2]\n\n"
+        "## Refunds\n\n- Bring two photos. [2]"
     )
 
     assert (shown, dropped) == ("Refunds take ten days. [2]\n\n## Refunds\n\n- Bring two photos. [2]", 1)
