@@ -91,8 +91,10 @@ class Support:
         Where it alone is not supported, it is looked at once more behind the ``lead`` that announced it.
         """
         bare = said(claim)
-        if self._speaks_for_another(bare, cited):
-            return Verdict()
+        verdict = await self._found(bare, cited, lead)
+        return Verdict() if self._speaks_for_another(bare, verdict.hits) else verdict
+
+    async def _found(self, bare: str, cited: Sequence[int], lead: str) -> Verdict:
         if cited and await self._holds(bare, tuple(cited), lead, DEFAULT.threshold):
             return Verdict(hits=await self._those_that_say_it(bare, tuple(cited), lead))
         least, threshold = (ELSEWHERE, SURELY) if cited else (0.0, DEFAULT.threshold)
