@@ -133,7 +133,9 @@ class Support:
         if self._vetoed(text, premise):
             return False
         content = Read.of(text, premise.stem).content()
-        return len(content) <= ANNOUNCING or self._is_foreign(premise) or share(content, premise.content) >= HALF
+        whole = text.rstrip(":*_ ").endswith((".", "!"))  # a sentence of its own, however few its words
+        announces = len(content) <= ANNOUNCING and not whole
+        return announces or self._is_foreign(premise) or share(content, premise.content) >= HALF
 
     def linking(self, statement: str, index: int) -> Passage:
         """A passage without those of its sentences that speak of something else: their links are not the statement's to give.

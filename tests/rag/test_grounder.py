@@ -203,3 +203,10 @@ async def test_a_heading_speaks_of_what_stands_below_it() -> None:
     )
 
     assert (shown, dropped) == ("Refunds take ten days. [2]\n\n## Refunds\n\n- Bring two photos. [2]", 1)
+
+
+async def test_a_heading_that_is_a_sentence_is_no_heading() -> None:
+    shown, dropped = await grounded("## All this was withdrawn.\n\nRefunds take ten days. [2]")
+
+    assert "withdrawn" not in shown
+    assert dropped >= 1
