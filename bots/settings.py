@@ -256,11 +256,17 @@ def _put(values: dict[str, Any], location: Location, value: Any) -> None:
 def _explain(detail: ErrorDetails, origins: Mapping[Location, str], file: Path) -> str:
     location = tuple(str(part) for part in detail["loc"])
     key = ".".join(location) or "the configuration"
-    origin = next((name for place, name in origins.items() if location[: len(place)] == place), str(file))
+    origin = next((name for place, name in origins.items() if _concerns(place, location)), str(file))
     if detail["type"] == "extra_forbidden":
         return f"{key} ({origin}): there is no such setting; the handbook's configuration page lists them all"
     wanted = detail["msg"].removeprefix("Value error, ")
     return f"{key} ({origin}): {wanted[0].lower()}{wanted[1:]}"
+
+
+def _concerns(place: Location, location: Location) -> bool:
+    """Whether what was set at ``place`` is part of what is wrong at ``location``, or holds it."""
+    shared = min(len(place), len(location))
+    return place[:shared] == location[:shared]
 
 
 def without_password(url: str) -> str:

@@ -195,6 +195,8 @@ class ConversationalChain:
             text += rest
             yield Delta(text=rest)
         work.dropped = showing.dropped
+        if work.dropped:
+            log.info("%d sentences of %s were not supported and left out", work.dropped, self._answerer.name)
         yield Done(answer=self._whole(work, text, showing.sources))
 
     def _whole(self, work: Work, text: str, sources: tuple[Source, ...]) -> Answer:

@@ -30,7 +30,8 @@ class Registry:
 
     def names(self) -> list[str]:
         """Every adapter that is there, by name."""
-        return sorted(folder.parent.name for folder in self._root.glob(f"*/{CONFIG}"))
+        found = (config.parent for config in self._root.glob(f"*/{CONFIG}"))
+        return sorted(folder.name for folder in found if (folder / WEIGHTS).is_file())
 
     def named(self, name: str) -> AdapterRef:
         """Raises ``AdapterMissing`` with the names that there are."""
@@ -38,7 +39,8 @@ class Registry:
         if not _NAME.fullmatch(name) or not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
             there = ", ".join(self.names()) or "none"
             raise AdapterMissing(
-                f"there is no adapter {name!r} in {self._root} (there: {there}); correct model.adapter"
+                f"there is no complete adapter {name!r} in {self._root} (there: {there}); correct model.adapter, or the file "
+                f"{POINTER} there, or put {CONFIG} and {WEIGHTS} into its folder"
             )
         stamp = _stamp(folder)
         known = self._known.get(name)

@@ -74,7 +74,7 @@ def test_a_server_or_key_that_lies_about_chooses_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize("servers", ["", "localhost:8000"])
 def test_a_server_is_needed_where_one_shall_answer(servers: str, tmp_path: Path) -> None:
     environ = {"COTORRA_MODEL__KIND": "openai", "OPENAI_BASE_URL": servers}
-    with pytest.raises(SettingsError, match=r"model\.servers.*http://"):
+    with pytest.raises(SettingsError, match=r"environment variable .*model\.servers.*http://"):
         load_settings(environ, tmp_path)
 
 

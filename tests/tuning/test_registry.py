@@ -43,7 +43,7 @@ def test_one_that_is_not_there_is_refused_with_those_that_are(name: str, tmp_pat
 
 def test_a_half_written_adapter_is_none(tmp_path: Path) -> None:
     (put(tmp_path, "house") / WEIGHTS).unlink()
-    with pytest.raises(AdapterMissing):
+    with pytest.raises(AdapterMissing, match=rf"no complete adapter 'house' .*there: none.*{WEIGHTS}"):
         Registry(tmp_path).named("house")
 
 
