@@ -30,7 +30,7 @@ QUESTIONS, RATE = 40, 0.5
 WARM = 4
 WORDS_PER_SECOND, FIRST_WORD_SECONDS = 40.0, 0.2
 """Of the loopback server: about what one conversation gets from a small model on a GPU."""
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 30.0
 Json = dict[str, object]
 
 
