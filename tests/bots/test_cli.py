@@ -64,10 +64,16 @@ class Shell:
             *arguments,
             cwd=self.folder,
             env={**clean_environment(), **settings, **environ},
+            preexec_fn=_hear_interrupts,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+
+
+def _hear_interrupts() -> None:
+    """A job in the background inherits SIGINT ignored, and so would the commands that a test interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
