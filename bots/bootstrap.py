@@ -13,50 +13,50 @@ from datetime import timedelta
 import structlog
 from redis.asyncio import Redis
 
-from bots.answers import Rules
-from bots.audience import audiences, tenant
 from bots.bootstrap_handover import build_handovers
 from bots.bootstrap_library import build_library
 from bots.bootstrap_model import Writing, open_writing, tracing, writing_chain
-from bots.commands import Commands
-from bots.conversation import Conversations
+from bots.conversation.answers import Rules
+from bots.conversation.audience import audiences, tenant
+from bots.conversation.commands import Commands
+from bots.conversation.folding import Folding
+from bots.conversation.forgetting import Forgetting
+from bots.conversation.guard import Guard
+from bots.conversation.handle import Conversations
+from bots.desk.local import TerminalDesk
 from bots.errors import BotsError
-from bots.folding import Folding
-from bots.forgetting import Forgetting
-from bots.guard import Guard
-from bots.inbox import Inbox
 from bots.keys import Keys
-from bots.knowledge import Library
-from bots.knowledge_shelf import ServingShelf
+from bots.library.collections import ServingShelf
+from bots.library.library import Library
 from bots.messages import IncomingMessage
 from bots.metrics import Metrics
-from bots.outbox import Outbox
+from bots.operations.private_redis import PrivateRedis
 from bots.platforms.base import Platform
-from bots.platforms.terminal import TerminalDesk
-from bots.recorder import NoLog, Recorder
-from bots.redis_server import PrivateRedis
-from bots.replies import ReplyLedger
+from bots.queue.inbox import Inbox
+from bots.queue.outbox import Outbox
+from bots.queue.recorder import NoLog, Recorder
+from bots.queue.replies import ReplyLedger
+from bots.queue.worker import Worker
 from bots.settings import Settings
 from bots.store import connect, store, text
-from bots.worker import Worker
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
-from rag.knowledge.sync import recipe_for
+from rag.knowledge.sync.source import recipe_for
 from rag.language import load as load_languages
-from rag.memory import ConversationMemory
-from rag.notes import PersonalNotes
+from rag.memory.conversation import ConversationMemory
+from rag.memory.notes import PersonalNotes
+from rag.memory.summarising import ModelSummariser, SelectingSummariser
 from rag.retrieval.calibrated import read_calibration
 from rag.retrieval.calibration import DEFAULT
-from rag.retrieval.collections import Collections
-from rag.retrieval.collections_edge import EdgeCollections
-from rag.retrieval.embedding_cache import CachedEmbeddings
-from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
+from rag.retrieval.embeddings.cache import CachedEmbeddings
+from rag.retrieval.embeddings.models import TextEmbeddings, load_embeddings
 from rag.retrieval.evidence import FEATURES
+from rag.retrieval.index.collections import Collections
+from rag.retrieval.index.edge.collections import EdgeCollections
 from rag.retrieval.reranker import Rerankers
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
-from rag.summaries import ModelSummariser, SelectingSummariser
 from rag.types import AdapterRef
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
@@ -193,7 +193,7 @@ def database_url(settings: Settings) -> str:
 def open_collections(settings: Settings) -> Collections:
     """The embedded collections, or a Qdrant server's where QDRANT_URL is set; not opened yet."""
     if settings.qdrant.url:
-        from rag.retrieval.collections_server import (
+        from rag.retrieval.index.server.collections import (
             ServerCollections,  # imports qdrant-client: 1.6 s that the embedded default does not need
         )
 

@@ -7,14 +7,14 @@ from datetime import timedelta
 
 from redis.asyncio import Redis
 
-from bots.handover import HandoverChannel, Handovers
-from bots.handover_state import HandoverStore
-from bots.inbox import Inbox
+from bots.conversation.handover.handovers import HandoverChannel, Handovers
+from bots.conversation.handover.state import HandoverStore
 from bots.keys import Keys
 from bots.metrics import Metrics
 from bots.platforms.base import Platform
+from bots.queue.inbox import Inbox
 from bots.settings import HandoverSettings
-from rag.memory import ConversationMemory
+from rag.memory.conversation import ConversationMemory
 
 
 def build_handovers(
@@ -42,6 +42,8 @@ def handover_channel(platforms: Mapping[str, Platform]) -> HandoverChannel | Non
     slack = platforms.get("slack")
     if slack is None:
         return None
-    from bots.platforms.slack import SlackPlatform  # only where it is configured: importing bolt takes its time
+    from bots.platforms.slack.platform import (
+        SlackPlatform,  # only where it is configured: importing bolt takes its time
+    )
 
     return slack.handover if isinstance(slack, SlackPlatform) else None

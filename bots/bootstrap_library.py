@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from bots.knowledge import Library, sources
-from bots.knowledge_documents import SharedDocuments, as_configured
-from bots.knowledge_reading import SourceReader
-from bots.knowledge_runs import Runs
-from bots.knowledge_shelf import ServingShelf
+from bots.library.collections import ServingShelf
+from bots.library.documents import SharedDocuments, as_configured
+from bots.library.library import Library, sources
+from bots.library.reading import SourceReader
+from bots.library.runs import Runs
 from bots.metrics import Metrics
 from bots.settings import Settings
 from bots.task_queue import TaskQueue

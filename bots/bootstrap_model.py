@@ -13,17 +13,17 @@ from importlib import import_module
 import structlog
 from langchain_core.callbacks import BaseCallbackHandler
 
-from bots.ending import end
-from bots.serving_adapter import ServingAdapter
 from bots.settings import Settings, TracingSettings
 from rag.answering.extractive import ExtractiveAnswerer
+from rag.cancellation import end
 from rag.chain import ConversationalChain
 from rag.errors import ModelUnavailable
 from rag.models.language_model import LanguageModel
-from rag.retrieval.embeddings import TextEmbeddings
+from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.retriever import HybridRetriever
 from rag.settings import ModelSettings
-from tuning.registry import Registry
+from tuning.registry.folders import Registry
+from tuning.registry.serving import ServingAdapter
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ async def _model(settings: ModelSettings) -> LanguageModel | None:
         case "openai":
             return await _remote(settings)
         case "transformers":
-            from rag.models.local import load_local
+            from rag.models.local.deferred import load_local
 
             try:
                 return await load_local(settings, lambda line: print(f"cotorra: {line}", file=sys.stderr))
@@ -100,9 +100,9 @@ async def writing_chain(
     Raises ``ModelError`` for an NLI model that cannot be had.
     """
     from rag.answering.generative import GenerativeAnswerer
-    from rag.answering.grounder import Grounder
-    from rag.answering.support_nli import CrossEncoderNli
-    from rag.rewriting import Rewriter
+    from rag.answering.rewriting import Rewriter
+    from rag.grounding.grounder import Grounder
+    from rag.grounding.support.nli import CrossEncoderNli
 
     nli = await asyncio.to_thread(CrossEncoderNli, settings.model.nli) if settings.model.nli else None
     return ConversationalChain(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bots.handover_state import HandoverStore
+from bots.conversation.handover.state import HandoverStore
 from bots.metrics import Metrics
 from bots.platforms.base import Platform
 from bots.settings import Settings
@@ -26,7 +26,7 @@ def open_platforms(
     """The platforms that have credentials. Raises ``SettingsError`` for credentials that do not belong together."""
     platforms: dict[str, Platform] = {}
     if settings.slack.bot_token is not None:
-        from bots.platforms.slack import SlackPlatform
+        from bots.platforms.slack.platform import SlackPlatform
 
         platforms["slack"] = SlackPlatform(
             settings.slack,
@@ -40,7 +40,7 @@ def open_platforms(
             handover_channel=settings.handover.slack_channel,
         )
     if settings.telegram.bot_token is not None:
-        from bots.platforms.telegram import TelegramPlatform
+        from bots.platforms.telegram.platform import TelegramPlatform
 
         platforms["telegram"] = TelegramPlatform(
             settings.telegram,

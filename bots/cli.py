@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from bots.access import LogAccess
-from bots.eval_commands import evaluation
+from bots.desk.log_access import LogAccess
+from bots.evaluation.commands import evaluation
 from tuning.cli import conversations
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def ask(
     audience: Audience = None,
 ) -> None:
     """Ask one question and print the answer with its sources."""
-    from bots import terminal
-    from bots.desk import Asked
+    from bots.desk import terminal
+    from bots.desk.seam import Asked
 
     asked = Asked(text=question, conversation=conversation, audiences=frozenset(audience or ()))
     _run(terminal.ask(asked, as_json=as_json))
@@ -91,7 +91,7 @@ def ask(
 @app.command()
 def chat(audience: Audience = None) -> None:
     """Talk in the terminal; /new starts over, /quit leaves."""
-    from bots import terminal
+    from bots.desk import terminal
 
     _run(terminal.chat(frozenset(audience or ())))
 
@@ -104,7 +104,7 @@ def search(
     audience: Audience = None,
 ) -> None:
     """Look into the index: the passages that a question would find."""
-    from bots import terminal
+    from bots.desk import terminal
 
     _run(terminal.search(query, limit=limit, audiences=frozenset(audience or ()), as_json=as_json))
 
@@ -118,7 +118,7 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Bring the index up to date with the documents."""
-    from bots import terminal
+    from bots.desk import terminal
 
     if not _run(terminal.sync(source, allow_shrink=allow_shrink, as_json=as_json)):
         raise typer.Exit(1)
@@ -127,7 +127,7 @@ def sync(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check the configuration and every connection, and say what to do."""
-    from bots import terminal
+    from bots.desk import terminal
 
     if not _run(terminal.doctor(as_json=as_json)):
         raise typer.Exit(1)
@@ -136,7 +136,7 @@ def doctor(as_json: Json = False) -> None:
 @inbox.command("list")
 def inbox_list(as_json: Json = False) -> None:
     """List the messages that were set aside."""
-    from bots import terminal
+    from bots.desk import terminal
 
     _run(terminal.inbox_list(as_json=as_json))
 
@@ -146,7 +146,7 @@ def inbox_retry(
     reference: Annotated[str | None, typer.Argument(help="The message's reference; all when left out.")] = None,
 ) -> None:
     """Put messages back into their conversations' queues."""
-    from bots import terminal
+    from bots.desk import terminal
 
     _run(terminal.inbox_retry(reference))
 
@@ -181,7 +181,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 def _run_service(settings: Settings, *, host: str, port: int, receive: bool, work: bool) -> None:
     from bots import logs
-    from bots.ownership import Ownership
+    from bots.operations.ownership import Ownership
     from bots.service import Service, run
 
     logs.configure(settings.log_level, settings.log_format, settings.secrets())

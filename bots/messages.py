@@ -37,7 +37,7 @@ class IncomingMessage:
     which a redelivery may be recognised; ``address`` is what the platform needs to answer (opaque to everybody else).
     For ``edit`` and ``deletion``, ``original`` is the id of the message that was edited or deleted.
     For ``command``, ``command`` is its name without a slash and ``text`` its argument. ``handover`` is no person's message: it is
-    what has to be done about a conversation that a person was asked to take over (``bots/handover_state.py``).
+    what has to be done about a conversation that a person was asked to take over (``bots/conversation/handover/state.py``).
     """
 
     id: str

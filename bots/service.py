@@ -26,17 +26,17 @@ from bots.bootstrap import (
     terminal_desk,
 )
 from bots.bootstrap_platforms import open_platforms
-from bots.control import control_app
-from bots.ending import end
+from bots.desk.socket import control_app
 from bots.errors import StoreUnavailable
-from bots.inbox import Backlog
 from bots.metrics import Metrics
-from bots.ownership import control_socket
+from bots.operations.ownership import control_socket
 from bots.platforms.base import Accept, Platform
-from bots.recorder import Recorder
+from bots.queue.inbox import Backlog
+from bots.queue.recorder import Recorder
+from bots.queue.worker import Worker
 from bots.server import HttpServer, service_app
 from bots.settings import Settings
-from bots.worker import Worker
+from rag.cancellation import end
 from rag.errors import IndexLocked, IndexUnavailable
 from tuning.errors import TuningError
 

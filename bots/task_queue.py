@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.asyncio import Redis
 
-from bots.ending import end
 from bots.errors import StoreUnavailable
 from bots.store import store
+from rag.cancellation import end
 
 if TYPE_CHECKING:
     from docket import Docket, Worker

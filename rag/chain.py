@@ -16,9 +16,9 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator
 
 from rag.answering.answerer import Answerer, Notice, Piece, Quoted, Writer, Written
 from rag.errors import ModelBusy, ModelError
-from rag.memory import readable
+from rag.memory.conversation import readable
 from rag.prompts.sentences import say
-from rag.retrieval.index import Scope
+from rag.retrieval.index.passages import Scope
 from rag.settings import RetrievalSettings
 from rag.showing import Grounder, Showing
 from rag.types import Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval, Source
@@ -27,7 +27,7 @@ from rag.work import Work, never
 from rag.writing import written
 
 if TYPE_CHECKING:
-    from rag.rewriting import Rewriter
+    from rag.answering.rewriting import Rewriter
 
 log = logging.getLogger(__name__)
 

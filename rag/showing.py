@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from rag.answering.answerer import Notice, Quoted, Written
-from rag.answering.grounding import Citations
-from rag.answering.orders import shown_to_model
+from rag.grounding.citations import Citations
+from rag.prompts.orders import shown_to_model
 from rag.types import Hit, Source
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rag.answering.small_talk import recognise
-from rag.answering.wishes import wants_person
-from rag.condense import cleaned, follows_up, is_empty, utterances
+from rag.intents.courtesy import recognise
+from rag.intents.person import wants_person
 from rag.language import LANGUAGES, adetect
 from rag.prompts.sentences import say
+from rag.text.utterances import cleaned, follows_up, is_empty, utterances
 from rag.types import Query
 from rag.work import Work
 
 if TYPE_CHECKING:
-    from rag.rewriting import Rewriter
+    from rag.answering.rewriting import Rewriter
 
 QUERY_CHARACTERS = 1000
 """Of a question that are embedded and searched for: more than any embedder reads of a question."""

@@ -18,7 +18,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from bots.keys import Keys
-from bots.redis_server import packaged_server
+from bots.operations.private_redis import packaged_server
 from bots.store import connect
 from tests.models.trained import SECONDS, Trained
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from starlette.routing import BaseRoute
 
-from bots.handover_state import Whereabouts
+from bots.conversation.handover.state import Whereabouts
 from bots.messages import IncomingMessage, OutgoingReply
-from bots.replies import ReplyEntry
+from bots.queue.replies import ReplyEntry
 from rag.types import Stage
 
 Accept = Callable[[IncomingMessage], Awaitable[bool]]

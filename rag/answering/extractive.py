@@ -15,18 +15,18 @@ import numpy as np
 
 from rag.answering.answerer import Piece, Quoted, Writer
 from rag.answering.composing import composed
-from rag.answering.orders import shown_to_model
 from rag.answering.quotes import quotables
 from rag.answering.quoting import BY_MEANING
 from rag.answering.reader import SentenceReader
 from rag.answering.selection import Candidate, Studied, Terms, Wanted, candidates, choose, words_decide
-from rag.condense import unmarked, utterances
 from rag.errors import ModelError
 from rag.knowledge.chunking import context
-from rag.retrieval.embeddings import TextEmbeddings
+from rag.prompts.orders import shown_to_model
+from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.legs import REACH, RECENT, faded
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
+from rag.text.utterances import unmarked, utterances
 from rag.types import Exchange, Hit, Passage, Question
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from langchain_core.messages import BaseMessage
 
 from rag.errors import ModelError
-from rag.knowledge.sentences import END, is_border
 from rag.prompts.instructions import answer_prompt
+from rag.text.sentences import END, is_border
 from rag.types import Background, Exchange, Hit, Question
 
 Count = Callable[[Sequence[BaseMessage]], int]

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag.answering.readable import readable, settled
-from rag.knowledge.blocks import Block, parse
-from rag.knowledge.sentences import sentences
 from rag.prompts.sentences import plain
+from rag.text.blocks import Block, parse
+from rag.text.sentences import sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

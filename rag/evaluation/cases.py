@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rag.condense import cleaned, unmarked
 from rag.errors import EvaluationError
 from rag.language import detect
+from rag.text.utterances import cleaned, unmarked
 from rag.types import Query
 
 Role = Literal["user", "bot"]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, uuid5
 
-from rag.knowledge.blocks import Block, parse
-from rag.knowledge.loaders import LoadedDocument
-from rag.knowledge.sentences import sentences
+from rag.knowledge.loaders.sources import LoadedDocument
+from rag.text.blocks import Block, parse
+from rag.text.sentences import sentences
 from rag.types import Passage
 
 PROSE = 140

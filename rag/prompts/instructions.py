@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 
-from rag.answering.orders import plain_text, shown_to_model
-from rag.condense import unmarked
+from rag.prompts.orders import plain_text, shown_to_model
+from rag.text.utterances import unmarked
 from rag.types import Background, Exchange, Passage, Question
 
 VERSION = "1"

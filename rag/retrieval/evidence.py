@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 
 from rag.retrieval.fusion import Fusion
-from rag.retrieval.index import Match
+from rag.retrieval.index.passages import Match
 from rag.retrieval.reading import Reading
 
 FIRST = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rag.retrieval.index import Match
+from rag.retrieval.index.passages import Match
 from rag.retrieval.legs import CONVERSATION, Search
 
 WHOLE_DOCUMENT = 0.75

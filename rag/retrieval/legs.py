@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.retrieval.embeddings import PackagedEmbeddings, TextEmbeddings
-from rag.retrieval.index import Leg
+from rag.retrieval.embeddings.models import PackagedEmbeddings, TextEmbeddings
+from rag.retrieval.index.passages import Leg
 from rag.retrieval.sparse import SparseEncoder, SparseVector
 from rag.types import Query
 

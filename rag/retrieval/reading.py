@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
-from rag.retrieval.index import Found
+from rag.retrieval.index.passages import Found
 from rag.types import Passage
 
 ALIKE = 0.9

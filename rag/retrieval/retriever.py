@@ -15,10 +15,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 from rag.language import detect
 from rag.retrieval.calibrated import Calibration
 from rag.retrieval.calibration import DEFAULT
-from rag.retrieval.embeddings import TextEmbeddings
+from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.evidence import evidence
 from rag.retrieval.fusion import Fusion
-from rag.retrieval.index import Found, IndexQuery, PassageIndex, Scope
+from rag.retrieval.index.passages import Found, IndexQuery, PassageIndex, Scope
 from rag.retrieval.legs import faded, searches
 from rag.retrieval.reading import Reading, distinct, joined
 from rag.retrieval.reranker import Rerankers

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from rag.errors import IndexUnavailable, ModelError
-from rag.retrieval.collections import Collections, Recipe
-from rag.retrieval.embeddings import PackagedEmbeddings, TextEmbeddings, load_embeddings
-from rag.retrieval.index import PassageIndex
+from rag.retrieval.embeddings.models import PackagedEmbeddings, TextEmbeddings, load_embeddings
+from rag.retrieval.index.collections import Collections, Recipe
+from rag.retrieval.index.passages import PassageIndex
 from rag.settings import EmbeddingSettings
 
 log = logging.getLogger(__name__)

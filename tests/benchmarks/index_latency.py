@@ -21,8 +21,8 @@ from time import perf_counter, process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.retrieval.edge import EdgeIndex
-from rag.retrieval.index import IndexedPassage, IndexQuery, Leg, Match, Scope
+from rag.retrieval.index.edge.passages import EdgeIndex
+from rag.retrieval.index.passages import IndexedPassage, IndexQuery, Leg, Match, Scope
 from rag.retrieval.sparse import SparseEncoder, SparseVector
 from rag.types import Passage
 

@@ -21,7 +21,7 @@ from slack_sdk import WebClient
 
 from rag.answering.answerer import Quoted
 from rag.answering.extractive import ExtractiveAnswerer
-from rag.retrieval.embeddings import load_embeddings
+from rag.retrieval.embeddings.models import load_embeddings
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import EmbeddingSettings, ModelSettings
 from rag.types import Hit, Passage, Question

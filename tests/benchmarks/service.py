@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from bots.redis_server import packaged_server
+from bots.operations.private_redis import packaged_server
 from tests.benchmarks.judging import Json, judge, quantile
 from tests.benchmarks.processes import COTORRA, Process, clean_environment, free_port
 from tests.benchmarks.questions import questions
@@ -200,7 +200,7 @@ def _median(measure: Callable[[], float], times: int = 5) -> float:
 
 def embedding_floor(texts: Sequence[str]) -> Json:
     """What embedding these questions costs by itself, one by one and in batches of 16: no service can be faster."""
-    from rag.retrieval.embeddings import load_embeddings
+    from rag.retrieval.embeddings.models import load_embeddings
     from rag.settings import EmbeddingSettings
 
     embeddings = load_embeddings(EmbeddingSettings())

@@ -12,7 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from rag.retrieval.minilm import MiniLM
+from rag.retrieval.embeddings.minilm import MiniLM
 from tests.benchmarks.retrieval import data
 from tests.benchmarks.retrieval.ingesting import operations
 from tests.benchmarks.retrieval.ours import write

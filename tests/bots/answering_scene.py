@@ -10,25 +10,25 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 
-from bots.answers import Rules
-from bots.commands import Commands
-from bots.conversation import Conversations
-from bots.forgetting import Forgetting
-from bots.guard import Guard
-from bots.handover import HandoverChannel, Handovers
-from bots.handover_state import HandoverStore, Whereabouts
-from bots.inbox import Inbox
+from bots.conversation.answers import Rules
+from bots.conversation.commands import Commands
+from bots.conversation.forgetting import Forgetting
+from bots.conversation.guard import Guard
+from bots.conversation.handle import Conversations
+from bots.conversation.handover.handovers import HandoverChannel, Handovers
+from bots.conversation.handover.state import HandoverStore, Whereabouts
 from bots.keys import Keys
 from bots.messages import IncomingMessage, OutgoingReply, Sender
 from bots.metrics import Metrics
-from bots.outbox import OutboxEntry
 from bots.platforms.base import Accept, Platform, Reply
-from bots.replies import Lease, Post, ReplyEntry, ReplyLedger
+from bots.queue.inbox import Inbox
+from bots.queue.outbox import OutboxEntry
+from bots.queue.replies import Lease, Post, ReplyEntry, ReplyLedger
 from bots.settings import LimitSettings, WorkerSettings
 from rag.answering.answerer import Answerer
 from rag.chain import ConversationalChain
-from rag.memory import ConversationMemory
-from rag.notes import PersonalNotes
+from rag.memory.conversation import ConversationMemory
+from rag.memory.notes import PersonalNotes
 from rag.settings import MemorySettings, RetrievalSettings
 from rag.types import AdapterRef, Hit, Passage, Question, Stage
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage

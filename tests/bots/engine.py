@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bots.inbox import Inbox
 from bots.messages import IncomingMessage, Sender
-from bots.outbox import OutboxEntry
-from bots.replies import Lease
+from bots.queue.inbox import Inbox
+from bots.queue.outbox import OutboxEntry
+from bots.queue.replies import Lease
+from bots.queue.worker import Worker
 from bots.settings import WorkerSettings
-from bots.worker import Worker
 
 QUICK = WorkerSettings(lease_seconds=1, drain_seconds=0.5)
 

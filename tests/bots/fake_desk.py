@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bots.control import control_app
-from bots.desk import (
+from bots.desk.seam import (
     Asked,
     AskEvent,
     Complete,
@@ -23,7 +22,8 @@ from bots.desk import (
     SyncProgress,
     Text,
 )
-from bots.ownership import Ownership, control_socket
+from bots.desk.socket import control_app
+from bots.operations.ownership import Ownership, control_socket
 from bots.server import HttpServer
 from rag.types import Answer, Hit, Retrieval, Source
 from tests.rag.fakes import passage

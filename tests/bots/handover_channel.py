@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bots.handover import HandoverChannel
-from bots.handover_case import Case, Readers
-from bots.handover_state import Handover
+from bots.conversation.handover.case import Case, Readers
+from bots.conversation.handover.handovers import HandoverChannel
+from bots.conversation.handover.state import Handover
 
 
 @dataclass(slots=True)

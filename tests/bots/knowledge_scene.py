@@ -10,16 +10,16 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from bots.knowledge import Library
-from bots.knowledge_documents import SharedDocuments
-from bots.knowledge_reading import SourceReader
-from bots.knowledge_runs import Runs
-from bots.knowledge_shelf import ServingShelf
+from bots.library.collections import ServingShelf
+from bots.library.documents import SharedDocuments
+from bots.library.library import Library
+from bots.library.reading import SourceReader
+from bots.library.runs import Runs
 from bots.metrics import Metrics
 from bots.task_queue import TaskQueue
-from rag.knowledge.sync import Synchronizer, recipe_for
-from rag.retrieval.collections_edge import EdgeCollections
-from rag.retrieval.index import PassageIndex
+from rag.knowledge.sync.source import Synchronizer, recipe_for
+from rag.retrieval.index.edge.collections import EdgeCollections
+from rag.retrieval.index.passages import PassageIndex
 from rag.retrieval.serving import Serving
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import KnowledgeSettings, SourceSettings

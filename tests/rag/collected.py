@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rag.retrieval.collections import Collections, Recipe
+from rag.retrieval.index.collections import Collections, Recipe
 from rag.settings import QdrantSettings
 from tests.loopback.qdrant import LoopbackQdrant
 

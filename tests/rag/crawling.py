@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.knowledge.loaders import Candidate, LoadedDocument, Unreadable
-from rag.knowledge.loaders.web import crawl
+from rag.knowledge.loaders.sources import Candidate, LoadedDocument, Unreadable
+from rag.knowledge.loaders.web.crawl import crawl
 from rag.settings import SourceSettings
 from tests.loopback.site import LoopbackSite
 

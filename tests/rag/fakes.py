@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from rag.answering.answerer import Piece, Quoted, Writer
-from rag.retrieval.index import Scope
+from rag.retrieval.index.passages import Scope
 from rag.types import Exchange, Hit, Passage, Query, Question, Retrieval
 
 

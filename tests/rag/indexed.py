@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rag.retrieval.index import Choose, Found, IndexedPassage, IndexQuery, Leg, Match, PassageIndex, Scope
+from rag.retrieval.index.passages import Choose, Found, IndexedPassage, IndexQuery, Leg, Match, PassageIndex, Scope
 from rag.retrieval.sparse import SparseEncoder
 from rag.types import Passage
 

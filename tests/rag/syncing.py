@@ -11,12 +11,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
-from rag.knowledge.loaders import Candidate, LoadedDocument
-from rag.knowledge.sync import Synchronizer, SyncReport, recipe_for
-from rag.retrieval.collections import Recipe
-from rag.retrieval.collections_edge import EdgeCollections
-from rag.retrieval.embeddings import TextEmbeddings
-from rag.retrieval.index import Found, IndexQuery, Leg, Match, PassageIndex, Scope
+from rag.knowledge.loaders.sources import Candidate, LoadedDocument
+from rag.knowledge.sync.source import Synchronizer, SyncReport, recipe_for
+from rag.retrieval.embeddings.models import TextEmbeddings
+from rag.retrieval.index.collections import Recipe
+from rag.retrieval.index.edge.collections import EdgeCollections
+from rag.retrieval.index.passages import Found, IndexQuery, Leg, Match, PassageIndex, Scope
 from rag.retrieval.serving import Serving
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings

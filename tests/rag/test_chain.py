@@ -16,7 +16,7 @@ from rag.answering.answerer import Quoted
 from rag.chain import ConversationalChain
 from rag.errors import IndexUnavailable, ModelError
 from rag.prompts.sentences import abstention, say
-from rag.retrieval.index import Scope
+from rag.retrieval.index.passages import Scope
 from rag.settings import RetrievalSettings
 from rag.types import AdapterRef, Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage, question

@@ -14,19 +14,19 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession
 
-from bots.inbox import Backlog, Inbox
 from bots.keys import Keys
-from bots.redis_server import PrivateRedis
+from bots.operations.private_redis import PrivateRedis
+from bots.queue.inbox import Backlog, Inbox
 from bots.settings import WorkerSettings
 from bots.store import connect
 from tests.benchmarks.processes import COTORRA, clean_environment, free_port
+from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack import BOT_TOKEN, LoopbackSlack
 from tests.loopback.slack_delivery import HttpDelivery, callback
 from tests.loopback.slack_state import Json, Message
 from tests.loopback.telegram import LoopbackTelegram
 from tests.loopback.telegram_people import Person
 from tests.loopback.telegram_values import TOKEN, Shown
-from tests.platforms.slack_scene import said
 
 SECRET = "signing-secret"
 WEBHOOK_SECRET = "webhook-secret"

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack_delivery import callback
 from tests.loopback.slack_state import BOT_USER
-from tests.platforms.slack_scene import said
 from tests.service.stage import HOLIDAY, WEBHOOK_SECRET, Sent, Stage, complete, staged, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack_delivery import callback
 from tests.models.asking import SHOP
 from tests.models.facts import FOLLOW_UPS, shop
 from tests.models.trained import Trained
-from tests.platforms.slack_scene import said
 from tests.service.stage import Stage, complete, staged, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

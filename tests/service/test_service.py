@@ -11,13 +11,13 @@ import pytest
 import pytest_asyncio
 
 from bots.keys import Keys
-from bots.redis_server import PrivateRedis
+from bots.operations.private_redis import PrivateRedis
 from bots.store import connect
-from rag.memory import ConversationMemory
+from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings
+from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack_delivery import callback, signed
 from tests.loopback.slack_state import Json
-from tests.platforms.slack_scene import said
 from tests.service.stage import HOLIDAY, SECRET, Stage, complete, staged, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from bots.knowledge_runs import Runs
+from bots.library.runs import Runs
 from rag.settings import QdrantSettings
 from tests.benchmarks.processes import COTORRA, clean_environment
 from tests.rag.collected import qdrant_server

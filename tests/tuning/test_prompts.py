@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bots.turns import logged_turn
+from bots.conversation.turns import logged_turn
 from rag.prompts.instructions import answer_prompt
 from rag.types import AdapterRef, Answer, Background, Exchange, Hit, Passage, Question, Source
 from tests.tuning.conftest import NOON

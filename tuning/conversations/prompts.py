@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from langchain_core.messages import BaseMessage
 
-from rag.condense import cleaned
 from rag.prompts.instructions import VERSION, answer_prompt
+from rag.text.utterances import cleaned
 from rag.types import Background, Exchange, Passage, Question
 from tuning.conversations.records import LoggedPassage, LoggedTurn
 

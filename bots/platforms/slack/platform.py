@@ -14,26 +14,26 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from bots.conversation.handover.state import HandoverStore, Whereabouts
 from bots.errors import DeliveryRetry, SettingsError
-from bots.handover_state import HandoverStore, Whereabouts
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.platforms.base import Accept, NoMetrics, PlatformMetrics, Reply
-from bots.platforms.slack.arrivals import Arrivals
 from bots.platforms.slack.calls import CallError, SlackCalls
 from bots.platforms.slack.directory import Directory
-from bots.platforms.slack.ephemeral import EphemeralReply
-from bots.platforms.slack.feedback import Store
-from bots.platforms.slack.handover import SlackHandover
+from bots.platforms.slack.handover.channel import SlackHandover
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.pacing import Pacing
-from bots.platforms.slack.posting import Place
-from bots.platforms.slack.receiver import Receiver
-from bots.platforms.slack.sharing import Sharing
-from bots.platforms.slack.socket_addresses import forget_used_addresses
-from bots.platforms.slack.streaming import SlackReply
+from bots.platforms.slack.receiving.arrivals import Arrivals
+from bots.platforms.slack.receiving.feedback import Store
+from bots.platforms.slack.receiving.receiver import Receiver
+from bots.platforms.slack.receiving.sharing import Sharing
+from bots.platforms.slack.receiving.socket_addresses import forget_used_addresses
+from bots.platforms.slack.replying.ephemeral import EphemeralReply
+from bots.platforms.slack.replying.posting import Place
+from bots.platforms.slack.replying.streaming import SlackReply
 from bots.platforms.slack.threads import Threads
-from bots.replies import ReplyEntry, ReplyLedger
+from bots.queue.replies import ReplyEntry, ReplyLedger
 from bots.settings import SlackSettings
 
 log = structlog.get_logger()

@@ -15,29 +15,29 @@ from telegram import BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChat
 from telegram.constants import ChatMemberStatus
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
-from bots.ending import end
+from bots.conversation.handover.state import Whereabouts
 from bots.errors import BotsError, SettingsError
-from bots.handover_state import Whereabouts
 from bots.keys import Keys
 from bots.messages import IncomingMessage
-from bots.outbox import FeedbackEntry
 from bots.platforms.base import Accept, NoMetrics, PlatformMetrics
 from bots.platforms.telegram.background import Background
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import UPDATES, code_of, open_client, refused_token
-from bots.platforms.telegram.feedback import Feedback
-from bots.platforms.telegram.intake import Intake, Migrate
-from bots.platforms.telegram.lease import PollingLease
 from bots.platforms.telegram.pacing import Pacing, Timing
-from bots.platforms.telegram.polling import Poller
-from bots.platforms.telegram.screen import Api, Screen, Target
-from bots.platforms.telegram.streaming import Manner, TelegramReply
+from bots.platforms.telegram.receiving.feedback import Feedback
+from bots.platforms.telegram.receiving.intake import Intake, Migrate
+from bots.platforms.telegram.receiving.lease import PollingLease
+from bots.platforms.telegram.receiving.polling import Poller
+from bots.platforms.telegram.receiving.updates import Me
+from bots.platforms.telegram.receiving.webhook import PATH, Take, webhook_route
+from bots.platforms.telegram.replying.screen import Api, Screen, Target
+from bots.platforms.telegram.replying.streaming import Manner, TelegramReply
 from bots.platforms.telegram.texts import LANGUAGES, menu, say
-from bots.platforms.telegram.updates import Me
-from bots.platforms.telegram.webhook import PATH, Take, webhook_route
 from bots.platforms.telegram.whereabouts import whereabouts
-from bots.replies import ReplyEntry, ReplyLedger
+from bots.queue.outbox import FeedbackEntry
+from bots.queue.replies import ReplyEntry, ReplyLedger
 from bots.settings import TelegramSettings
+from rag.cancellation import end
 
 log = structlog.get_logger()
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bots.handover_state import Whereabouts
+from bots.conversation.handover.state import Whereabouts
 from bots.messages import IncomingMessage
 
 _USERNAME = re.compile(r"[A-Za-z0-9_]{3,64}")

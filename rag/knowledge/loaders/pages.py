@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import yaml
 
-from rag.knowledge.blocks import parse
 from rag.language import LANGUAGES, detect
+from rag.text.blocks import parse
 
 BEGINNING = 4000
 """Characters in which front matter and title stand."""

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from rag.errors import ModelError
-from rag.models.local.attention import use_batched_attention
-from rag.models.local.batches import Batch, LoneBatch, SlotBatch
+from rag.models.local.adapters.network import Network
 from rag.models.local.devices import choose_device, choose_dtype
-from rag.models.local.network import Network
-from rag.models.local.packing import can_pack, pack
+from rag.models.local.engine.attention import use_batched_attention
+from rag.models.local.engine.batches import Batch, LoneBatch, SlotBatch
+from rag.models.local.engine.packing import can_pack, pack
+from rag.models.local.engine.trial import agrees, full_layers, uncached
 from rag.models.local.prompts import PromptTemplate
-from rag.models.local.trial import agrees, full_layers, uncached
 from rag.models.local.weights import find_model
 from rag.models.local.writing import Recommended
 from rag.settings import ModelSettings

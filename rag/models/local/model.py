@@ -9,11 +9,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 from rag.errors import ModelUnavailable
+from rag.models.local.adapters.cache import Shelf
 from rag.models.local.chat import LocalChat
-from rag.models.local.engine import Engine
+from rag.models.local.engine.thread import Engine
 from rag.models.local.loading import Loaded, load
 from rag.models.local.prompts import PromptTemplate
-from rag.models.local.shelf import Shelf
 from rag.models.local.writing import Limits, Writer
 from rag.settings import ModelSettings
 from rag.types import AdapterRef

@@ -12,11 +12,11 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from rag.errors import ModelBusy, ModelError, ModelUnavailable
-from rag.models.local.engine import Engine
+from rag.models.local.adapters.cache import Shelf
+from rag.models.local.engine.requests import Ended, Item, Request
+from rag.models.local.engine.sampling import Sampler, seeded
+from rag.models.local.engine.thread import Engine
 from rag.models.local.prompts import PromptTemplate
-from rag.models.local.requests import Ended, Item, Request
-from rag.models.local.sampling import Sampler, seeded
-from rag.models.local.shelf import Shelf
 from rag.models.local.spelling import Speller
 from rag.types import AdapterRef
 

@@ -22,7 +22,7 @@ from langchain_core.messages import HumanMessage
 
 from rag.models.adapters import adapter_digest
 from rag.models.language_model import LanguageModel
-from rag.models.local import load_local
+from rag.models.local.deferred import load_local
 from rag.settings import ModelSettings
 from rag.types import AdapterRef
 from tests.benchmarks.model.speed_model import SEED, save_speed_model

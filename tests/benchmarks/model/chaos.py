@@ -19,14 +19,14 @@ from typing import Literal
 
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.generative import GenerativeAnswerer
-from rag.answering.grounder import Grounder
 from rag.chain import ConversationalChain
+from rag.grounding.grounder import Grounder
 from rag.language import load as load_languages
 from rag.models.remote.breaker import FIRST_PAUSE_SECONDS
 from rag.models.remote.model import RemoteModel
 from rag.prompts.sentences import Sentence, say
-from rag.retrieval.embeddings import TextEmbeddings, load_embeddings
-from rag.retrieval.index import Scope
+from rag.retrieval.embeddings.models import TextEmbeddings, load_embeddings
+from rag.retrieval.index.passages import Scope
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import EmbeddingSettings, MemorySettings, ModelSettings, RetrievalSettings
 from rag.types import Done, Hit, Passage, Query, Question, Retrieval

@@ -23,8 +23,8 @@ from time import perf_counter
 
 from rag.answering.answerer import Quoted
 from rag.answering.extractive import ExtractiveAnswerer
-from rag.answering.grounding import Citations
-from rag.retrieval.embeddings import PackagedEmbeddings
+from rag.grounding.citations import Citations
+from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
 from rag.types import Exchange, Hit, Question

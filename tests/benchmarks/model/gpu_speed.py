@@ -54,7 +54,7 @@ async def measure_gpu() -> dict[str, object]:
 async def _of_shape(folder: Path) -> dict[str, object]:
     import torch
 
-    from rag.models.local import load_local
+    from rag.models.local.deferred import load_local
     from tests.benchmarks.model.throughput import settings_of
 
     peer = await asyncio.to_thread(_peer_speed, folder)

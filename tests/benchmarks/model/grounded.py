@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rag.condense import utterances
 from rag.knowledge.chunking import split
-from rag.knowledge.loaders import LoadedDocument
-from rag.retrieval.embeddings import TextEmbeddings
+from rag.knowledge.loaders.sources import LoadedDocument
+from rag.retrieval.embeddings.models import TextEmbeddings
+from rag.text.utterances import utterances
 from rag.types import Exchange, Hit, Passage, Question
 from tests.benchmarks.retrieval.data import Asked, Page, lines
 from tests.benchmarks.retrieval.ours import Cotorra

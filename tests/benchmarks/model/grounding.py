@@ -19,9 +19,9 @@ from random import Random
 from statistics import median
 from time import perf_counter
 
-from rag.answering.grounder import Grounder, Grounding
 from rag.evaluation.bootstrap import figure, mean
-from rag.retrieval.embeddings import PackagedEmbeddings
+from rag.grounding.grounder import Grounder, Grounding
+from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
 from tests.benchmarks.model.grounding_cases import Case, documents_of, planted, supported

@@ -18,9 +18,9 @@ from random import Random
 from typing import Any
 
 from rag.knowledge.chunking import split
-from rag.knowledge.loaders import LoadedDocument
-from rag.knowledge.sentences import sentences
-from rag.retrieval.embeddings import TextEmbeddings
+from rag.knowledge.loaders.sources import LoadedDocument
+from rag.retrieval.embeddings.models import TextEmbeddings
+from rag.text.sentences import sentences
 from rag.types import Hit, Passage
 from tests.benchmarks.retrieval.data import lines
 from tests.benchmarks.retrieval.spans import Places

@@ -3,7 +3,7 @@
 From Doc2Dial's training conversations: statements that restate their span, and the same with something planted; supported
 and unsupported ones count the same, and so do the kinds of what was planted. The threshold is the one at which a fit that
 saw nothing of a statement's document drops one supported statement in twenty. No turn of the dev part is read. Writes
-``rag/answering/support_weights.py``; some ten minutes on two cores, nearly all of it embedding.
+``rag/grounding/support/weights.py``; some ten minutes on two cores, nearly all of it embedding.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier  # type: ignore[import-untyped]
 from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
 
-from rag.answering import support_weights
-from rag.answering.support import Support, said
-from rag.answering.support_features import refuted
-from rag.answering.support_trees import Forest, Node, Tree
-from rag.retrieval.embeddings import PackagedEmbeddings, TextEmbeddings
+from rag.grounding.support import weights as support_weights
+from rag.grounding.support.features import refuted
+from rag.grounding.support.judge import Support, said
+from rag.grounding.support.trees import Forest, Node, Tree
+from rag.retrieval.embeddings.models import PackagedEmbeddings, TextEmbeddings
 from rag.retrieval.sparse import SparseEncoder
 from tests.benchmarks.model.grounding_cases import Case, planted, supported
 
@@ -104,7 +104,7 @@ def module(forest: Forest) -> str:
     trees = "".join(f"        {tree!r},\n" for tree in forest.trees)
     return (
         f'"""{head}\n"""\n\n# ruff: noqa: E501 - trees\nfrom __future__ import annotations\n\n'
-        "from rag.answering.support_trees import Forest\n\n"
+        "from rag.grounding.support.trees import Forest\n\n"
         f"DEFAULT = Forest(\n    features={forest.features!r},\n    start={forest.start},\n    trees=(\n{trees}    ),\n"
         f"    threshold={forest.threshold},\n)  # fmt: skip\n"
     )

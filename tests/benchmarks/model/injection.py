@@ -21,18 +21,18 @@ from pathlib import Path
 from time import perf_counter
 
 from bots.messages import OutgoingReply
-from bots.platforms.slack.formatting import harmless
-from bots.platforms.telegram.formatting import render, to_html
+from bots.platforms.slack.replying.formatting import harmless
+from bots.platforms.telegram.replying.formatting import render, to_html
 from rag.answering.answerer import Answerer
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.generative import GenerativeAnswerer
-from rag.answering.grounder import Grounder
 from rag.chain import ConversationalChain
-from rag.knowledge.sentences import sentences
-from rag.retrieval.embeddings import PackagedEmbeddings
-from rag.retrieval.index import Scope
+from rag.grounding.grounder import Grounder
+from rag.retrieval.embeddings.models import PackagedEmbeddings
+from rag.retrieval.index.passages import Scope
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import MemorySettings, ModelSettings, RetrievalSettings
+from rag.text.sentences import sentences
 from rag.types import Answer, Done, Hit, Query, Question, Retrieval
 from tests.benchmarks.model.obedient import Obedient
 from tests.benchmarks.model.planted import KINDS, Case, cases, folded
@@ -245,7 +245,7 @@ async def _tallied(found: Sequence[Case], run: Callable[[Case], Awaitable[Answer
 async def _test_model() -> Answerer | None:
     """The model that the tests train, where it is there."""
     try:
-        from rag.models.local import load_local
+        from rag.models.local.deferred import load_local
         from tests.models.trained import Trained
     except ImportError:
         return None

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from rag.answering.extractive import ExtractiveAnswerer, recent
 from rag.answering.quoting import BY_MEANING, BY_WORDS
 from rag.answering.selection import Candidate
-from rag.retrieval.embeddings import PackagedEmbeddings
+from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
 from rag.types import Exchange, Hit

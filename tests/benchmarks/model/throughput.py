@@ -20,7 +20,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from rag.models.language_model import LanguageModel
-from rag.models.local import load_local
+from rag.models.local.deferred import load_local
 from rag.settings import ModelSettings
 from tests.benchmarks.model.gpu_speed import measure_gpu
 from tests.benchmarks.model.speed_floor import floor_of

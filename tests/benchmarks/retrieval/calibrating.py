@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from rag.retrieval.calibration import DEFAULT
-from rag.retrieval.edge import EdgeIndex
-from rag.retrieval.embeddings import PackagedEmbeddings
+from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.evidence import FEATURES
-from rag.retrieval.index import Choose, Found, IndexQuery
+from rag.retrieval.index.edge.passages import EdgeIndex
+from rag.retrieval.index.passages import Choose, Found, IndexQuery
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.sparse import SparseEncoder
 from rag.types import Query, Retrieval

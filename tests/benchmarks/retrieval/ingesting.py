@@ -10,7 +10,7 @@ from time import perf_counter
 
 import torch
 
-from rag.retrieval import minilm
+from rag.retrieval.embeddings import minilm
 from tests.benchmarks.retrieval import data
 from tests.benchmarks.retrieval.figures import Json, median_by
 from tests.benchmarks.retrieval.measures import Say

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
-from rag.knowledge.sync import Synchronizer
-from rag.retrieval.edge import EdgeIndex
-from rag.retrieval.embeddings import PackagedEmbeddings
+from rag.knowledge.sync.source import Synchronizer
+from rag.retrieval.embeddings.models import PackagedEmbeddings
+from rag.retrieval.index.edge.passages import EdgeIndex
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings, SourceSettings
 from rag.types import Answer, Done, Passage, Question

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from rag.retrieval.edge import EdgeIndex
+from rag.retrieval.index.edge.passages import EdgeIndex
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.sparse import SparseEncoder
 from rag.types import Query

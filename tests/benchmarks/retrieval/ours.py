@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from rag.knowledge.sync import Synchronizer, SyncReport
-from rag.retrieval.edge import EdgeIndex
-from rag.retrieval.embeddings import PackagedEmbeddings, TextEmbeddings
-from rag.retrieval.index import PassageIndex, Scope
+from rag.knowledge.sync.source import Synchronizer, SyncReport
+from rag.retrieval.embeddings.models import PackagedEmbeddings, TextEmbeddings
+from rag.retrieval.index.edge.passages import EdgeIndex
+from rag.retrieval.index.passages import PassageIndex, Scope
 from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import RetrievalSettings, SourceSettings

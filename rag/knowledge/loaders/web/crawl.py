@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from uuid import uuid4
 
 from rag.errors import KnowledgeError
-from rag.knowledge.loaders.converter import Converter
+from rag.knowledge.loaders.conversion.converter import Converter
 from rag.knowledge.loaders.documents import Candidate, Unreadable, reason
 from rag.knowledge.loaders.web.addresses import Site, folder, origin
 from rag.knowledge.loaders.web.cache import Cache, Stored

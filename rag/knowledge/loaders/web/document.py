@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from rag.errors import KnowledgeError
 from rag.knowledge.loaders import kinds
-from rag.knowledge.loaders.converter import Converter
+from rag.knowledge.loaders.conversion.converter import Converter
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, fingerprint
 from rag.knowledge.loaders.encoding import decode_page
 from rag.knowledge.loaders.kinds import Kind

@@ -1,0 +1,42 @@
+"""Connects who wants a person with people, and says what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bots.conversation.handover.handovers import Handovers, Wish
+from bots.messages import IncomingMessage
+from bots.platforms.base import Platform
+from bots.queue.replies import Lease
+from bots.texts import say
+from rag.memory.conversation import ConversationMemory
+from rag.types import Exchange
+
+
+class Switchboard:
+    """``contact`` tells how to reach a person where the bot can reach none."""
+
+    def __init__(
+        self, handovers: Handovers, platforms: Mapping[str, Platform], memory: ConversationMemory, contact: str
+    ) -> None:
+        self._handovers = handovers
+        self._platforms = platforms
+        self._memory = memory
+        self._contact = contact
+
+    async def connect(
+        self, message: IncomingMessage, history: Sequence[Exchange], lease: Lease, language: str | None
+    ) -> str:
+        """What the asker is told. Raises ``DeliveryRetry`` while people cannot be told, ``LeaseLost``, ``StoreUnavailable``."""
+        where = await self._platforms[message.platform].whereabouts(message)
+        wish = Wish(message=message, question=message.text, history=history, where=where)
+        if await self._handovers.ask(wish, lease):
+            return say(language, "person_asked")
+        sentence = say(language, "nobody_reached" if self._handovers.possible else "nobody")
+        return f"{sentence}\n\n{self._contact}" if self._contact else sentence
+
+    async def command(self, message: IncomingMessage, lease: Lease) -> str:
+        """The command ``person``: as the wish in words, and people are told what was asked last."""
+        if await self._handovers.taken(message.conversation, message.turn_id):
+            return say(message.language, "person_waiting")
+        return await self.connect(message, await self._memory.load(message.conversation), lease, message.language)

@@ -1,0 +1,58 @@
+"""What ``cotorra conversations`` works on: the log itself, and forgetting in every store through the desk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuning.conversations.log import ConversationLog
+
+
+class LogAccess:
+    """Opens the log when a command asks for it; ``close`` leaves everything as it was found."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def log(self) -> ConversationLog:
+        """The log, its schema up to date. Raises ``BotsError`` or ``TuningError``."""
+        from bots.bootstrap import open_log
+        from bots.settings import load_settings
+
+        settings = load_settings()
+        log = asyncio.run(open_log(settings, self._redis_url()))
+        log.upgrade()
+        self._stack.callback(log.close)
+        return log
+
+    def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
+        """In every store, by the running service where there is one. Raises ``BotsError``."""
+        from bots.desk.terminal import open_desk
+
+        async def forgotten() -> Mapping[str, int]:
+            async with open_desk() as desk:
+                return await desk.forget(conversation, speaker)
+
+        return asyncio.run(forgotten())
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _redis_url(self) -> str:
+        """The private server is adopted while a service runs; otherwise it is started, and stopped again by ``close``."""
+        from bots.operations.ownership import Ownership
+        from bots.operations.private_redis import PrivateRedis
+        from bots.settings import load_settings
+
+        settings = load_settings()
+        if settings.redis.url:
+            return settings.redis.url
+        private = PrivateRedis(settings.home, settings.redis.appendfsync)
+        ownership = Ownership(settings.home)
+        if ownership.try_take():
+            self._stack.callback(ownership.release)
+            self._stack.callback(private.stop)
+        return private.start()

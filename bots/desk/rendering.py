@@ -1,0 +1,152 @@
+"""What the terminal shows."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import secrets
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bots.desk.seam import Asked, Complete, Desk, FoundPassage, SetAside, SyncedSource, Text
+from bots.errors import BotsError
+from rag.errors import RagError
+from rag.types import Answer
+
+if TYPE_CHECKING:
+    from bots.operations.finding import Finding
+
+
+def answer_object(complete: Complete) -> dict[str, Any]:
+    """The object of ``ask --json``."""
+    answer = complete.answer
+    return {
+        "text": answer.text,
+        "sources": [
+            {
+                "number": source.number,
+                "title": source.title,
+                "url": source.passage.url,
+                "passage": source.passage.text,
+                "score": round(source.score, 4),
+            }
+            for source in answer.sources
+        ],
+        "answered": answer.answered,
+        "conversation_id": complete.conversation,
+        "model": answer.model,
+        "adapter": answer.adapter,
+        "seconds": {stage: round(spent, 4) for stage, spent in answer.seconds.items()},
+    }
+
+
+def print_sources(answer: Answer) -> None:
+    """The numbered sources under an answer that was streamed."""
+    print()
+    if answer.sources:
+        print()
+    for source in answer.sources:
+        print(f"[{source.number}] {source.title}  {source.passage.url}".rstrip())
+
+
+async def converse(desk: Desk, audiences: frozenset[str]) -> None:
+    """The loop of ``cotorra chat``. Ends at /quit or the end of input; an error ends the turn, not the talk."""
+    conversation = _fresh()
+    print("Ask away. /new starts over, /quit leaves.")
+    while (line := await asyncio.to_thread(_read)) is not None:
+        match line.strip():
+            case "":
+                continue
+            case "/quit" | "/exit":
+                return
+            case "/new":
+                await desk.new(conversation)
+                conversation = _fresh()
+                print("We start from scratch.")
+            case question:
+                await _turn(desk, Asked(text=question, conversation=conversation, audiences=audiences))
+
+
+def _fresh() -> str:
+    return f"terminal:{secrets.token_hex(8)}"
+
+
+def _read() -> str | None:
+    try:
+        return input("\n> ")
+    except EOFError:
+        return None
+
+
+async def _turn(desk: Desk, asked: Asked) -> None:
+    try:
+        async for event in desk.ask(asked):
+            if isinstance(event, Text):
+                print(event.text, end="", flush=True)
+            else:
+                print_sources(event.answer)
+    except (BotsError, RagError) as error:
+        print(f"cotorra: {error}", file=sys.stderr)
+
+
+def print_found(found: Sequence[FoundPassage], *, as_json: bool) -> None:
+    """Passages, best first."""
+    if as_json:
+        print_json([dataclasses.asdict(one) for one in found])
+        return
+    if not found:
+        print("Nothing was found. `cotorra sync` brings the index up to date.")
+    for number, one in enumerate(found, start=1):
+        print(f"{number}. {one.title}  ({one.score:.2f}, {one.source})\n   {one.url}".rstrip())
+        print("   " + " ".join(one.text.split())[:240])
+
+
+def print_synced(synced: Sequence[SyncedSource], *, as_json: bool) -> None:
+    """One line a source, one line for each document that was skipped."""
+    if as_json:
+        print_json([dataclasses.asdict(one) for one in synced])
+        return
+    for one in synced:
+        if one.error:
+            print(f"{one.source}: failed: {one.error}", file=sys.stderr)
+            continue
+        print(
+            f"{one.source}: {one.added} added, {one.changed} changed, {one.removed} removed, {one.unchanged} unchanged; "
+            f"{one.passages} passages in {one.seconds:.1f} s"
+        )
+        for path, reason in one.skipped:
+            print(f"{one.source}: skipped {path}: {reason}", file=sys.stderr)
+
+
+def print_set_aside(messages: Sequence[SetAside], *, as_json: bool) -> None:
+    """Messages set aside, oldest first."""
+    if as_json:
+        print_json([{**dataclasses.asdict(one), "at": one.at.isoformat()} for one in messages])
+        return
+    if not messages:
+        print("No message is set aside.")
+        return
+    table = Table("reference", "conversation", "since", "tries", "error")
+    for one in messages:
+        table.add_row(one.turn_id, one.conversation, f"{one.at:%Y-%m-%d %H:%M}", str(one.tries), one.error)
+    Console().print(table)
+
+
+def print_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """The doctor's checks."""
+    if as_json:
+        print_json([dataclasses.asdict(one) for one in findings])
+        return
+    for one in findings:
+        print(f"{'ok  ' if one.ok else 'FAIL'} {one.name}: {one.fact}")
+        if one.advice:
+            print(f"     -> {one.advice}")
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))

@@ -1,0 +1,66 @@
+"""A search on a Qdrant server: what is asked, and how the answers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from qdrant_client import models
+
+from rag.retrieval.index import records
+from rag.retrieval.index.passages import IndexQuery, Leg, Match, Scope
+from rag.retrieval.index.records import DENSE, SPARSE
+from rag.retrieval.sparse import SparseVector
+
+
+def requests(query: IndexQuery, visible: models.Filter) -> list[models.QueryRequest]:
+    """One for each leg that says something: a leg without words finds nothing, and is not asked."""
+    return [_request(leg, query.candidates, visible) for leg in query.legs if _says_something(leg)]
+
+
+def matches(query: IndexQuery, answers: Sequence[models.QueryResponse]) -> list[list[Match]]:
+    """The answers to these requests, with nothing where nothing was asked."""
+    following = iter(answers)
+    return [_read(next(following).points) if _says_something(leg) else [] for leg in query.legs]
+
+
+def visible(scope: Scope, hidden: Iterable[tuple[str, int]] = ()) -> models.Filter:
+    """What is in the scope, without these versions of documents."""
+    without = [_version(document, number) for document, number in hidden]
+    return models.Filter(must=matching(**records.fields_of(scope)).must, must_not=list(without) or None)
+
+
+def matching(*conditions: models.FieldCondition, **fields: Collection[str]) -> models.Filter:
+    """A filter: each field has one of its values, and the conditions hold."""
+    named = [
+        models.FieldCondition(key=name, match=models.MatchAny(any=sorted(values))) for name, values in fields.items()
+    ]
+    return models.Filter(must=[*named, *conditions])
+
+
+def sparse_vector(vector: SparseVector) -> models.SparseVector:
+    """The client's own."""
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _version(document: str, number: int) -> models.Filter:
+    condition = models.FieldCondition(key="version", match=models.MatchValue(value=number))
+    return matching(condition, document=[document])
+
+
+def _says_something(leg: Leg) -> bool:
+    return leg.sparse is None or bool(leg.sparse.indices)
+
+
+def _request(leg: Leg, candidates: int, within: models.Filter) -> models.QueryRequest:
+    words = leg.sparse is not None
+    return models.QueryRequest(
+        query=sparse_vector(leg.sparse) if leg.sparse is not None else list(leg.dense or ()),
+        using=SPARSE if words else DENSE,
+        filter=within,
+        limit=candidates,
+        with_payload=records.MATCHED,
+    )
+
+
+def _read(points: Iterable[models.ScoredPoint]) -> list[Match]:
+    return [records.match_of(str(point.id), point.payload or {}, point.score) for point in points]

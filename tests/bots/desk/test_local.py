@@ -1,0 +1,81 @@
+"""The terminal's desk remembers as the platforms do: turns, summary and notes, readable by who reads there."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from bots.desk.local import SPEAKER, TerminalDesk
+from bots.desk.seam import Asked, Complete
+from bots.keys import Keys
+from bots.queue.outbox import Outbox
+from rag.chain import ConversationalChain
+from rag.settings import RetrievalSettings
+from rag.types import Answer
+from tests.bots.answering_scene import Talk
+from tuning.conversations.privacy import pseudonym
+
+PLACE = "terminal:here"
+ELSEWHERE = "terminal:elsewhere"
+
+
+class Terminal:
+    """A desk over real stores and a few known passages."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.talk = Talk(redis, keys)
+        self.grown: list[str] = []
+        unused = cast("Any", None)
+        self.desk = TerminalDesk(
+            chain=ConversationalChain(self.talk.finder, self.talk.answerer, RetrievalSettings()),
+            retriever=unused,
+            memory=self.talk.memory,
+            inbox=self.talk.inbox,
+            outbox=Outbox(redis, keys),
+            forgetting=self.talk.forgetting,
+            library=unused,
+            audiences=frozenset({"employees", "public"}),
+            remembered=self.grown.append,
+        )
+
+    async def ask(self, text: str, conversation: str = PLACE) -> Answer:
+        events = [event async for event in self.desk.ask(Asked(text=text, conversation=conversation))]
+        assert isinstance(events[-1], Complete)
+        return events[-1].answer
+
+
+@pytest.fixture
+def terminal(redis: Redis, keys: Keys) -> Terminal:
+    return Terminal(redis, keys)
+
+
+async def test_a_long_conversation_comes_with_its_summary_and_the_last_turns(terminal: Terminal) -> None:
+    for number in range(7):
+        await terminal.ask(f"What about holiday number {number}?")
+    question = terminal.talk.asked[-1]
+    assert [kept.question[-2] for kept in await terminal.talk.memory.load(PLACE)] == ["3", "4", "5", "6"]
+    assert "holiday number 0?" in question.background.summary
+    assert terminal.grown == [PLACE] * 7
+
+
+async def test_what_the_terminal_is_told_to_remember_is_known_in_its_next_conversation(terminal: Terminal) -> None:
+    assert "I work part time" in (await terminal.ask("remember that I work part time")).text
+    await terminal.ask("How many days of holiday?", ELSEWHERE)
+    assert [question.background.notes for question in terminal.talk.asked] == [("I work part time",)]
+    assert (await terminal.ask("forget my notes")).text == "I have deleted your notes."
+
+
+async def test_the_terminal_forgets_a_speaker_by_the_pseudonym_that_the_log_shows(terminal: Terminal) -> None:
+    await terminal.ask("How many days of holiday?")
+    counts = await terminal.desk.forget(PLACE, pseudonym(b"secret", SPEAKER))
+    assert counts["memory"] == 1
+    assert await terminal.talk.memory.load(PLACE) == []
+
+
+async def test_who_wants_a_person_at_a_terminal_is_told_that_nobody_can_come(terminal: Terminal) -> None:
+    answer = await terminal.ask("can I talk to a person?")
+    assert answer.outcome == "wants_person"
+    assert answer.text.endswith("There is nobody whom I could ask to come. You can go on asking me.")
+    assert not answer.answered

@@ -1,0 +1,135 @@
+"""A folder of Markdown as a source."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rag.errors import KnowledgeError
+from rag.knowledge.loaders.sources import LoadedDocument, Unreadable, discover
+from rag.settings import SourceSettings
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path: Path, **options: str) -> tuple[list[LoadedDocument], list[Unreadable]]:
+    documents: list[LoadedDocument] = []
+    unreadable: list[Unreadable] = []
+    for found in discover(SourceSettings(name="kb", path=path, **options), path.parent / "cache"):
+        if isinstance(found, Unreadable):
+            unreadable.append(found)
+            continue
+        try:
+            documents.append(found.load())
+        except KnowledgeError as error:
+            unreadable.append(Unreadable(path=found.document, reason=str(error), document=found.document))
+    return documents, unreadable
+
+
+def test_pages_come_in_the_order_of_their_paths_with_title_link_and_language(tmp_path: Path) -> None:
+    write(tmp_path, "es/memoria y más.md", "# La *memoria*\n\nTexto.")
+    write(tmp_path, "en/slack.md", "---\ntitle: 'Slack: set-up'\n---\n# Other\n\nText.")
+    write(tmp_path, "getting-started.md", "This page explains how to start the service and where it is.")
+    documents, unreadable = read(tmp_path, base_url="https://help.example.com/kb")
+    assert not unreadable
+    assert [(each.id, each.title, each.url, each.language) for each in documents] == [
+        ("kb/en/slack.md", "Slack: set-up", "https://help.example.com/kb/en/slack", "en"),
+        ("kb/es/memoria y más.md", "La memoria", "https://help.example.com/kb/es/memoria%20y%20m%C3%A1s", "es"),
+        ("kb/getting-started.md", "getting started", "https://help.example.com/kb/getting-started", "en"),
+    ]
+    assert documents[0].markdown.startswith("# Other")
+    assert documents[0].updated_at is not None
+
+
+def test_without_a_base_the_link_is_the_path(tmp_path: Path) -> None:
+    write(tmp_path, "es/slack.md", "# Slack")
+    assert read(tmp_path)[0][0].url == "es/slack.md"
+
+
+def test_one_file_is_a_source_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "faq.md", "\ufeff# Preguntas\r\n\r\n¿Qué es esto? Una página en español.\x00")
+    (document,), _ = read(path)
+    assert (document.id, document.title, document.language) == ("kb/faq.md", "Preguntas", "es")
+    assert "\x00" not in document.markdown
+
+
+def test_one_bad_file_does_not_take_the_others_down(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "# Good")
+    write(tmp_path, "binary.md", b"\x89PNG\xff\xfe")
+    write(tmp_path, "gone.md", "x").unlink()
+    (tmp_path / "gone.md").symlink_to(tmp_path / "nowhere")
+    with write(tmp_path, "huge.md", "").open("r+b") as huge:
+        huge.truncate(10_000_001)
+    documents, unreadable = read(tmp_path)
+    assert [each.title for each in documents] == ["Good"]
+    reasons = {Path(each.path).name: each.reason for each in unreadable}
+    assert reasons["binary.md"].startswith("is not UTF-8 (byte 0)")
+    assert reasons["huge.md"] == "has 10.0 MB; at most 10 MB are read"
+    assert reasons["gone.md"]
+    assert {each.document for each in unreadable} == {"kb/binary.md", "kb/huge.md", "kb/gone.md"}
+
+
+def test_what_is_no_page_at_all_does_not_take_the_others_down(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "# Good")
+    (tmp_path / "loop.md").symlink_to("loop.md")
+    os.mkfifo(tmp_path / "pipe.md")
+    with open(os.fsencode(tmp_path) + b"/\xff.md", "w") as file:  # noqa: PTH123 - pathlib knows no bytes
+        file.write("# Named by nobody")
+    documents, unreadable = read(tmp_path)
+    assert [each.title for each in documents] == ["Good"]
+    assert [each.document for each in unreadable] == ["kb/loop.md", "kb/pipe.md", "kb/\\udcff.md"]
+    assert [each.reason for each in unreadable[1:]] == ["is no regular file", "has a name that is not UTF-8; rename it"]
+
+
+def test_links_out_of_the_folder_are_refused_and_hidden_folders_skipped(tmp_path: Path) -> None:
+    secret = write(tmp_path, "secret.md", "# Salaries")
+    folder = tmp_path / "docs"
+    write(folder, ".git/notes.md", "# Hidden")
+    write(folder, "page.md", "# Page")
+    (folder / "link.md").symlink_to(secret)
+    (folder / "inside.md").symlink_to(folder / "page.md")
+    documents, unreadable = read(folder)
+    assert [each.id for each in documents] == ["kb/inside.md", "kb/page.md"]
+    assert [each.reason for each in unreadable] == ["is a link that leaves the source's folder"]
+
+
+def test_other_kinds_are_left_out_unless_the_glob_names_them(tmp_path: Path) -> None:
+    write(tmp_path, "logo.png", b"\x89PNG")
+    assert read(tmp_path) == ([], [])
+    (unreadable,) = read(tmp_path, glob="**/*.png")[1]
+    assert unreadable.reason.startswith("is of a kind that is not read; read are Markdown, HTML,")
+    assert read(tmp_path / "logo.png")[1][0].document == "kb/logo.png"
+
+
+@pytest.mark.parametrize(
+    "matter",
+    [
+        "---\ntitle: [1\n---\n",
+        "---\n- a\n---\n",
+        "---\ntitle: 2025-99-99\n---\n",
+        "---\nx",
+        '---\nx: !!int ""\n---\n',
+        "---\nx: !!bool z\n---\n",
+        "---\nx: !!timestamp z\n---\n",
+        "---\n" + "[" * 3000 + "\n---\n",
+    ],
+)
+def test_front_matter_that_is_none_is_no_obstacle(tmp_path: Path, matter: str) -> None:
+    write(tmp_path, "a.md", matter + "\n# A title\n")
+    (document,), _ = read(tmp_path)
+    assert "# A title" in document.markdown
+    assert len(matter) > 100 or document.title == "A title"
+
+
+def test_a_source_that_is_not_there_names_the_setting_and_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(KnowledgeError, match=r"knowledge.sources: path of 'kb' is .*/none, .*correct the path"):
+        read(tmp_path / "none")
+    with pytest.raises(KnowledgeError, match="glob of 'kb'"):
+        read(tmp_path, glob="/etc/*")

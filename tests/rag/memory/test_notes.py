@@ -1,0 +1,244 @@
+"""What people ask to be remembered about them: recognised precisely, kept per person, shown to nobody else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from bots.keys import Keys
+from rag.errors import MemoryUnavailable
+from rag.intents.notes import noted, said, wish_in
+from rag.memory.conversation import ConversationMemory
+from rag.memory.notes import PersonalNotes
+from rag.settings import MemorySettings
+from rag.types import Background, Question
+
+GROUP = "telegram:-5:0"
+PRIVATE = "telegram:7:0"
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("remember that I work part time", "I work part time"),
+        ("Please remember that I work part time.", "I work part time"),
+        ("Hi Cotorra, please remember: I’m in the Vigo office!", "I'm in the Vigo office!"),
+        ("Could you remember I use Linux", "I use Linux"),
+        ("Keep in mind that my laptop is a Mac", "my laptop is a Mac"),
+        ("don't forget that I'm on the night shift", "I'm on the night shift"),
+        ("Note that I am a contractor", "I am a contractor"),
+        ("recuerda que trabajo a media jornada", "trabajo a media jornada"),
+        ("Por favor, recuerda que vivo en Vigo.", "vivo en Vigo"),
+        ("Acuérdate de que uso Linux", "uso Linux"),
+        ("Ten en cuenta que trabajo de noche", "trabajo de noche"),
+        ("apunta: soy autónomo", "soy autónomo"),
+        ("Apunta que soy autónoma", "soy autónoma"),
+        ("No olvides que mi jefa es Eva", "mi jefa es Eva"),
+        ("remember that\nI work\n\npart time", "I work part time"),
+    ],
+)
+def test_what_is_to_be_remembered_is_recognised(text: str, note: str) -> None:
+    assert noted(text) == note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Do you remember that I work part time?",
+        "How do I remember my password?",
+        "remember to restart the server",
+        "Remember that I work part time. How many days do I get?",
+        "note that the page is outdated",
+        "Keep in mind that prices change",
+        "remember the milk",
+        "remember that ...",
+        "¿Recuerdas que trabajo a media jornada?",
+        "recuérdame que llame mañana",
+        "Ten en cuenta que los precios cambian",
+        "how do I delete my notes in the app?",
+        "What does “forget my notes” do?",
+        "how do I forget a device",
+        "my notes",
+        "",
+        "remember that I " + "x" * 2000,
+    ],
+)
+def test_what_may_be_a_question_is_one(text: str) -> None:
+    assert wish_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "language"),
+    [
+        ("forget my notes", "forget", "en"),
+        ("Please delete all my notes!", "forget", "en"),
+        ("Olvida mis notas.", "forget", "es"),
+        ("borra todo lo que recuerdas de mí", "forget", "es"),
+        ("What do you remember about me?", "list", "en"),
+        ("¿Qué recuerdas de mí?", "list", "es"),
+        ("muéstrame mis notas, por favor", "list", "es"),
+    ],
+)
+def test_notes_are_deleted_and_listed_on_request(text: str, wanted: str, language: str) -> None:
+    wish = wish_in(text)
+    assert wish is not None
+    assert (wish.wanted, wish.language) == (wanted, language)
+
+
+@given(st.text())
+def test_no_text_makes_the_recogniser_fail(text: str) -> None:
+    for before in ("", "remember that ", "recuerda que "):
+        wish = wish_in(before + text)
+        assert wish is None or wish.wanted != "remember" or wish.text
+
+
+def test_a_note_is_told_back_as_plain_text() -> None:
+    assert "“I like \\*tea\\*”" in said("en", "remembered", ("I like *tea*",))
+    assert said("es", "listed", ("té", "[x](http://y)")).endswith("\n- té\n- \\[x\\](http://y)")
+
+
+def asked(
+    text: str, turn: str = "t1", *, speaker: str = "ana", conversation: str = PRIVATE, tenant: str = "",
+    notes: tuple[str, ...] = (),
+) -> Question:  # fmt: skip
+    return Question(
+        turn_id=turn,
+        conversation=conversation,
+        text=text,
+        audiences=frozenset({"public"}),
+        tenant=tenant,
+        speaker=speaker,
+        background=Background(notes=notes),
+    )
+
+
+def opened(redis: Redis, keys: Keys, *, on: bool = True) -> PersonalNotes:
+    return PersonalNotes(redis, MemorySettings(notes=on, ttl_days=1), keys.notes, keys.notes_of)
+
+
+@pytest.fixture
+def notes(redis: Redis, keys: Keys) -> PersonalNotes:
+    return opened(redis, keys)
+
+
+async def test_a_note_is_kept_told_back_and_comes_with_the_persons_questions_in_private(notes: PersonalNotes) -> None:
+    told = await notes.told(asked("remember that I work part time"))
+    assert told is not None
+    assert "I work part time" in told.text
+    assert (told.language, await notes.load("telegram:7:9", "ana", alone=True)) == ("en", ("I work part time",))
+    assert await notes.load(PRIVATE, "luis", alone=True) == ()
+
+
+async def test_in_a_group_only_what_was_said_there_is_used_and_only_for_who_said_it(notes: PersonalNotes) -> None:
+    await notes.told(asked("remember that I am ill"))
+    await notes.told(asked("remember that I use Linux", "t2", conversation=GROUP))
+    assert await notes.load(GROUP, "ana") == ("I use Linux",)
+    assert await notes.load(GROUP, "luis") == ()
+    assert await notes.load("telegram:-6:0", "ana") == ()
+    assert await notes.load(PRIVATE, "ana", alone=True) == ("I am ill", "I use Linux")
+
+
+async def test_another_tenants_prompts_never_hold_a_note(notes: PersonalNotes) -> None:
+    await notes.told(asked("remember that I use Linux", tenant="acme"))
+    assert await notes.load(PRIVATE, "ana", "other", alone=True) == ()
+    assert await notes.load(PRIVATE, "ana", "acme", alone=True) == ("I use Linux",)
+
+
+async def test_a_question_about_something_else_is_not_answered_here(notes: PersonalNotes, redis: Redis) -> None:
+    assert await notes.told(asked("How many days do I have?")) is None
+    assert await redis.dbsize() == 0
+
+
+async def test_switched_off_nothing_is_kept_or_shown_but_what_was_kept_is_forgotten(redis: Redis, keys: Keys) -> None:
+    await opened(redis, keys).told(asked("remember that I use Linux"))
+    off = opened(redis, keys, on=False)
+    assert await off.told(asked("remember that I work part time", "t2")) is None
+    assert await off.load(PRIVATE, "ana", alone=True) == ()
+    assert await off.forget(PRIVATE, "ana") == 1
+    assert await redis.dbsize() == 0
+
+
+async def test_a_redelivered_note_is_kept_once_and_the_oldest_of_too_many_goes(notes: PersonalNotes) -> None:
+    for number in (*range(22), 21):
+        await notes.told(asked(f"remember that I own {number} cats", f"t{number}"))
+    kept = await notes.load(PRIVATE, "ana", alone=True)
+    assert kept == tuple(f"I own {number} cats" for number in range(2, 22))
+
+
+async def test_a_note_too_long_is_refused_in_one_sentence(notes: PersonalNotes, redis: Redis) -> None:
+    told = await notes.told(asked("remember that I own " + "cats " * 60))
+    assert told is not None
+    assert "200 characters" in told.text
+    assert await redis.dbsize() == 0
+
+
+async def test_notes_are_listed_as_they_came_with_the_question_and_deleted_on_request(notes: PersonalNotes) -> None:
+    await notes.told(asked("recuerda que vivo en Vigo"))
+    listed = await notes.told(asked("¿Qué recuerdas de mí?", "t2", notes=await notes.load(PRIVATE, "ana", alone=True)))
+    assert listed is not None
+    assert listed.text.endswith("- vivo en Vigo")
+    for sentence in ("He borrado tus notas.", "No tengo ninguna nota sobre ti."):
+        told = await notes.told(asked("olvida mis notas", "t3"))
+        assert told is not None
+        assert told.text == sentence
+    assert await notes.load(PRIVATE, "ana", alone=True) == ()
+
+
+async def test_forgetting_a_person_forgets_all_their_notes_and_nobody_elses(notes: PersonalNotes) -> None:
+    await notes.told(asked("remember that I use Linux"))
+    await notes.told(asked("remember that I am ill", "t2", conversation=GROUP))
+    await notes.told(asked("remember that I am well", "t3", conversation=GROUP, speaker="luis"))
+    assert await notes.forget(GROUP, "ana") == 2
+    assert await notes.load(PRIVATE, "ana", alone=True) == ()
+    assert await notes.load(GROUP, "luis") == ("I am well",)
+
+
+async def test_forgetting_a_conversation_forgets_what_was_noted_in_it(notes: PersonalNotes) -> None:
+    await notes.told(asked("remember that I use Linux"))
+    await notes.told(asked("remember that I am ill", "t2", conversation=GROUP))
+    assert await notes.forget(GROUP) == 1
+    assert await notes.load(PRIVATE, "ana", alone=True) == ("I use Linux",)
+
+
+async def test_a_deleted_message_takes_its_note_along(notes: PersonalNotes) -> None:
+    await notes.told(asked("remember that I use Linux"))
+    await notes.remove_turn(PRIVATE, "unknown")
+    await notes.remove_turn(PRIVATE, "t1")
+    assert await notes.load(PRIVATE, "ana", alone=True) == ()
+
+
+async def test_a_group_that_moved_keeps_what_was_noted_in_it(redis: Redis, keys: Keys, notes: PersonalNotes) -> None:
+    memory = ConversationMemory(redis, MemorySettings(), keys.memory, notes)
+    await notes.told(asked("remember that I use Linux", conversation=GROUP))
+    await memory.move(GROUP, "telegram:-1005:0")
+    known = await memory.background("telegram:-1005:0", "ana", {"public"})
+    assert known == Background(notes=("I use Linux",))
+    assert await notes.load(GROUP, "ana") == ()
+
+
+async def test_notes_fade_unless_their_person_goes_on_talking_and_keys_name_nobody(
+    notes: PersonalNotes, redis: Redis
+) -> None:
+    await notes.told(asked("remember that I use Linux", speaker="U12345"))
+    names = await redis.keys("*")
+    assert len(names) == 2
+    for name in names:
+        await redis.expire(name, 5)
+    await notes.load(PRIVATE, "U12345")
+    assert all([await redis.ttl(name) > 86_000 for name in names])
+    assert not any(b"U12345" in name for name in names)
+
+
+async def test_a_note_of_another_version_is_left_out(notes: PersonalNotes, redis: Redis, keys: Keys) -> None:
+    await notes.told(asked("remember that I use Linux"))
+    await redis.hset(keys.notes("ana"), "t0", b"0" * 20 + b'{"format": "of the future"}')
+    assert await notes.load(PRIVATE, "ana", alone=True) == ("I use Linux",)
+
+
+async def test_a_redis_that_is_gone_is_said_so(keys: Keys) -> None:
+    notes = opened(Redis.from_url("unix:///nowhere/redis.sock", retry=None), keys)
+    for act in (notes.told(asked("olvida mis notas")), notes.load(PRIVATE, "ana"), notes.forget(PRIVATE, "ana")):
+        with pytest.raises(MemoryUnavailable):
+            await act
