@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
-
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from rag.answering.answerer import Notice, Piece, Writer, Written
 from rag.answering.fitting import fitted
-from rag.errors import ModelError
 from rag.models.language_model import LanguageModel
+from rag.models.streaming import streamed
 from rag.models.thinking import WithoutThinking
 from rag.prompts.sentences import say
 from rag.settings import MemorySettings, ModelSettings
@@ -73,20 +69,3 @@ class GenerativeAnswerer:
             yield Written(text=text)
         if reason == "length":
             yield Notice(text=say(language, "too_long"), interrupted=True)
-
-
-async def streamed(
-    chat: BaseChatModel, messages: Sequence[BaseMessage], **options: Any
-) -> AsyncGenerator[AIMessageChunk]:
-    """The chunks of a reply; whatever a model of LangChain's raises becomes a ``ModelError``."""
-    chunks = chat.astream(list(messages), **options)
-    try:
-        async for chunk in chunks:
-            yield chunk
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(f"the language model failed ({type(error).__name__}); `cotorra doctor` says more") from error
-    finally:
-        if (close := getattr(chunks, "aclose", None)) is not None:
-            await close()

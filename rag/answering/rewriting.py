@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from rag.answering.generative import streamed
 from rag.errors import ModelError
 from rag.models.language_model import LanguageModel
+from rag.models.streaming import streamed
 from rag.models.thinking import WithoutThinking
 from rag.prompts.instructions import rewrite_prompt
 from rag.text.utterances import cleaned

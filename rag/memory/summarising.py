@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Protocol
 
-from rag.answering.generative import streamed
 from rag.errors import ModelError
 from rag.intents.courtesy import recognise
 from rag.models.language_model import LanguageModel
+from rag.models.streaming import streamed
 from rag.models.thinking import WithoutThinking
 from rag.prompts.instructions import summary_prompt
 from rag.text.sentences import sentences

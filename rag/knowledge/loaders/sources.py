@@ -21,7 +21,7 @@ def discover(source: SourceSettings, cache: Path) -> Iterator[Candidate | Unread
 
         return read_folder(source, source.path)
     if source.git is not None:
-        from rag.knowledge.loaders.git import read_repository
+        from rag.knowledge.loaders.git.repository import read_repository
 
         return read_repository(source, cache)
     if source.url is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from rag.errors import ModelError
-from rag.retrieval.embeddings.minilm import bfloat16_is_fast
+from rag.models.processor import bfloat16_is_fast
 
 
 def choose_device(wanted: str) -> torch.device:

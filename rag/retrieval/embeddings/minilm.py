@@ -70,11 +70,6 @@ def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)[:, None, None, :]
 
 
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AVX512_BF16, AMX or Arm's BF16); elsewhere it is slower."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def read(weights: Path, dtype: torch.dtype = torch.float32) -> MiniLM:
     """The model with the weights of a safetensors file in BERT's naming, computing in ``dtype``.
 

@@ -231,6 +231,7 @@ def _read(folder: Path, window: int, *, exact: bool) -> tuple[Tokenizer, MiniLM]
     import torch
     from tokenizers import Tokenizer
 
+    from rag.models.processor import bfloat16_is_fast
     from rag.retrieval.embeddings import minilm
 
     weights = folder / "model.safetensors"
@@ -239,7 +240,7 @@ def _read(folder: Path, window: int, *, exact: bool) -> tuple[Tokenizer, MiniLM]
     # The file truncates at 128 and pads to it; the model was made for sentence_bert_config.json's 256.
     tokenizer.enable_truncation(window)
     tokenizer.no_padding()
-    dtype = torch.bfloat16 if minilm.bfloat16_is_fast() and not exact else torch.float32
+    dtype = torch.bfloat16 if bfloat16_is_fast() and not exact else torch.float32
     return tokenizer, minilm.read(weights, dtype)
 
 

@@ -10,6 +10,7 @@ from time import perf_counter
 
 import torch
 
+from rag.models.processor import bfloat16_is_fast
 from rag.retrieval.embeddings import minilm
 from tests.benchmarks.retrieval import data
 from tests.benchmarks.retrieval.figures import Json, median_by
@@ -95,7 +96,7 @@ def matmul_rate() -> float:
 
 
 def _dtype() -> torch.dtype:
-    return torch.bfloat16 if minilm.bfloat16_is_fast() else torch.float32
+    return torch.bfloat16 if bfloat16_is_fast() else torch.float32
 
 
 def _rates(passages: int, pages: Sequence[data.Page], seconds: float) -> Json:

@@ -15,7 +15,7 @@ from rag.errors import ModelError
 from rag.models.local.deferred import load_local
 from rag.models.local.devices import choose_device, choose_dtype
 from rag.models.local.loading import load
-from rag.retrieval.embeddings.minilm import bfloat16_is_fast
+from rag.models.processor import bfloat16_is_fast
 from rag.settings import ModelSettings
 from tests.rag.tiny_models import byte_tokenizer, quiet, save_model, settings_of
 

@@ -18,7 +18,7 @@ from rag.knowledge.loaders.documents import Candidate, LoadedDocument, Unreadabl
 from rag.knowledge.loaders.encoding import decode
 from rag.knowledge.loaders.files.faq import Part, read_csv, read_jsonl
 from rag.knowledge.loaders.files.walk import matcher, walk
-from rag.knowledge.loaders.git import ignored_by_git
+from rag.knowledge.loaders.git.ignored import ignored_by_git
 from rag.knowledge.loaders.kinds import READ, Kind, kind_of, largest
 from rag.knowledge.loaders.pages import first_heading, front_matter, language_of, link, title_of
 from rag.knowledge.loaders.plain import plain

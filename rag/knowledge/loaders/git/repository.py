@@ -1,4 +1,4 @@
-"""Git: a repository as a source, and the files that a checkout ignores."""
+"""A Git repository as a source: cloned into a cache, then read as a folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from pathlib import Path
 
 from rag.errors import KnowledgeError
 from rag.knowledge.loaders.documents import Candidate, Unreadable
+from rag.knowledge.loaders.files.folder import read_folder
+from rag.knowledge.loaders.git.commands import failure_reason, run_git
 from rag.settings import SourceSettings
 
 SECONDS = 600
 """For a clone or a fetch; of a large repository over a slow line too."""
-LOCAL_SECONDS = 30
-_SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.symlinks=true", "-c", "gc.auto=0")
-"""Nothing of a repository's own is run."""
 _SSH = re.compile(r"^(?:[\w.-]+@)?[\w.-]+:(?!//)[^\s]+$")
 _SCHEME = re.compile(r"^(https|ssh|file|http)://", re.IGNORECASE)
 
@@ -31,8 +30,6 @@ def read_repository(source: SourceSettings, cache: Path) -> Iterator[Candidate |
     The time of change of each is that of the last commit when it was found changed. Raises ``KnowledgeError`` when the
     repository cannot be fetched; what the index holds then stays.
     """
-    from rag.knowledge.loaders.files.folder import read_folder
-
     home = _fetched(source, cache)
     folder = (home / source.folder).resolve()
     if not folder.is_relative_to(home.resolve()) or not folder.exists():
@@ -45,40 +42,6 @@ def read_repository(source: SourceSettings, cache: Path) -> Iterator[Candidate |
             yield replace(found, path=found.path.removeprefix(f"{home.resolve()}/"))
         else:
             yield found
-
-
-def ignored_by_git(folder: Path) -> frozenset[str]:
-    """Relative paths that the checkout around a folder ignores (of a folder with ``/`` at the end); empty outside of one.
-
-    A folder that is itself ignored was named on purpose: all of it counts. Raises ``KnowledgeError`` where git cannot tell:
-    what is kept out of a repository is often what nobody should read.
-    """
-    checkout = next((place for place in (folder, *folder.resolve().parents) if _is_checkout(place / ".git")), None)
-    if checkout is None or not (shutil.which("git") or (checkout / ".gitignore").exists()):
-        return frozenset()
-    try:
-        # A checkout often belongs to another user than the service, and git then refuses to read it.
-        if _run("-c", "safe.directory=*", "check-ignore", "-q", ".", at=folder).returncode == 0:
-            return frozenset()
-        arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-        listed = _run("-c", "safe.directory=*", *arguments, at=folder)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise KnowledgeError(_unknown(folder, type(error).__name__)) from error
-    if listed.returncode:
-        raise KnowledgeError(_unknown(folder, _said(listed.stderr)))
-    return frozenset(filter(None, os.fsdecode(listed.stdout).split("\0")))
-
-
-def _is_checkout(git: Path) -> bool:
-    """A worktree's and a submodule's ``.git`` is a file; a folder of that name without ``HEAD`` is just a folder."""
-    return git.is_file() or (git / "HEAD").exists()
-
-
-def _unknown(folder: Path, reason: str) -> str:
-    return (
-        f"git cannot tell which files of {folder} it ignores ({reason}); install git and let the service read the checkout, or "
-        "name a folder outside of it"
-    )
 
 
 def _fetched(source: SourceSettings, cache: Path) -> Path:
@@ -128,7 +91,7 @@ def _checked(source: SourceSettings) -> str:
 def _git(source: SourceSettings, *arguments: str, at: Path, address: str = "") -> str:
     """What git says. Raises ``KnowledgeError`` with its last line, without what stands before @ in an address."""
     try:
-        done = _run(*arguments, at=at, seconds=SECONDS, address=address)
+        done = run_git(*arguments, at=at, seconds=SECONDS, address=address)
     except FileNotFoundError as error:
         raise KnowledgeError(f"source {source.name!r} needs git, which is not installed; install it") from error
     except subprocess.TimeoutExpired as error:
@@ -137,7 +100,7 @@ def _git(source: SourceSettings, *arguments: str, at: Path, address: str = "") -
         ) from error
     if done.returncode:
         raise KnowledgeError(
-            f"source {source.name!r}: git {_verb(arguments)} of {source.place} failed ({_said(done.stderr)}); "
+            f"source {source.name!r}: git {_verb(arguments)} of {source.place} failed ({failure_reason(done.stderr)}); "
             "check address, branch and access"
         )
     return os.fsdecode(done.stdout)
@@ -145,40 +108,3 @@ def _git(source: SourceSettings, *arguments: str, at: Path, address: str = "") -
 
 def _verb(arguments: tuple[str, ...]) -> str:
     return next(each for each in arguments if each in ("init", "fetch", "checkout", "clean", "log"))
-
-
-def _said(stderr: bytes) -> str:
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines or ["no reason given"]
-    return re.sub(r"(?<=://)[^/\s]*@", "", telling[0])[:300]
-
-
-def _run(
-    *arguments: str, at: Path, seconds: float = LOCAL_SECONDS, address: str = ""
-) -> subprocess.CompletedProcess[bytes]:
-    """Git without hooks, prompts, or protocols that run a program, and without the variables that point it elsewhere.
-
-    The remote ``source`` has its address from the environment: other users of the machine see arguments, and a token in them.
-    """
-    remote = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.source.url", "GIT_CONFIG_VALUE_0": address}
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name == "GIT_SSH_COMMAND"
-    }
-    return subprocess.run(  # noqa: S603 - arguments are checked, and none is read by a shell
-        ["git", *_SAFE, *arguments],  # noqa: S607 - the git that the operator has installed
-        cwd=at,
-        env={
-            **kept,
-            **(remote if address else {}),
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": "true",
-            "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
-            "GIT_ALLOW_PROTOCOL": "https:http:ssh:file",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "LC_ALL": "C",
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=seconds,
-        check=False,
-    )

@@ -1,0 +1,10 @@
+"""What this processor computes quickly."""
+
+from __future__ import annotations
+
+import torch
+
+
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware (AVX512_BF16, AMX or Arm's BF16); elsewhere it is slower."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
