@@ -22,6 +22,7 @@ from bots.operations.private_redis import packaged_server
 from tests.benchmarks.judging import Json, judge, quantile
 from tests.benchmarks.processes import COTORRA, Process, clean_environment, free_port
 from tests.benchmarks.questions import questions
+from tests.benchmarks.service_cpu import compared
 from tests.benchmarks.stand import SECRET, TOKEN, Cotorra, Loads, Slack, finished, slack_environment
 from tests.postgres import programs, serving
 
@@ -29,6 +30,8 @@ HANDBOOK = Path("docs")
 STEADY_RATE = 50.0
 KILL_RATE = 12.0
 KILLS = 20
+PARTS = ("measure", "cpu", "peer", "embedded", "distributed")
+CPU_MESSAGES, CPU_ROUNDS = 200, 3
 P = TypeVar("P", bound=Process)
 APOLOGY = ("Sorry, I could not answer", "Lo siento, no he podido")
 
@@ -221,9 +224,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=KILLS)
-    parser.add_argument("--only", choices=["measure", "peer", "embedded", "distributed"], action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--against", type=Path, help="another checkout, whose CPU time a message is measured in turn")
     given = parser.parse_args()
-    wanted = set(given.only or ["measure", "peer", "embedded", "distributed"])
+    wanted = set(given.only or PARTS)
     texts = questions(HANDBOOK, given.messages)
     report: Json = {}
     with tempfile.TemporaryDirectory(prefix="cotorra-bench-") as name, ExitStack() as stack:
@@ -232,6 +236,8 @@ def main() -> None:
         loads = Loads(folder, texts)
         if wanted & {"measure", "embedded"}:
             report |= _embedded_part(folder, slack, loads, given.messages, given.kills, wanted)
+        if "cpu" in wanted:
+            report["cpu"] = compared(slack, loads, folder, CPU_MESSAGES, CPU_ROUNDS, given.against)
         if "peer" in wanted:
             report["peer"] = peer(folder, slack, loads, given.messages)
         if "distributed" in wanted:

@@ -67,22 +67,28 @@ class Loads:
         self._folder = folder
         self._texts = texts
         self._runs = 0
+        self._first = 0
 
-    def start(self, urls: Sequence[str], *, rate: float, count: int | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, urls: Sequence[str], *, rate: float, count: int | None = None, conversations: int = CONVERSATIONS
+    ) -> subprocess.Popen[str]:
         """``count`` events at ``rate`` a second (0: as fast as they are acknowledged); prints its record when it ends."""
         self._runs += 1
         file = self._folder / f"texts-{self._runs}.json"
         file.write_text(json.dumps(list(self._texts[:count])), encoding="utf-8")
         command = [sys.executable, "-m", "tests.benchmarks.slack_load", "--secret", SECRET, "--texts", str(file)]
-        command += ["--conversations", str(CONVERSATIONS), "--first", str(self._runs * CONVERSATIONS)]
+        command += ["--conversations", str(conversations), "--first", str(self._first)]
+        self._first += conversations
         command += ["--rate", str(rate), "--start", f"{time.time():.0f}"]
         for url in urls:
             command += ["--url", url]
         return subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True)
 
-    def run(self, urls: Sequence[str], *, rate: float, count: int | None = None) -> list[Json]:
+    def run(
+        self, urls: Sequence[str], *, rate: float, count: int | None = None, conversations: int = CONVERSATIONS
+    ) -> list[Json]:
         """The record of a whole load."""
-        return finished(self.start(urls, rate=rate, count=count))
+        return finished(self.start(urls, rate=rate, count=count, conversations=conversations))
 
 
 def finished(load: subprocess.Popen[str]) -> list[Json]:
