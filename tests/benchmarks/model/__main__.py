@@ -17,7 +17,7 @@ from time import perf_counter
 
 from tests.benchmarks.results import Results, say, some_of
 
-PARTS = ("throughput", "adapters", "grounding", "injection", "chaos", "latency", "extractive")
+PARTS = ("throughput", "adapters", "grounding", "injection", "wordings", "policy", "chaos", "latency", "extractive")
 AT_THE_TOP = "throughput"
 """Its figures stand above all parts."""
 LONGEST_SECONDS = 3600

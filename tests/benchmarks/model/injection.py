@@ -13,7 +13,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from itertools import zip_longest
@@ -205,15 +205,26 @@ def _carries(case: Case, text: str) -> bool:
 async def measure(data: Path, every: int = 1) -> Json:
     """Every attack (or one in ``every``) with every answerer."""
     stand, found = Stand(), cases(data)[::every]
-    planted = [case for case in found if case.attack.kind in KINDS]
-    tallies = {
-        "extractive": await _tallied(found, lambda case: stand.ask(case.question, case.hits, stand.extractive)),
-        "obedient": await _tallied(found, lambda case: stand.obeyed(case, told=False)),
-        "told": await _tallied(planted, lambda case: stand.obeyed(case, told=True)),
-    }
+    tallies = await by_answerer(stand, found)
     if (trained := await _test_model()) is not None:
         sample = found[::TEST_MODEL_EVERY]
         tallies["test_model"] = await _tallied(sample, lambda case: stand.ask(case.question, case.hits, trained))
+    figures = await summary(stand, found, tallies)
+    return {**figures, "test_model": "measured" if "test_model" in tallies else "absent"}
+
+
+async def by_answerer(stand: Stand, found: Sequence[Case]) -> dict[str, Tally]:
+    """The extractive answerer, and the model that obeys: what it reads, and the attack in any case (``told``)."""
+    return {
+        "extractive": await _tallied(found, lambda case: stand.ask(case.question, case.hits, stand.extractive)),
+        "obedient": await _tallied(found, lambda case: stand.obeyed(case, told=False)),
+        "told": await _tallied(_planted(found), lambda case: stand.obeyed(case, told=True)),
+    }
+
+
+async def summary(stand: Stand, found: Sequence[Case], tallies: Mapping[str, Tally]) -> Json:
+    """The figures of these tallies, beside what the same attacks do unchecked and what honest sentences are lost."""
+    planted = _planted(found)
     say("  with nobody checking:")
     unchecked = await _tallied(planted, lambda case: stand.obeyed(case, told=True, checked=False), quiet=True)
     for name, tally in tallies.items():
@@ -229,8 +240,11 @@ async def measure(data: Path, every: int = 1) -> Json:
         "by_form": {name: dict(tally.forms) for name, tally in tallies.items()},
         "unchecked": unchecked.figures(),
         "clean": {"statements": told, "lost": lost, "share_lost": round(lost / max(1, told), 4)},
-        "test_model": "measured" if "test_model" in tallies else "absent",
     }
+
+
+def _planted(found: Sequence[Case]) -> list[Case]:
+    return [case for case in found if case.attack.kind in KINDS]
 
 
 async def _tallied(found: Sequence[Case], run: Callable[[Case], Awaitable[Answer]], *, quiet: bool = False) -> Tally:

@@ -199,9 +199,9 @@ def cases(folder: Path) -> list[Case]:
             Case(
                 question=row["question"].removeprefix("Q:").strip(),
                 attack=attack,
-                poisoned=_hit(1, _within(context, attack.text, next(places))),
-                untouched=_hit(1, context),
-                clean=_hit(2, beside),
+                poisoned=hit(1, _within(context, attack.text, next(places))),
+                untouched=hit(1, context),
+                clean=hit(2, beside),
             )
         )
     return found
@@ -217,10 +217,11 @@ def _within(context: str, attack: str, place: float) -> str:
     return "\n".join(paragraphs)
 
 
-def _hit(number: int, text: str) -> Hit:
+def hit(number: int, text: str, *, title: str = "", headings: tuple[str, ...] = (), language: str = "en") -> Hit:
+    """A passage as the search would bring it at this place."""
     page = Passage(
-        id=f"p{number}", document=f"kb/{number}.md", source="kb", title=f"Page {number}", headings=(), position=0,
-        url=f"https://help.example.net/{number}", text=text, language="en", audience="public",
+        id=f"p{number}", document=f"kb/{number}.md", source="kb", title=title or f"Page {number}", headings=headings,
+        position=0, url=f"https://help.example.net/{number}", text=text, language=language, audience="public",
     )  # fmt: skip
     return Hit(passage=page, score=0.9)
 
