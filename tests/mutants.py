@@ -1,6 +1,6 @@
 """Checks the tests: breaks the code by hand, one place at a time, and sees the tests that are named for it fail.
 
-    python -m tests.mutants [WORD …]     (all mutations, or those with one of these words in their name)
+    python -m tests.mutants [WORD …]     (all mutations, or those with one of these words in their names)
 
 Works on a copy of the tree in a temporary folder. Exit status 1 where a mutation survives its tests, 2 where one cannot
 be judged: its text is not in its file exactly once, or its tests fail without it.
@@ -31,7 +31,9 @@ class NotJudged(Exception):
 def mutated(source: str, mutation: Mutation) -> str:
     """``source`` with the mutation in it. Raises ``NotJudged`` unless its text stands there exactly once."""
     if (times := source.count(mutation.text)) != 1:
-        raise NotJudged(f"{mutation.name}: its text stands {times} times in {mutation.file}, not once; mend tests/mutations.py")
+        raise NotJudged(
+            f"{mutation.name}: its text stands {times} times in {mutation.file}, not once; mend tests/mutations.py"
+        )
     return source.replace(mutation.text, mutation.replacement)
 
 
@@ -47,12 +49,26 @@ def survives(mutation: Mutation, tree: Path) -> bool:
 
 
 def _passes(tests: Iterable[str], tree: Path, name: str) -> bool:
-    command = [sys.executable, "-m", "pytest", "-qx", "-o", "addopts=", "-m", "not slow", "-p", "no:cacheprovider", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-qx",
+        "-o",
+        "addopts=",
+        "-m",
+        "not slow",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+    ]
     # Without compiled files: Python takes one for current when size and second of the source agree, as after a mutation.
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode not in (SURVIVED, DIED):
-        raise NotJudged(f"{name}: its tests did not run (pytest's exit status is {ran.returncode})\n{ran.stdout[-2000:]}")
+        raise NotJudged(
+            f"{name}: its tests did not run (pytest's exit status is {ran.returncode})\n{ran.stdout[-2000:]}"
+        )
     return ran.returncode == SURVIVED
 
 

@@ -157,6 +157,8 @@ def test_of_an_announcement_of_more_than_three_words_half_must_be_there(text: st
         ("If you lose the permit, call the office at 555-0134, and the mayor calls back gladly.", True),
         ("If you lose the permit, call the office at 555-0134, and friendly people answer promptly.", False),
         ("Residents do not need a new photo; tourists bring passports.", False),
+        ("If you lose the permit, call the office at 555-0134, and friendly office people answer at once.", False),
+        ("If you lose the permit, call the office at 555-0134, and the office manager answers.", True),
         ("You must apply at least 30 days before the permit expires, or somebody complains.", True),
     ],
 )
@@ -169,12 +171,19 @@ async def test_a_clause_of_three_words_needs_a_third_of_them(statement: str, sta
     [
         ("Los visitantes pueden aparcar hasta las 8.", True),
         ("Si pierdes el permiso, llama a la oficina al 555-0134.", True),
-        ("El permiso es gratis.", False),
-        ("La oficina atiende a residentes.", False),
+        ("La oficina reembolsa 45 dólares.", False),
+        ("Los residentes pagan menos.", False),
     ],
 )
 async def test_across_languages_two_anchors_are_needed(statement: str, stands: bool) -> None:
     assert bool(await support(permits("en"), language="es").sentence(statement, (0,))) is stands
+
+
+async def test_a_page_that_is_named_by_its_number_must_be_the_one_that_is_cited() -> None:
+    statement = "As page 2 says, renewing takes two working days."
+
+    assert (await support(dogs("en"), permits("en")).sentence(statement, (1,))).hits == (1,)
+    assert not await support(permits("en"), dogs("en")).sentence(statement, (0,))
 
 
 @pytest.mark.parametrize(
