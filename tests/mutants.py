@@ -63,8 +63,9 @@ def _passes(tests: Iterable[str], tree: Path, name: str) -> bool:
         *tests,
     ]
     # Without compiled files: Python takes one for current when size and second of the source agree, as after a mutation.
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    ran = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    # With one thread: the packaged model is small, and threads that wait for a busy core make it many times slower.
+    settings = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, cwd=tree, env=os.environ | settings, capture_output=True, text=True, check=False)
     if ran.returncode not in (SURVIVED, DIED):
         raise NotJudged(
             f"{name}: its tests did not run (pytest's exit status is {ran.returncode})\n{ran.stdout[-2000:]}"
