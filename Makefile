@@ -13,7 +13,7 @@ INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt PYTHONWARNINGS=ignore $(BIN)/pip
 OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format bench-service bench-retrieval bench-model clean
+.PHONY: help setup run test test-all mutants lint format bench-service bench-retrieval bench-model clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-17s%s\n' "$$name" "$$what"; done
@@ -58,6 +58,9 @@ test: $(DEVELOPED) servers ## run the tests (minutes)
 
 test-all: $(DEVELOPED) servers ## run the tests and the slow ones (long kill runs)
 	@$(BIN)/pytest -m "slow or not slow"
+
+mutants: $(DEVELOPED) servers ## break the code by hand in many places and see a test fail for each (minutes); ONLY=WORD chooses some
+	@$(BIN)/python -m tests.mutants $(ONLY)
 
 lint: $(DEVELOPED) ## ruff, mypy strict, import directions
 	@$(BIN)/ruff check .
