@@ -21,15 +21,15 @@ class Mutation:
     tests: tuple[str, ...]
 
 
-_SUPPORT, _WEIGHTS = "rag/answering/support.py", "rag/answering/support_weights.py"
-_PROMPTS, _PHRASES = "rag/prompts/instructions.py", "rag/answering/order_phrases.py"
-_BOUNDS = ("tests/rag/test_support_bounds.py",)
-_GOLDEN = ("tests/rag/test_prompt_golden.py", "tests/rag/test_prompt_phrases.py")
+_SUPPORT, _WEIGHTS = "rag/grounding/support/judge.py", "rag/grounding/support/weights.py"
+_PROMPTS, _PHRASES = "rag/prompts/instructions.py", "rag/prompts/order_phrases.py"
+_BOUNDS = ("tests/rag/grounding/test_bounds.py",)
+_GOLDEN = ("tests/rag/prompts/test_golden.py", "tests/rag/prompts/test_phrases.py")
 _FUSION, _CALIBRATION = "rag/retrieval/fusion.py", "rag/retrieval/calibration.py"
-_GROUNDER = "rag/answering/grounder.py"
-_SCRIPTS = "bots/inbox_scripts.py"
-_INBOX, _LEASES = ("tests/bots/test_inbox.py",), ("tests/bots/test_leases.py",)
-_RANKING = ("tests/rag/test_ranking_bounds.py",)
+_GROUNDER = "rag/grounding/grounder.py"
+_SCRIPTS = "bots/queue/scripts.py"
+_INBOX, _LEASES = ("tests/bots/queue/test_inbox.py",), ("tests/bots/queue/test_leases.py",)
+_RANKING = ("tests/rag/retrieval/test_ranking_bounds.py",)
 
 
 def _of(name: str, file: str, text: str, replacement: str, *tests: str) -> Mutation:
@@ -48,49 +48,49 @@ MUTATIONS: Sequence[Mutation] = (
     _of("support: anchors", _SUPPORT, "ANCHORS = 2", "ANCHORS = 1", *_BOUNDS),
     _of("support: a sure model", _SUPPORT, "SURE = 0.5", "SURE = 0.4", *_BOUNDS),
     _of("support: passages looked at", _SUPPORT, "LOOKED_AT = 3", "LOOKED_AT = 2", *_BOUNDS),
-    _of("support: stray clauses", "rag/answering/support_clauses.py", "OWN = 1 / 3", "OWN = 0.2", *_BOUNDS),
+    _of("support: stray clauses", "rag/grounding/support/clauses.py", "OWN = 1 / 3", "OWN = 0.2", *_BOUNDS),
     _of("prompt: a sign in a passage", _PROMPTS, '"<passage>\\n[{number}] ', '"<passage>\\n({number}) ', *_GOLDEN),
     _of("prompt: a word of the instructions", _PROMPTS, "Be brief: the answer first", "Be brief: first the answer", *_GOLDEN),
     _of("prompt: markers in the past", _PROMPTS, "AIMessage(plain_text(unmarked(exchange.answer)))", "AIMessage(plain_text(exchange.answer))", *_GOLDEN),
     _of("prompt: a phrase of the list of orders", _PHRASES, '    ("do", " anything now"),\n', "", *_GOLDEN),
     _of("fusion: a leg's weight", _FUSION, "total[match.key] += search.weight * share", "total[match.key] += share", *_RANKING),
-    _of("fusion: the whole document", _FUSION, "WHOLE_DOCUMENT = 0.75", "WHOLE_DOCUMENT = 0.0", "tests/rag/test_fusion.py"),
+    _of("fusion: the whole document", _FUSION, "WHOLE_DOCUMENT = 0.75", "WHOLE_DOCUMENT = 0.0", "tests/rag/retrieval/test_fusion.py"),
     _of("fusion: a question alone", _FUSION, "ALONE = 0.4", "ALONE = 4.0", *_RANKING),
-    _of("fusion: few words", _FUSION, "low = matches[-1].score if search.leg.dense or len(matches) >= self._candidates else 0.0", "low = matches[-1].score", "tests/rag/test_fusion.py"),
+    _of("fusion: few words", _FUSION, "low = matches[-1].score if search.leg.dense or len(matches) >= self._candidates else 0.0", "low = matches[-1].score", "tests/rag/retrieval/test_fusion.py"),
     _of("retrieval: the question's language", "rag/retrieval/retriever.py", "SAME_LANGUAGE = 0.1", "SAME_LANGUAGE = 0.0", *_RANKING),
     _of("calibration: intercept", _CALIBRATION, "intercept=0.110", "intercept=2.110", *_RANKING),
     _of("calibration: what is missing", _CALIBRATION, "0.087, -0.200, 0.643", "0.087, 0.200, 0.643", *_RANKING),
-    _of("calibration: means", "rag/retrieval/calibrated.py", "(evidence[name] - mean) / scale", "evidence[name] / scale", "tests/rag/test_calibrated.py"),
-    _of("citations: those that say nothing stay", _GROUNDER, "cited = tuple(index for index in known if index in verdict.hits) or verdict.hits[:1]", "cited = known or verdict.hits[:1]", "tests/rag/test_grounder.py"),
+    _of("calibration: means", "rag/retrieval/calibrated.py", "(evidence[name] - mean) / scale", "evidence[name] / scale", "tests/rag/retrieval/test_calibrated.py"),
+    _of("citations: those that say nothing stay", _GROUNDER, "cited = tuple(index for index in known if index in verdict.hits) or verdict.hits[:1]", "cited = known or verdict.hits[:1]", "tests/rag/grounding/test_grounder.py"),
     _of("citations: a page named in words", _SUPPORT, "return Verdict() if self._speaks_for_another(bare, verdict.hits) else verdict", "return verdict", *_BOUNDS),
-    _of("links: any address", "rag/answering/links.py", 'self._known.get(key(address), "")', "self._known.get(key(address), address)", "tests/rag/test_links.py"),
-    _of("links: of another sentence", _GROUNDER, 'return permitted(text, [self._support.linking(f"{lead} {statement.bare}", index) for index in cited])', "return permitted(text, self._passages(cited))", "tests/rag/test_grounder.py"),
-    _of("memory: its budget", "rag/answering/fitting.py", "min(room, size + memory_tokens)", "room", "tests/rag/test_fitting.py"),
-    _of("memory: who reads a summary", "rag/memory_summary.py", "return set(self.audiences) <= set(audiences) and", "return", "tests/rag/test_memory_folding.py"),
-    _of("memory: who reads an exchange", "rag/memory_summary.py", "allowed.issuperset(each.audiences)", "allowed.intersection(each.audiences)", "tests/rag/test_memory_readers.py"),
-    _of("memory: the newest go", "rag/memory_scripts.py", "return a[1] < b[1] end", "return a[1] > b[1] end", "tests/rag/test_memory.py"),
-    _of("index: a filter without readers", "rag/retrieval/records.py", 'given = {"reader": readers, ', "given = {", "tests/rag/test_passage_index.py"),
-    _of("index: a second search without readers", "rag/retrieval/edge_search.py", "qdrant.Filter(must=visible.must, must_not=hidden)", "qdrant.Filter(must_not=hidden)", "tests/rag/test_index_replaced.py"),
-    _of("index: a server's second search without readers", "rag/retrieval/server_search.py", "must=matching(**records.fields_of(scope)).must, must_not=list(without) or None", "must=None if without else matching(**records.fields_of(scope)).must, must_not=list(without) or None", "tests/rag/test_index_replaced.py"),
-    _of("index: neighbours of other readers", "rag/retrieval/records.py", 'if payload is None or not scope.may_read(payload["audience"], payload["tenant"]):', "if payload is None:", "tests/rag/test_passage_index.py"),
+    _of("links: any address", "rag/grounding/links.py", 'self._known.get(key(address), "")', "self._known.get(key(address), address)", "tests/rag/grounding/test_links.py"),
+    _of("links: of another sentence", _GROUNDER, 'return permitted(text, [self._support.linking(f"{lead} {statement.bare}", index) for index in cited])', "return permitted(text, self._passages(cited))", "tests/rag/grounding/test_grounder.py"),
+    _of("memory: its budget", "rag/answering/fitting.py", "min(room, size + memory_tokens)", "room", "tests/rag/answering/test_fitting.py"),
+    _of("memory: who reads a summary", "rag/memory/summary.py", "return set(self.audiences) <= set(audiences) and", "return", "tests/rag/memory/test_folding.py"),
+    _of("memory: who reads an exchange", "rag/memory/summary.py", "allowed.issuperset(each.audiences)", "allowed.intersection(each.audiences)", "tests/rag/memory/test_readers.py"),
+    _of("memory: the newest go", "rag/memory/scripts.py", "return a[1] < b[1] end", "return a[1] > b[1] end", "tests/rag/memory/test_conversation.py"),
+    _of("index: a filter without readers", "rag/retrieval/index/records.py", 'given = {"reader": readers, ', "given = {", "tests/rag/retrieval/test_passage_index.py"),
+    _of("index: a second search without readers", "rag/retrieval/index/edge/search.py", "qdrant.Filter(must=visible.must, must_not=hidden)", "qdrant.Filter(must_not=hidden)", "tests/rag/retrieval/test_index_replaced.py"),
+    _of("index: a server's second search without readers", "rag/retrieval/index/server/search.py", "must=matching(**records.fields_of(scope)).must, must_not=list(without) or None", "must=None if without else matching(**records.fields_of(scope)).must, must_not=list(without) or None", "tests/rag/retrieval/test_index_replaced.py"),
+    _of("index: neighbours of other readers", "rag/retrieval/index/records.py", 'if payload is None or not scope.may_read(payload["audience"], payload["tenant"]):', "if payload is None:", "tests/rag/retrieval/test_passage_index.py"),
     _of("inbox: last first", _SCRIPTS, "redis.call('RPUSH', queue, turn)", "redis.call('LPUSH', queue, turn)", *_INBOX),
     _of("inbox: the next is the last", _SCRIPTS, "local following = redis.call('LINDEX', queue, 0)", "local following = redis.call('LINDEX', queue, -1)", *_INBOX),
     _of("inbox: two at one conversation", _SCRIPTS, "if holder and holder ~= token then return {'held'} end\n", "", *_LEASES),
     _of("inbox: an end without the lease", _SCRIPTS, "if redis.call('GET', lease) ~= token then return {'lost'} end\n", "", *_INBOX),
     _of("inbox: a lease without its entry", _SCRIPTS, "        redis.call('XCLAIM', ready, '\"\"\"\n    + GROUP\n    + \"\"\"', consumer, 0, entry, 'JUSTID')\n", "", *_LEASES),
     _of("inbox: a begun message dropped", _SCRIPTS, "if begun > 0 or ", "if ", *_INBOX),
-    _of("inbox: claimed before the lease ran out", "bots/consumer.py", "int(self._lease_ms * 1.1)", "int(self._lease_ms * 0.1)", *_LEASES),
-    _of("ledger: written without the lease", "bots/replies.py", "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nredis.call('SET', KEYS[2]", "redis.call('SET', KEYS[2]", "tests/bots/test_replies.py"),
-    _of("ledger: to whom an answer goes", "bots/replies.py", "audiences.issuperset(self.audiences)", "bool(audiences)", "tests/bots/test_reply_readers.py"),
-    _of("ledger: to which tenant", "bots/replies.py", 'belongs = self.tenant in ("", tenant)', "belongs = True", "tests/bots/test_reply_readers.py"),
-    _of("guard: one more", "bots/guard.py", ">= tonumber(ARGV[i + 2])", "> tonumber(ARGV[i + 2])", "tests/bots/test_guard.py"),
-    _of("guard: two minutes", "bots/guard.py", "WINDOW_MILLISECONDS = 60_000", "WINDOW_MILLISECONDS = 120_000", "tests/bots/test_guard.py"),
-    _of("guard: the longest", "bots/guard.py", "if length > limit:", "if length > limit + 1:", "tests/bots/test_guard.py"),
-    _of("audience: guests", "bots/audience.py", 'if message.sender.guest or message.channel == "shared":', 'if message.channel == "shared":', "tests/bots/test_audience.py"),
-    _of("audience: user groups in channels", "bots/audience.py", '("direct", "ephemeral")', '("direct", "ephemeral", "public")', "tests/bots/test_audience.py"),
-    _of("recorder: what is refused is lost", "bots/recorder.py", '                pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)\n', "", "tests/bots/test_recorder.py"),
-    _of("recorder: what was recorded stays", "bots/recorder.py", "*(item.place for item in run))", "run[0].place)", "tests/bots/test_recorder.py"),
-    _of("recorder: refused entries outlive forgetting", "bots/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._exhume(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/test_recorder.py"),
-    _of("recorder: two at once", "bots/recorder.py", "if holder and holder ~= ARGV[1] then return 0 end\n", "", *_LEASES),
+    _of("inbox: claimed before the lease ran out", "bots/queue/consumer.py", "int(self._lease_ms * 1.1)", "int(self._lease_ms * 0.1)", *_LEASES),
+    _of("ledger: written without the lease", "bots/queue/replies.py", "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nredis.call('SET', KEYS[2]", "redis.call('SET', KEYS[2]", "tests/bots/queue/test_replies.py"),
+    _of("ledger: to whom an answer goes", "bots/queue/replies.py", "audiences.issuperset(self.audiences)", "bool(audiences)", "tests/bots/queue/test_reply_readers.py"),
+    _of("ledger: to which tenant", "bots/queue/replies.py", 'belongs = self.tenant in ("", tenant)', "belongs = True", "tests/bots/queue/test_reply_readers.py"),
+    _of("guard: one more", "bots/conversation/guard.py", ">= tonumber(ARGV[i + 2])", "> tonumber(ARGV[i + 2])", "tests/bots/conversation/test_guard.py"),
+    _of("guard: two minutes", "bots/conversation/guard.py", "WINDOW_MILLISECONDS = 60_000", "WINDOW_MILLISECONDS = 120_000", "tests/bots/conversation/test_guard.py"),
+    _of("guard: the longest", "bots/conversation/guard.py", "if length > limit:", "if length > limit + 1:", "tests/bots/conversation/test_guard.py"),
+    _of("audience: guests", "bots/conversation/audience.py", 'if message.sender.guest or message.channel == "shared":', 'if message.channel == "shared":', "tests/bots/conversation/test_audience.py"),
+    _of("audience: user groups in channels", "bots/conversation/audience.py", '("direct", "ephemeral")', '("direct", "ephemeral", "public")', "tests/bots/conversation/test_audience.py"),
+    _of("recorder: what is refused is lost", "bots/queue/recorder.py", '                pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)\n', "", "tests/bots/queue/test_recorder.py"),
+    _of("recorder: what was recorded stays", "bots/queue/recorder.py", "*(item.place for item in run))", "run[0].place)", "tests/bots/queue/test_recorder.py"),
+    _of("recorder: refused entries outlive forgetting", "bots/queue/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._exhume(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/queue/test_recorder.py"),
+    _of("recorder: two at once", "bots/queue/recorder.py", "if holder and holder ~= ARGV[1] then return 0 end\n", "", *_LEASES),
 )  # fmt: skip
 """Each is a fault that a user or an operator would meet."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from rag.retrieval.calibration import DEFAULT
-from rag.retrieval.edge import EdgeIndex
 from rag.retrieval.fusion import Fusion
-from rag.retrieval.index import IndexedPassage, Leg, Match, Scope
+from rag.retrieval.index.edge.passages import EdgeIndex
+from rag.retrieval.index.passages import IndexedPassage, Leg, Match, Scope
 from rag.retrieval.legs import Search
 from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder, SparseVector

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from qdrant_client import AsyncQdrantClient
 
-from rag.retrieval import edge_writing, records, server_writing
-from rag.retrieval.edge_folder import EdgeFolder
-from rag.retrieval.edge_search import EdgeSearch
-from rag.retrieval.index import Found, IndexedPassage, Match
-from rag.retrieval.server import ServerIndex
+from rag.retrieval.index import records
+from rag.retrieval.index.edge import writing as edge_writing
+from rag.retrieval.index.edge.folder import EdgeFolder
+from rag.retrieval.index.edge.search import EdgeSearch
+from rag.retrieval.index.passages import Found, IndexedPassage, Match
+from rag.retrieval.index.server import writing as server_writing
+from rag.retrieval.index.server.passages import ServerIndex
 from rag.settings import QdrantSettings
 from tests.loopback.qdrant import LoopbackQdrant
 from tests.rag.indexed import DIMENSION, EAST, all_of, asked, indexed, passage

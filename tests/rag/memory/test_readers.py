@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rag.memory_summary import readable
+from rag.memory.summary import readable
 from rag.types import Exchange
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from bots.consumer import Consumer, Head, Ready
-from bots.inbox import Inbox
-from bots.inbox_scripts import GROUP
 from bots.keys import Keys
-from bots.outbox import Outbox, TurnEntry
-from bots.recorder import Recorder
+from bots.queue.consumer import Consumer, Head, Ready
+from bots.queue.inbox import Inbox
+from bots.queue.outbox import Outbox, TurnEntry
+from bots.queue.recorder import Recorder
+from bots.queue.scripts import GROUP
 from bots.settings import WorkerSettings
 from tests.bots.engine import message
-from tests.bots.test_recorder import ListLog, turn
+from tests.bots.queue.test_recorder import ListLog, turn
 
 LEASE_SECONDS = 60
 

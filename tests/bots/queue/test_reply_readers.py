@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bots.messages import OutgoingReply
-from bots.replies import ReplyRecord
+from bots.queue.replies import ReplyRecord
 
 FINAL = OutgoingReply(turn_id="t", kind="answer", text="On the last day. [1]")
 COMPUTED = ReplyRecord(

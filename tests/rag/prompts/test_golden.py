@@ -10,10 +10,10 @@ import pytest
 from langchain_core.messages import BaseMessage
 
 from rag.prompts.instructions import VERSION
-from tests.rag.prompt_cases import CASES
-from tests.rag.prompt_digests import GOLDEN
+from tests.rag.prompts.cases import CASES
+from tests.rag.prompts.digests import GOLDEN
 
-LISTED = "tests/rag/prompt_digests.py"
+LISTED = "tests/rag/prompts/digests.py"
 RAISE = (
     "What was trained on version {0} would be served another prompt. If the change is meant, raise VERSION in "
     "rag/prompts/instructions.py and add the new version's digests to " + LISTED + "; else take the change back."

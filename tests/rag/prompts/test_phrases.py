@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 
-from rag.answering import order_phrases
+from rag.prompts import order_phrases
 from rag.prompts.instructions import VERSION
 
 LISTS = {"1": "0cd6c01b10e3a94a5aab70f779f5132e588373ad6f15333d0a4529c2466d5db5"}

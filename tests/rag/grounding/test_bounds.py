@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from rag.answering.support import Support
-from rag.answering.support_nli import Entailment
-from rag.retrieval.embeddings import PackagedEmbeddings
+from rag.grounding.support.judge import Support
+from rag.grounding.support.nli import Entailment
+from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.sparse import SparseEncoder
 from rag.types import Hit
 from tests.rag.fakes import passage
