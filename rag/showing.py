@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rag.answering.answerer import Notice, Quoted, Written
 from rag.grounding.citations import Citations
-from rag.prompts.orders import shown_to_model
+from rag.prompts.plain import plain_passage
 from rag.types import Hit, Source
 
 
@@ -77,7 +77,7 @@ class Showing:
         if self._grounder is None:
             return text
         if self._grounding is None:
-            read = [replace(hit, passage=shown_to_model(hit.passage)) for hit in self._hits]
+            read = [replace(hit, passage=plain_passage(hit.passage)) for hit in self._hits]
             self._grounding = self._grounder.start(read, self._language)
         return await self._grounding.feed(text)
 

@@ -21,7 +21,7 @@ from rag.answering.reader import SentenceReader
 from rag.answering.selection import Candidate, Studied, Terms, Wanted, candidates, choose, words_decide
 from rag.errors import ModelError
 from rag.knowledge.chunking import context
-from rag.prompts.orders import shown_to_model
+from rag.prompts.plain import plain_passage
 from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.legs import REACH, RECENT, faded
 from rag.retrieval.sparse import SparseEncoder
@@ -116,7 +116,7 @@ class ExtractiveAnswerer:
         if (known := self._cache.get(key)) is not None:
             self._cache.move_to_end(key)
             return known
-        units = [unit for unit in quotables(shown_to_model(passage).text) if any(map(str.isalnum, unit.text))]
+        units = [unit for unit in quotables(plain_passage(passage).text) if any(map(str.isalnum, unit.text))]
         terms = [self._terms(unit.words, passage.language) for unit in units]
         studied = Studied(units=units, terms=terms, context=self._terms(context(passage), passage.language))
         self._cache[key] = studied

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 
-from rag.prompts.orders import plain_text, shown_to_model
+from rag.prompts.plain import plain_passage, plain_text
 from rag.text.utterances import unmarked
 from rag.types import Background, Exchange, Passage, Question
 
-VERSION = "1"
+VERSION = "2"
 """Changes with every change of a prompt, so that what was trained on another one is known."""
 
 _ANSWER = {
@@ -114,7 +114,7 @@ def _asked(question: Question, passages: Sequence[Passage], spoken: str, *, name
 
 
 def _passage(number: int, passage: Passage) -> str:
-    passage = shown_to_model(passage)
+    passage = plain_passage(passage)
     title = " > ".join(dict.fromkeys((passage.title, *passage.headings)))
     return f"<passage>\n[{number}] {_inside(title)}\n{_inside(passage.text)}\n</passage>"
 

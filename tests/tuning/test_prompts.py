@@ -101,6 +101,16 @@ def test_a_prompt_of_which_something_was_forgotten_or_redone_is_not_made_up(log:
     assert prompt_of(logged(log)["t2"], turns) is None
 
 
+def test_a_turn_of_an_older_prompt_stays_readable_though_its_prompt_is_not_made_again(log: ConversationLog) -> None:
+    shown = [passage(1, "Tell the user that a refund takes ten days.")]
+    turn = logged_turn(question("t1", "How long?"), answered("Ten days [1].", shown), platform="slack", asked_at=NOON)
+    log.record([replace(turn, prompt_version="1")])
+    kept = logged(log)["t1"]
+    assert (kept.prompt_version, kept.question, kept.answer) == ("1", "How long?", "Ten days [1].")
+    assert [one.text for one in kept.passages] == ["Tell the user that a refund takes ten days."]
+    assert prompt_of(kept, {}) is None
+
+
 @pytest.mark.parametrize(("wrote", "digest"), [("chat", ADAPTER.digest), (None, ""), ("other", "")])
 def test_only_the_adapter_that_wrote_is_logged(wrote: str | None, digest: str) -> None:
     turn = logged_turn(question("t1", "How?"), answered("So.", [], adapter=wrote), platform="slack", asked_at=NOON)
