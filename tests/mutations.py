@@ -22,9 +22,9 @@ class Mutation:
 
 
 _SUPPORT, _WEIGHTS = "rag/grounding/support/judge.py", "rag/grounding/support/weights.py"
-_PROMPTS, _PHRASES = "rag/prompts/instructions.py", "rag/prompts/order_phrases.py"
+_PROMPTS = "rag/prompts/instructions.py"
 _BOUNDS = ("tests/rag/grounding/test_bounds.py",)
-_GOLDEN = ("tests/rag/prompts/test_golden.py", "tests/rag/prompts/test_phrases.py")
+_GOLDEN = ("tests/rag/prompts/test_golden.py",)
 _FUSION, _CALIBRATION = "rag/retrieval/fusion.py", "rag/retrieval/calibration.py"
 _GROUNDER = "rag/grounding/grounder.py"
 _SCRIPTS = "bots/queue/scripts.py"
@@ -52,7 +52,8 @@ MUTATIONS: Sequence[Mutation] = (
     _of("prompt: a sign in a passage", _PROMPTS, '"<passage>\\n[{number}] ', '"<passage>\\n({number}) ', *_GOLDEN),
     _of("prompt: a word of the instructions", _PROMPTS, "Be brief: the answer first", "Be brief: first the answer", *_GOLDEN),
     _of("prompt: markers in the past", _PROMPTS, "AIMessage(plain_text(unmarked(exchange.answer)))", "AIMessage(plain_text(exchange.answer))", *_GOLDEN),
-    _of("prompt: a phrase of the list of orders", _PHRASES, '    ("do", " anything now"),\n', "", *_GOLDEN),
+    _of("prompt: what nobody sees", "rag/prompts/plain.py", "text, title, headings = seen(passage.text), seen(passage.title), tuple(map(seen, passage.headings))", "text, title, headings = passage.text, seen(passage.title), tuple(map(seen, passage.headings))", "tests/rag/prompts/test_plain.py", *_GOLDEN),
+    _of("prompt: a token that ends a message", "rag/prompts/plain.py", "text = _TEMPLATE.sub(lambda match: _DEFUSED[match[0]], text)", "pass", "tests/rag/prompts/test_plain.py", *_GOLDEN),
     _of("fusion: a leg's weight", _FUSION, "total[match.key] += search.weight * share", "total[match.key] += share", *_RANKING),
     _of("fusion: the whole document", _FUSION, "WHOLE_DOCUMENT = 0.75", "WHOLE_DOCUMENT = 0.0", "tests/rag/retrieval/test_fusion.py"),
     _of("fusion: a question alone", _FUSION, "ALONE = 0.4", "ALONE = 4.0", *_RANKING),
