@@ -9,8 +9,11 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 BENCHED := $(VENV)/.benched
 DATA ?= ../shared/data
-INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -c constraints.txt -e
-OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
+PIP_LOG := $(VENV)/pip.log
+# pip's whole account goes into a file; its end, which has the reason, is shown when it fails.
+INSTALL = PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e $(1) >$(PIP_LOG) 2>&1 || $(FAILED)
+FAILED = { grep -E '^ *(ERROR|error)' $(PIP_LOG) | tail -n 8; tail -n 8 $(PIP_LOG); \
+	echo "not installed: pip says why above ($(PIP_LOG) has all of it); it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-all mutants lint format bench-service bench-retrieval bench-model clean
@@ -23,7 +26,7 @@ $(VENV)/bin/python:
 		{ echo "Python 3.11 or newer is needed; install it, or set PYTHON=/path/to/python3.11"; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1 || { $(MAKE) --no-print-directory venv-package && "$(PYTHON)" -m venv --clear $(VENV); } \
 		|| { rm -rf $(VENV); exit 1; } # without its pip it would pass for installed the next time
-	@$(BIN)/python -m pip install --quiet --upgrade pip || $(OFFLINE)
+	@$(BIN)/python -m pip install --upgrade pip >$(PIP_LOG) 2>&1 || $(FAILED)
 
 .PHONY: venv-package
 venv-package:
@@ -32,16 +35,16 @@ venv-package:
 
 $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing Cotorra into $(VENV) (about two minutes the first time)"
-	@$(INSTALL) . || $(OFFLINE)
+	@$(call INSTALL,.)
 	@touch $@
 
 $(DEVELOPED): $(INSTALLED)
 	@echo "installing what the tests need"
-	@$(INSTALL) ".[dev]" || $(OFFLINE)
+	@$(call INSTALL,".[dev]")
 	@touch $@
 
 $(BENCHED): $(DEVELOPED)
-	@$(INSTALL) ".[bench]" || $(OFFLINE)
+	@$(call INSTALL,".[bench]")
 	@touch $@
 
 setup: $(INSTALLED) ## install Cotorra into .venv
