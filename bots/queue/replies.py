@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from bots.errors import LeaseLost
 from bots.keys import Keys
@@ -24,6 +25,17 @@ LEDGER_SECONDS = 7 * 24 * 3600
 """How long a reply can be continued, edited again or given feedback."""
 
 _SAVE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+redis.call('SADD', KEYS[3], ARGV[4])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
+return 1
+"""
+
+# KEYS, ARGV: as above. What is known of the reply, or the intent stored as new; in one trip, since every message pays it.
+_OPEN = """
+local known = redis.call('GET', KEYS[2])
+if known then return known end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('SADD', KEYS[3], ARGV[4])
@@ -129,18 +141,17 @@ class ReplyLedger:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self._open = redis.register_script(_OPEN)
         self._save = redis.register_script(_SAVE)
         self._change = redis.register_script(_CHANGE)
 
     async def open(self, turn_id: str, lease: Lease) -> ReplyEntry:
         """The entry of a turn; stores the intent when there is none yet, and says by ``resumed`` when there was."""
-        found = await self.find(lease.conversation, turn_id)
-        if found is not None:
-            return ReplyEntry(self, lease, found, resumed=True)
         record = ReplyRecord(turn_id=turn_id, conversation=lease.conversation, intended_at=datetime.now(UTC))
-        entry = ReplyEntry(self, lease, record, resumed=False)
-        await entry.save(record)
-        return entry
+        stored = await self._fenced(self._open, record, lease)
+        if isinstance(stored, bytes):
+            return ReplyEntry(self, lease, _RECORDS.validate_json(stored), resumed=True)
+        return ReplyEntry(self, lease, record, resumed=False)
 
     async def find(self, conversation: str, turn_id: str) -> ReplyRecord | None:
         """What is known of a turn's reply, or None. Raises ``StoreUnavailable``."""
@@ -150,14 +161,19 @@ class ReplyLedger:
 
     async def save(self, record: ReplyRecord, lease: Lease) -> None:
         """Stores ``record`` if ``lease`` still holds. Raises ``LeaseLost`` or ``StoreUnavailable``."""
+        await self._fenced(self._save, record, lease)
+
+    async def _fenced(self, script: AsyncScript, record: ReplyRecord, lease: Lease) -> object:
+        """What a script that writes ``record`` under ``lease`` returns. Raises ``LeaseLost`` or ``StoreUnavailable``."""
         place = record.conversation
         keys = [self._keys.lease(place), self._keys.reply(place, record.turn_id), self._keys.replies(place)]
         with store("the reply is continued when it does"):
-            held = await self._save(
+            stored: object = await script(
                 keys=keys, args=[lease.token, _RECORDS.dump_json(record), LEDGER_SECONDS, record.turn_id]
             )
-        if not held:
-            raise LeaseLost(f"conversation {record.conversation} was taken over by another worker")
+        if not stored:
+            raise LeaseLost(f"conversation {place} was taken over by another worker")
+        return stored
 
     async def forget(self, conversation: str, speaker: str | None = None, *, keep: str = "") -> int:
         """Deletes what is known of a conversation's replies (or of those to one speaker) but for turn ``keep``; counts them.

@@ -110,6 +110,8 @@ class Handovers:
 
     async def taken(self, conversation: str, turn: str) -> bool:
         """Whether nothing may be sent as the reply to ``turn``: a person answers here, and another message asked for them."""
+        if self._channel is None:  # asked before every step of every reply: no trip to Redis where nobody can take over
+            return False
         current = await self.current(conversation)
         return current is not None and current.turn_id != turn
 

@@ -23,6 +23,8 @@ from bots.queue.replies import Post, ReplyEntry, ReplyRecord
 from rag.types import Stage
 
 FIRST_SHOWS = 3
+BURST_SECONDS = 0.1
+"""An answer that is ready at once comes in pieces within milliseconds: one call shows it and one completes it."""
 APPEND_SECONDS = 0.6
 UPDATE_SECONDS = 1.2
 STREAM_SECONDS = 240.0
@@ -113,7 +115,9 @@ class SlackReply:
         """The first steps are shown at once, so that an answer is seen to grow; then Slack's own pace holds."""
         post = self._open
         pause = UPDATE_SECONDS if post is not None and post.kind == "message" else APPEND_SECONDS
-        return self._shows < FIRST_SHOWS or self._clock() - self._shown_at >= pause
+        if self._shows < FIRST_SHOWS:
+            pause = BURST_SECONDS if self._shows else 0.0
+        return self._clock() - self._shown_at >= pause
 
     async def _extend(self, text: str) -> None:
         """Shows ``text`` up to its end, in as many messages as it needs."""

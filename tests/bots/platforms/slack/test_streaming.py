@@ -50,6 +50,7 @@ async def speak(stage: Scene, message: IncomingMessage, outgoing: OutgoingReply)
     for quote in QUOTES:
         text += quote
         await reply.show(text)
+        stage.passed += 0.2  # as a model writes; what comes within milliseconds is shown in one step
     try:
         await reply.finish(outgoing)
     except DeliveryRetry:
@@ -117,6 +118,7 @@ async def test_after_the_first_steps_appends_keep_slacks_pace_and_the_tail_comes
     reply, _ = await stage.open(message)
     for count in range(1, 10):
         await reply.show("".join(words[:count]))
+        stage.passed += 0.2 if count < 3 else 0.0
     assert whole(stage, message) == "".join(words[:3])
     stage.passed += 0.7
     await reply.show("".join(words[:9]))
@@ -124,6 +126,21 @@ async def test_after_the_first_steps_appends_keep_slacks_pace_and_the_tail_comes
     await reply.finish(answer(message, "".join(words), [source()]))
     complete(stage, message, "".join(words))
     assert stage.slack.workspace.methods().count("chat.appendStream") == 3
+
+
+async def test_an_answer_that_is_ready_at_once_takes_two_calls(stage: Scene) -> None:
+    message = await stage.say("How many days?")
+    reply, _ = await stage.open(message)
+    text = ""
+    for quote in QUOTES:
+        text += quote
+        await reply.show(text)
+    await reply.finish(answer(message, TEXT, [source()]))
+    complete(stage, message)
+    assert [name for name in stage.slack.workspace.methods() if "Stream" in name] == [
+        "chat.startStream",
+        "chat.stopStream",
+    ]
 
 
 async def test_a_stream_of_four_minutes_is_ended_and_another_one_begun(stage: Scene) -> None:
@@ -143,6 +160,7 @@ async def test_posts_are_updated_at_their_own_pace(stage: Scene) -> None:
     reply, _ = await stage.open(message)
     for count in range(1, 9):
         await reply.show("word " * count)
+        stage.passed += 0.2 if count < 3 else 0.0
     assert stage.slack.workspace.methods().count("chat.update") == 2
     await reply.finish(answer(message, "word " * 8, [source()]))
     complete(stage, message, "word " * 8)
@@ -269,6 +287,7 @@ async def test_a_worker_that_lost_the_conversation_sends_nothing_more(stage: Sce
     reply, _ = await stage.open(message)
     await reply.show(QUOTES[0])
     await stage.redis.set(stage.keys.lease(message.conversation), "somebody else")
+    stage.passed += 0.2
     with pytest.raises(LeaseLost):
         await reply.show(QUOTES[0] + QUOTES[1])
     assert stage.slack.workspace.methods().count("chat.appendStream") == 1
