@@ -57,10 +57,10 @@ servers:
 	@bash tests/install-servers.sh
 
 test: $(DEVELOPED) servers ## run the tests (minutes)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto
 
 test-all: $(DEVELOPED) servers ## run the tests and the slow ones (long kill runs)
-	@$(BIN)/pytest -m "slow or not slow"
+	@$(BIN)/pytest -n auto -m "slow or not slow"
 
 mutants: $(DEVELOPED) servers ## break the code by hand in many places and see a test fail for each (minutes); ONLY=WORD chooses some
 	@$(BIN)/python -m tests.mutants $(ONLY)

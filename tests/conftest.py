@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from redis import Redis as BlockingRedis
@@ -25,9 +26,12 @@ from tests.models.trained import SECONDS, Trained
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Redis server of this test session, or the one that COTORRA_TEST_REDIS_URL names (it is flushed)."""
+    """A Redis server of this test session, or the one that COTORRA_TEST_REDIS_URL names (it is flushed).
+
+    Tests that run in parallel get a database each of the one that is named.
+    """
     if given := os.environ.get("COTORRA_TEST_REDIS_URL"):
-        yield given
+        yield database_of_this_worker(given)
         return
     folder = Path(tempfile.mkdtemp(prefix="cotorra-test-"))
     path = folder / "redis.sock"
@@ -49,6 +53,15 @@ def redis_url() -> Iterator[str]:
         yield url
         server.terminate()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def database_of_this_worker(url: str) -> str:
+    """The same server, and the database whose number is the one that it names plus this worker's (0 without workers)."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return url if not worker else f"{url}{'&' if parts.query else '?'}db={worker}"
+    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + worker}"))
 
 
 @pytest.fixture
