@@ -57,6 +57,7 @@ from rag.retrieval.reranker import Rerankers
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
+from rag.turn import Turns
 from rag.types import AdapterRef
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
@@ -86,9 +87,8 @@ class Answering:
 
     serving: Serving
     retriever: HybridRetriever
-    chain: ConversationalChain
+    turns: Turns
     library: Library
-    folding: Folding
     writing: Writing | None = None
 
     def adapter(self) -> AdapterRef | None:
@@ -241,9 +241,8 @@ async def open_answering(
         yield Answering(
             serving=serving,
             retriever=retriever,
-            chain=chain,
+            turns=Turns(chain, stores.memory, grown=folding.after),
             library=build_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
-            folding=folding,
             writing=writing,
         )
 
@@ -260,7 +259,7 @@ async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings
 def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
     """The desk of this process."""
     return TerminalDesk(
-        chain=answering.chain,
+        turns=answering.turns,
         retriever=answering.retriever,
         memory=stores.memory,
         inbox=stores.inbox,
@@ -268,7 +267,6 @@ def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> T
         forgetting=stores.forgetting,
         library=answering.library,
         adapter=answering.adapter,
-        remembered=answering.folding.after,
         audiences=frozenset(settings.audience.terminal) | {"public"},
         tenant=settings.audience.terminal_tenant,
     )
@@ -301,7 +299,7 @@ def build_worker(
         platforms=platforms,
         ledger=stores.ledger,
         memory=stores.memory,
-        chain=answering.chain,
+        turns=answering.turns,
         guard=Guard(stores.redis, stores.keys, settings.limits),
         commands=commands,
         forgetting=stores.forgetting,
@@ -312,7 +310,6 @@ def build_worker(
             audiences=lambda message: audiences(message, settings),
             tenant=lambda message: tenant(message, settings),
             adapter=lambda _: answering.adapter(),
-            remembered=answering.folding.after,
             contact=settings.telegram.contact,
         ),
     )
