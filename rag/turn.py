@@ -6,6 +6,7 @@ crash remembers what was computed, and computes nothing twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -16,7 +17,6 @@ from langchain_core.runnables import RunnableConfig
 from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.types import Answer, ChainEvent, Done, Exchange, Question
-from rag.work import never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +53,16 @@ class Turns:
         return Turn(question=replace(question, background=background), history=past)
 
     async def answer(
-        self, turn: Turn, config: RunnableConfig | None = None, *, stopping: Callable[[], bool] = never
+        self, turn: Turn, config: RunnableConfig | None = None, *, abandoned: asyncio.Event | None = None
     ) -> AsyncGenerator[ChainEvent]:
-        """The chain's events; the reply to a wish about notes is ``Done`` alone. Raises what the chain does."""
+        """The chain's events; the reply to a wish about notes is ``Done`` alone. Raises what the chain does.
+
+        ``abandoned`` ends the answer once it is set.
+        """
         if (reply := await self._noted(turn)) is not None:
             yield Done(answer=reply)
             return
-        async with aclosing(self._chain.astream(turn.question, turn.history, config, stopping=stopping)) as events:
+        async with aclosing(self._chain.astream(turn.question, turn.history, config, abandoned=abandoned)) as events:
             async for event in events:
                 yield event
 

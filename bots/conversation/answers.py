@@ -106,8 +106,8 @@ class Answers:
         """Shown as it grows; it ends early when nobody waits for it, because what came after it waits."""
         text = ""
         async with (
-            nobody_waits(self._inbox, message) as stopping,
-            aclosing(self._turns.answer(turn, stopping=stopping)) as events,
+            nobody_waits(self._inbox, message) as abandoned,
+            aclosing(self._turns.answer(turn, abandoned=abandoned)) as events,
         ):
             async for event in events:
                 match event:

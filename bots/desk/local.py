@@ -16,6 +16,7 @@ from bots.library.library import Library
 from bots.queue.inbox import Inbox
 from bots.queue.outbox import Outbox, TurnEntry
 from bots.texts import say
+from rag.chain import QUERY_CHARACTERS
 from rag.evaluation.changes import changed
 from rag.memory.conversation import ConversationMemory
 from rag.retrieval.embeddings.models import TextEmbeddings
@@ -23,7 +24,6 @@ from rag.retrieval.index.passages import PassageIndex, Scope
 from rag.retrieval.retriever import HybridRetriever
 from rag.turn import Turn, Turns
 from rag.types import AdapterRef, Answer, Delta, Done, Query, Question
-from rag.understanding import QUERY_CHARACTERS
 
 SPEAKER = "terminal"
 
