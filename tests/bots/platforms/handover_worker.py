@@ -7,7 +7,7 @@ import sys
 import uvloop
 from pydantic import SecretStr
 
-from bots.bootstrap_handover import build_handovers
+from bots.bootstrap import build_handovers
 from bots.conversation.answers import Rules
 from bots.conversation.commands import Commands
 from bots.conversation.forgetting import Forgetting
