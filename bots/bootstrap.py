@@ -1,204 +1,74 @@
-"""The only wiring: concrete classes are named here and nowhere else."""
+"""The only wiring of the service: concrete classes of bots and tuning are named here, those of rag in its assembly."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from redis.asyncio import Redis
 
-from bots.bootstrap_handover import build_handovers
-from bots.bootstrap_library import build_library
-from bots.bootstrap_model import Writing, open_writing, tracing, writing_chain
 from bots.conversation.answers import Rules
 from bots.conversation.audience import audiences, tenant
 from bots.conversation.commands import Commands
 from bots.conversation.folding import Folding
-from bots.conversation.forgetting import Forgetting
 from bots.conversation.guard import Guard
 from bots.conversation.handle import Conversations
+from bots.conversation.handover.handovers import HandoverChannel, Handovers
+from bots.conversation.handover.state import HandoverStore
 from bots.desk.local import TerminalDesk
-from bots.errors import BotsError
 from bots.keys import Keys
 from bots.library.collections import ServingShelf
-from bots.library.library import Library
-from bots.messages import IncomingMessage
+from bots.library.documents import SharedDocuments, as_configured
+from bots.library.library import Library, sources
+from bots.library.reading import SourceReader
+from bots.library.runs import Runs
 from bots.metrics import Metrics
-from bots.operations.private_redis import PrivateRedis
 from bots.platforms.base import Platform
 from bots.queue.inbox import Inbox
-from bots.queue.outbox import Outbox
 from bots.queue.recorder import NoLog, Recorder
-from bots.queue.replies import ReplyLedger
 from bots.queue.worker import Worker
-from bots.settings import Settings
-from bots.store import connect, store, text
-from rag.answering.extractive import ExtractiveAnswerer
-from rag.chain import ConversationalChain
-from rag.knowledge.sync.source import recipe_for
-from rag.language import load as load_languages
+from bots.settings import HandoverSettings, Settings
+from bots.stores import Stores, pseudonym_secret
+from bots.task_queue import TaskQueue
+from rag.assembly.answering import build_chain, build_summariser
+from rag.assembly.models import open_language_model
+from rag.assembly.search import Cache, Search, open_search, question_cache
+from rag.assembly.tracing import tracing
+from rag.cancellation import end
 from rag.memory.conversation import ConversationMemory
-from rag.memory.notes import PersonalNotes
-from rag.memory.summarising import ModelSummariser, SelectingSummariser
-from rag.retrieval.calibrated import read_calibration
-from rag.retrieval.calibration import DEFAULT
-from rag.retrieval.embeddings.cache import CachedEmbeddings
-from rag.retrieval.embeddings.models import TextEmbeddings, load_embeddings
-from rag.retrieval.evidence import FEATURES
-from rag.retrieval.index.collections import Collections
-from rag.retrieval.index.edge.collections import EdgeCollections
-from rag.retrieval.reranker import Rerankers
-from rag.retrieval.retriever import HybridRetriever
-from rag.retrieval.serving import Serving, named
-from rag.retrieval.sparse import SparseEncoder
+from rag.models.language_model import LanguageModel
+from rag.turn import Turns
 from rag.types import AdapterRef
-from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
+from tuning.registry.folders import Registry
+from tuning.registry.serving import ServingAdapter
 
 log = structlog.get_logger()
-KEEP_ALIVE_SECONDS = 2.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
-    """Everything that is kept in Redis and in the log."""
-
-    url: str
-    keys: Keys
-    redis: Redis
-    inbox: Inbox
-    ledger: ReplyLedger
-    memory: ConversationMemory
-    outbox: Outbox
-    log: ConversationLog
-    forgetting: Forgetting
+SOURCES_AT_ONCE = 3
+"""A site that is read politely for an hour holds up no folder."""
+DOCUMENTS_AT_ONCE = 8
+DOCUMENTS_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """Everything that finds and answers."""
+    """Everything that finds and answers. ``serving_adapter`` is None where no language model writes."""
 
-    serving: Serving
-    retriever: HybridRetriever
-    chain: ConversationalChain
+    search: Search
+    turns: Turns
     library: Library
-    folding: Folding
-    writing: Writing | None = None
+    serving_adapter: ServingAdapter | None = None
 
     def adapter(self) -> AdapterRef | None:
         """The adapter that answers the next message."""
-        return self.writing.serving.current if self.writing else None
-
-    async def passages(self) -> int:
-        """How many passages questions find something in. Raises ``IndexUnavailable``."""
-        _, index = await self.serving.pair()
-        return await index.count()
-
-
-@asynccontextmanager
-async def open_stores(settings: Settings, *, adopt: bool = False) -> AsyncIterator[Stores]:
-    """Redis (a private one unless REDIS_URL is set) and the log, migrated. Raises ``BotsError`` or ``TuningError``.
-
-    ``adopt``: another process owns the private Redis, and goes on with it afterwards.
-    """
-    async with _redis_url(settings, adopt=adopt) as url:
-        redis = connect(url)
-        try:
-            yield await _stores(settings, redis, url)
-        finally:
-            await redis.aclose()
-
-
-@asynccontextmanager
-async def _redis_url(settings: Settings, *, adopt: bool) -> AsyncIterator[str]:
-    if settings.redis.url:
-        yield settings.redis.url
-        return
-    private = PrivateRedis(settings.home, settings.redis.appendfsync)
-    url = await asyncio.to_thread(private.start)
-    stopping = asyncio.Event()
-    keeping = None if adopt else asyncio.create_task(_keep_alive(private, stopping), name="private redis")
-    try:
-        yield url
-    finally:
-        if keeping is not None:
-            stopping.set()
-            await keeping  # not cancelled: a start that goes on in its thread would undo the stop
-            await asyncio.to_thread(private.stop)
-
-
-async def _keep_alive(private: PrivateRedis, stopping: asyncio.Event) -> None:
-    """Starts the private server again when it dies (the kernel's memory killer, say): nobody else would."""
-    while not stopping.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), KEEP_ALIVE_SECONDS)
-        if not stopping.is_set():
-            try:
-                await asyncio.to_thread(private.start)
-            except BotsError as error:
-                log.warning("private_redis_down", reason=str(error))
-
-
-async def _stores(settings: Settings, redis: Redis, url: str) -> Stores:
-    keys = Keys(settings.redis.prefix)
-    ledger = ReplyLedger(redis, keys)
-    notes = PersonalNotes(redis, settings.memory, keys.notes, keys.notes_of)
-    memory = ConversationMemory(redis, settings.memory, keys.memory, notes)
-    inbox = Inbox(redis, keys, settings.worker)
-    conversation_log = await _log(settings, redis, keys)
-    try:
-        await asyncio.to_thread(conversation_log.upgrade)
-    except LogUnavailable:
-        log.warning("log_unavailable", until="the recorder reaches it; answers do not wait")
-    return Stores(
-        url=url,
-        keys=keys,
-        redis=redis,
-        inbox=inbox,
-        ledger=ledger,
-        memory=memory,
-        outbox=Outbox(redis, keys),
-        log=conversation_log,
-        forgetting=Forgetting(
-            redis, keys, memory=memory, inbox=inbox, ledger=ledger, pseudonym=conversation_log.pseudonym
-        ),
-    )
-
-
-async def open_log(settings: Settings, redis_url: str) -> ConversationLog:
-    """The log alone, not migrated yet; Redis is asked for the secret that pseudonyms are made with."""
-    redis = connect(redis_url)
-    try:
-        return await _log(settings, redis, Keys(settings.redis.prefix))
-    finally:
-        await redis.aclose()
-
-
-async def _log(settings: Settings, redis: Redis, keys: Keys) -> ConversationLog:
-    secret = await _pseudonym_secret(redis, keys)
-    return ConversationLog(database_url(settings), secret, redact=settings.log.redact)
-
-
-def database_url(settings: Settings) -> str:
-    """DATABASE_URL, or SQLite in the home."""
-    return settings.log.url or f"sqlite:///{settings.home / 'conversations.sqlite3'}"
-
-
-def open_collections(settings: Settings) -> Collections:
-    """The embedded collections, or a Qdrant server's where QDRANT_URL is set; not opened yet."""
-    if settings.qdrant.url:
-        from rag.retrieval.index.server.collections import (
-            ServerCollections,  # imports qdrant-client: 1.6 s that the embedded default does not need
-        )
-
-        return ServerCollections(settings.qdrant)
-    return EdgeCollections(settings.home)
+        return self.serving_adapter.current if self.serving_adapter else None
 
 
 @asynccontextmanager
@@ -209,66 +79,174 @@ async def open_answering(
 
     Without ``writes`` no language model is loaded: who only searches or reads documents needs none.
     """
-    embeddings = load_embeddings(settings.embedding)
-    await asyncio.to_thread(embeddings.load)
-    await asyncio.to_thread(load_languages)
-    rerankers = Rerankers()
-    await rerankers.named(settings.retrieval.reranker)  # a model that cannot be had is told at the start
-    cached = await _cache(settings, stores)
-    load = named(settings.embedding)
-    serving = Serving(
-        open_collections(settings), cached(embeddings), recipe_for(embeddings), lambda name: cached(load(name))
-    )
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(serving.close)
-        await serving.open()  # before the language model: a server that is away is tried every two seconds
-        callbacks = stack.enter_context(tracing(settings.tracing))
-        writing = await stack.enter_async_context(open_writing(settings)) if writes else None
-        folding = Folding(stores.memory, ModelSummariser(writing.model) if writing else SelectingSummariser())
+        # before the language model: a server that is away is tried every two seconds
+        search = await stack.enter_async_context(open_search(settings, await _question_cache(settings, stores)))
+        callbacks = stack.enter_context(tracing(settings.tracing.endpoint, settings.tracing.sample))
+        model = await stack.enter_async_context(open_language_model(settings.model, _announce)) if writes else None
+        adapter = await stack.enter_async_context(_serving_adapter(settings, model)) if model else None
+        folding = Folding(stores.memory, build_summariser(model))
         stack.push_async_callback(folding.close)
-        sparse = SparseEncoder()
-        retriever = HybridRetriever(
-            serving=serving,
-            sparse=sparse,
-            settings=settings.retrieval,
-            calibration=read_calibration(settings.home, FEATURES, embeddings.name) or DEFAULT,
-            rerankers=rerankers,
-        )
-        quoting = ExtractiveAnswerer(embeddings, sparse, settings.model)
-        chain = ConversationalChain(retriever, quoting, settings.retrieval, callbacks=callbacks)
-        if writing is not None:
-            chain = await writing_chain(settings, writing, retriever, quoting, embeddings, callbacks)
+        chain = await build_chain(settings, search, model, callbacks)
         yield Answering(
-            serving=serving,
-            retriever=retriever,
-            chain=chain,
-            library=build_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
-            folding=folding,
-            writing=writing,
+            search=search,
+            turns=Turns(chain, stores.memory, grown=folding.after),
+            library=build_library(settings, stores, search, metrics),
+            serving_adapter=adapter,
         )
 
 
-async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings], TextEmbeddings]:
-    """What puts a model behind the cache of questions, if there is to be one."""
-    ttl = timedelta(days=settings.embedding.cache_days)
-    if not ttl:
-        return lambda embeddings: embeddings
-    secret = hmac.digest(await _pseudonym_secret(stores.redis, stores.keys), b"embeddings of questions", "sha256")
-    return lambda embeddings: CachedEmbeddings(embeddings, stores.redis, stores.keys.of("embedding"), secret, ttl)
+def _announce(line: str) -> None:
+    print(f"cotorra: {line}", file=sys.stderr)
+
+
+async def _question_cache(settings: Settings, stores: Stores) -> Cache:
+    secret = hmac.digest(await pseudonym_secret(stores.redis, stores.keys), b"embeddings of questions", "sha256")
+    return question_cache(stores.redis, stores.keys.of("embedding"), secret, settings.embedding)
+
+
+@asynccontextmanager
+async def _serving_adapter(settings: Settings, model: LanguageModel) -> AsyncIterator[ServingAdapter]:
+    """The adapter that answers, and promotions as they come. Raises the errors of ``tuning`` for one that is not there."""
+    serving = ServingAdapter(model, Registry(settings.home / "adapters"), settings.model.adapter)
+    await serving.open()
+    watching = asyncio.create_task(serving.watch(), name="promotions")
+    try:
+        yield serving
+    finally:
+        await end(watching)
+
+
+def build_library(settings: Settings, stores: Stores, search: Search, metrics: Metrics) -> Library:
+    """Where no other process can help, a source is read and written by one; else its documents go through a queue."""
+    shelf = ServingShelf(search.serving, search.embeddings, search.sparse)
+    runs = Runs(stores.redis, stores.keys)
+    caches = settings.home / "sources"
+    alone = settings.needs_home()
+
+    def queue(name: str, work: Callable[[str], Awaitable[None]], at_once: int, poll_seconds: float) -> TaskQueue:
+        return TaskQueue(
+            stores.redis,
+            stores.url,
+            stores.keys.of("queue", name),
+            work,
+            at_once=at_once,
+            lease_seconds=settings.worker.lease_seconds,
+            poll_seconds=poll_seconds,
+            alone=alone,
+        )
+
+    def documents(work: Callable[[str], Awaitable[None]]) -> TaskQueue:
+        return queue("documents", work, DOCUMENTS_AT_ONCE, DOCUMENTS_POLL_SECONDS)
+
+    shared = (
+        None
+        if alone
+        else SharedDocuments(
+            stores.redis, stores.keys, as_configured(sources(settings.knowledge), shelf.take), documents
+        )
+    )
+    return Library(
+        settings.knowledge,
+        runs=runs,
+        reader=SourceReader(shelf.synchronizer, runs, caches, shared),
+        queue=lambda work: queue("sources", work, SOURCES_AT_ONCE, 1.0),
+        documents=shared,
+        shelf=shelf,
+        caches=caches,
+        metrics=metrics,
+    )
+
+
+def open_platforms(
+    settings: Settings, stores: Stores, metrics: Metrics, busy: Callable[[], bool]
+) -> dict[str, Platform]:
+    """The platforms that have credentials. Raises ``SettingsError`` for credentials that do not belong together."""
+    platforms: dict[str, Platform] = {}
+    if settings.slack.bot_token is not None:
+        from bots.platforms.slack.platform import SlackPlatform
+
+        platforms["slack"] = SlackPlatform(
+            settings.slack,
+            redis=stores.redis,
+            keys=stores.keys,
+            ledger=stores.ledger,
+            feedback=stores.outbox.post,
+            metrics=metrics,
+            busy=busy,
+            remember=settings.memory.ttl_days * 86400,
+            handover_channel=settings.handover.slack_channel,
+        )
+    if settings.telegram.bot_token is not None:
+        from bots.platforms.telegram.platform import TelegramPlatform
+
+        platforms["telegram"] = TelegramPlatform(
+            settings.telegram,
+            redis=stores.redis,
+            keys=stores.keys,
+            ledger=stores.ledger,
+            feedback=stores.outbox.post,
+            migrate=lambda old, new: _migrate(stores, old, new),
+            metrics=metrics,
+            busy=busy,
+            body_bytes=settings.limits.body_bytes,
+        )
+    return platforms
+
+
+async def _migrate(stores: Stores, old: str, new: str) -> None:
+    """A chat got another id: what was said in it goes along. Raises ``MemoryUnavailable`` or ``StoreUnavailable``."""
+    await stores.memory.move(old, new)
+    await HandoverStore(stores.redis, stores.keys).move(old, new)
+    try:
+        await asyncio.to_thread(stores.log.rename, old, new)
+    except LogUnavailable:
+        log.warning("log_keeps_the_old_name", why="the log does not answer")
+
+
+def build_handovers(
+    settings: HandoverSettings,
+    platforms: Mapping[str, Platform],
+    *,
+    redis: Redis,
+    keys: Keys,
+    inbox: Inbox,
+    memory: ConversationMemory,
+    metrics: Metrics,
+) -> Handovers:
+    """Without Slack, or without a channel there, nobody can be asked to come."""
+    return Handovers(
+        HandoverStore(redis, keys),
+        inbox,
+        memory,
+        metrics,
+        channel=handover_channel(platforms),
+        silent=timedelta(hours=settings.silent_hours),
+    )
+
+
+def handover_channel(platforms: Mapping[str, Platform]) -> HandoverChannel | None:
+    slack = platforms.get("slack")
+    if slack is None:
+        return None
+    from bots.platforms.slack.platform import (
+        SlackPlatform,  # only where it is configured: importing bolt takes its time
+    )
+
+    return slack.handover if isinstance(slack, SlackPlatform) else None
 
 
 def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
     """The desk of this process."""
     return TerminalDesk(
-        chain=answering.chain,
-        retriever=answering.retriever,
+        turns=answering.turns,
+        retriever=answering.search.retriever,
         memory=stores.memory,
         inbox=stores.inbox,
         outbox=stores.outbox,
         forgetting=stores.forgetting,
         library=answering.library,
         adapter=answering.adapter,
-        remembered=answering.folding.after,
         audiences=frozenset(settings.audience.terminal) | {"public"},
         tenant=settings.audience.terminal_tenant,
     )
@@ -301,7 +279,7 @@ def build_worker(
         platforms=platforms,
         ledger=stores.ledger,
         memory=stores.memory,
-        chain=answering.chain,
+        turns=answering.turns,
         guard=Guard(stores.redis, stores.keys, settings.limits),
         commands=commands,
         forgetting=stores.forgetting,
@@ -312,7 +290,6 @@ def build_worker(
             audiences=lambda message: audiences(message, settings),
             tenant=lambda message: tenant(message, settings),
             adapter=lambda _: answering.adapter(),
-            remembered=answering.folding.after,
             contact=settings.telegram.contact,
         ),
     )
@@ -329,28 +306,3 @@ def build_worker(
 def build_recorder(settings: Settings, stores: Stores, metrics: Metrics) -> Recorder:
     """What moves turns and feedback into the log, or away where ``log.enabled`` is off."""
     return Recorder(stores.redis, stores.keys, stores.log if settings.log.enabled else NoLog(stores.log), metrics)
-
-
-class Receiver:
-    """Takes what platforms deliver: durable before it returns."""
-
-    def __init__(self, inbox: Inbox, metrics: Metrics) -> None:
-        self._inbox = inbox
-        self._metrics = metrics
-
-    async def accept(self, message: IncomingMessage) -> bool:
-        """False for what was seen before. Raises ``StoreUnavailable``: the platform must be told to try again."""
-        if message.kind == "deletion" and await self._inbox.drop(message.conversation, message.original):
-            return True
-        new = await self._inbox.accept(message)
-        self._metrics.accepted(message.platform, new=new)
-        return new
-
-
-async def _pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
-    """One secret an installation, shared by its processes through Redis: a person has one pseudonym in the log."""
-    key = keys.of("pseudonym-secret")
-    with store("check REDIS_URL, or the log in COTORRA_HOME/redis"):
-        await redis.set(key, secrets.token_hex(32), nx=True)
-        value = await redis.get(key)
-    return text(value).encode()

@@ -80,6 +80,11 @@ class Keys:
         return f"{self.prefix}:waiting"
 
     @property
+    def arrivals(self) -> str:
+        """The channel that names each conversation into which a message came while others waited there."""
+        return f"{self.prefix}:arrivals"
+
+    @property
     def outbox(self) -> str:
         """The stream of turns and feedback on their way into the log."""
         return f"{self.prefix}:outbox"

@@ -17,25 +17,24 @@ from redis.exceptions import RedisError
 
 from bots.bootstrap import (
     Answering,
-    Receiver,
-    Stores,
     build_recorder,
     build_worker,
     open_answering,
-    open_stores,
+    open_platforms,
     terminal_desk,
 )
-from bots.bootstrap_platforms import open_platforms
 from bots.desk.socket import control_app
 from bots.errors import StoreUnavailable
 from bots.metrics import Metrics
 from bots.operations.ownership import control_socket
 from bots.platforms.base import Accept, Platform
 from bots.queue.inbox import Backlog
+from bots.queue.receiver import Receiver
 from bots.queue.recorder import Recorder
 from bots.queue.worker import Worker
 from bots.server import HttpServer, service_app
 from bots.settings import Settings
+from bots.stores import Stores, open_stores
 from rag.cancellation import end
 from rag.errors import IndexLocked, IndexUnavailable
 from tuning.errors import TuningError
@@ -121,7 +120,7 @@ class Service:
             if answering is None:
                 return
             await stack.enter_async_context(answering.library.working())
-            empty = await answering.passages() == 0
+            empty = await answering.search.passages() == 0
             if empty and not await self._first_sync(answering, drain):
                 return
             self._waiting.pop("knowledge", None)

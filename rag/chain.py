@@ -1,38 +1,63 @@
-"""The conversational chain: condense | retrieve | answer | ground, as LangChain runnables that stream.
+"""The conversational chain, from top to bottom: condense, retrieve, answer, ground.
 
-One ``Work`` goes down the chain and each stage fills in its part; events and the answer's pieces flow past it. Callbacks,
-tracing and config of the caller reach every stage by its name, and the language model within them.
+For LangChain it is one runnable, ``conversation``, which runs each stage as a runnable of its own: so callbacks, tracing and
+config of the caller reach every stage by its name, and the language model within it. Each stage is given what concerns it: the
+first two fill in the state of the turn, the third makes pieces of an answer of it, the last makes text of the pieces.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableSequence
+from langchain_core.runnables import RunnableConfig, RunnableGenerator, RunnableLambda
+from langchain_core.runnables.config import merge_configs
 
-from rag.answering.answerer import Answerer, Notice, Piece, Quoted, Writer, Written
+from rag.answering.answerer import Answerer, Notice, Piece, Quoted, Writer
+from rag.cancellation import end
 from rag.errors import ModelBusy, ModelError
+from rag.grounding.streaming import GroundedText, Grounder
+from rag.intents.courtesy import recognise
+from rag.intents.person import wants_person
+from rag.language import LANGUAGES, adetect
 from rag.memory.conversation import readable
-from rag.prompts.sentences import say
+from rag.prompts.sentences import abstention, say
 from rag.retrieval.index.passages import Scope
 from rag.settings import RetrievalSettings
-from rag.showing import Grounder, Showing
-from rag.types import Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval, Source
-from rag.understanding import understand
-from rag.work import Work, never
-from rag.writing import written
+from rag.text.utterances import cleaned, follows_up, is_empty, utterances
+from rag.types import (
+    Answer,
+    ChainEvent,
+    Delta,
+    Done,
+    Exchange,
+    Hit,
+    Outcome,
+    Progress,
+    Query,
+    Question,
+    Retrieval,
+    Source,
+    Stage,
+)
 
 if TYPE_CHECKING:
     from rag.answering.rewriting import Rewriter
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 NEARBY = 0.5
 """Share of the threshold from which on a page is worth naming when the bot does not know."""
+QUERY_CHARACTERS = 1000
+"""Of a question that are embedded and searched for: more than any embedder reads of a question."""
 
 
 class Finder(Protocol):
@@ -41,7 +66,36 @@ class Finder(Protocol):
     async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval: ...
 
 
-_Item = Work | ChainEvent | Piece
+@dataclass(slots=True, kw_only=True)
+class _State:
+    """One turn on its way: each stage fills in its part. ``ending`` is done once nobody waits for the answer.
+
+    ``history`` is what may be shown again to those who read this answer; ``reply`` is what is said without an answerer.
+    """
+
+    question: Question
+    history: Sequence[Exchange]
+    ending: asyncio.Future[object]
+    language: str = "en"
+    query: Query = field(default_factory=lambda: Query(text=""))
+    hits: Sequence[Hit] = ()
+    score: float = 0.0
+    reply: str = ""
+    outcome: Outcome = "answered"
+    writer: Writer | None = None
+    text: str = ""
+    sources: tuple[Source, ...] = ()
+    dropped: int = 0
+    interrupted: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def clocked(self, stage: Stage) -> Iterator[None]:
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - started
 
 
 class ConversationalChain:
@@ -68,12 +122,11 @@ class ConversationalChain:
         self._fallback = fallback
         self._grounder = grounder
         self._rewriter = rewriter
-        self._nearby = NEARBY * settings.threshold
-        stages = (self._condense, self._retrieve, self._answer, self._ground)
-        names = ("condense", "retrieve", "answer", "ground")
-        steps = [RunnableGenerator(stage, name=name) for stage, name in zip(stages, names, strict=True)]
-        conversation: RunnableSequence[Work, ChainEvent] = RunnableSequence(*steps, name="conversation")
-        self._runnable: Runnable[Work, ChainEvent] = conversation.with_config(callbacks=list(callbacks))
+        self._config = RunnableConfig(callbacks=list(callbacks))
+        self._runnable: RunnableGenerator[_State, ChainEvent] = RunnableGenerator(self._converse, name="conversation")
+        self._condense = RunnableLambda(self._understand, name="condense")
+        self._retrieve = RunnableLambda(self._find, name="retrieve")
+        self._answer: RunnableGenerator[_State, Piece] = RunnableGenerator(self._pieces, name="answer")
 
     async def astream(
         self,
@@ -81,144 +134,208 @@ class ConversationalChain:
         history: Sequence[Exchange],
         config: RunnableConfig | None = None,
         *,
-        stopping: Callable[[], bool] = never,
+        abandoned: asyncio.Event | None = None,
     ) -> AsyncGenerator[ChainEvent]:
         """Progress, the answer's text as it comes, and at last ``Done``; ``history`` is oldest first.
 
-        Once ``stopping()`` is true, an answer that is still being written ends with a sentence that says so. Raises
+        As soon as ``abandoned`` is set, an answer that is still being written ends with a sentence that says so. Raises
         ``IndexUnavailable``, and ``ModelError`` where there is no fallback; no text of a user makes it raise.
         """
-        work = Work(
+        state = _State(
             question=question,
             history=readable(history, question.audiences, question.tenant),
-            stopping=stopping,
+            ending=_ending(abandoned),
         )
-        events = self._runnable.astream(work, config)
         try:
-            async for event in events:
-                yield event
-        except GeneratorExit:
-            # Closing a stream of nested runnables leaves the inner ones open (langchain-core 1.7): they run out instead.
-            work.abandoned = True
-            async for _ in events:
-                pass
-            raise
+            async with aclosing(
+                _closable(self._runnable.astream(state, merge_configs(self._config, config)))
+            ) as events:
+                async for event in events:
+                    yield event
+        finally:
+            state.ending.cancel()
 
-    async def _condense(self, items: AsyncIterator[Work]) -> AsyncIterator[_Item]:
-        async for work in items:
-            yield Progress(stage="condense")
-            with work.clocked("condense"):
-                await understand(work, self._rewriter)
-            yield work
-
-    async def _retrieve(self, items: AsyncIterator[_Item]) -> AsyncIterator[_Item]:
-        async for item in items:
-            if isinstance(item, Work) and not item.said:
-                yield Progress(stage="retrieve")
-                with item.clocked("retrieve"):
-                    await self._find(item)
-                if item.score < self._settings.threshold:
-                    item.abstain(self._nearby)
-            yield item
-
-    async def _find(self, work: Work) -> None:
-        """The passages that suit the turn in its conversation; what belongs to the best one's section first."""
-        asked = work.question
-        scope = Scope(audiences=asked.audiences, tenants=frozenset({"", asked.tenant}))
-        found = await self._retriever.find(work.query, scope, limit=self._settings.limit)
-        work.score = found.score
-        work.hits = sorted(found.hits, key=lambda hit: _section(hit) != _section(found.hits[0]))
-
-    async def _answer(self, items: AsyncIterator[_Item]) -> AsyncIterator[_Item]:
-        async for item in items:
-            yield item
-            if not isinstance(item, Work) or item.said:
-                continue
+    async def _converse(self, states: AsyncIterator[_State]) -> AsyncGenerator[ChainEvent]:
+        """The four stages of one turn, one after the other; what is said without an answerer needs no more of them."""
+        state = await anext(states)
+        yield Progress(stage="condense")
+        await self._condense.ainvoke(state)
+        if not state.reply:
+            yield Progress(stage="retrieve")
+            await self._retrieve.ainvoke(state)
+        if not state.reply:
             yield Progress(stage="answer")
-            async with aclosing(self._pieces(item)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            ground: RunnableGenerator[Piece, Delta] = RunnableGenerator(partial(self._shown, state), name="ground")
+            # Closed by name and from the inside out: a stream of LangChain's leaves those within it open (langchain-core 1.7).
+            async with (
+                aclosing(_closable(self._answer.astream(state))) as pieces,
+                aclosing(_closable(ground.atransform(pieces))) as deltas,
+            ):
+                async for delta in deltas:
+                    yield delta
+            if not state.text.strip():
+                self._abstain(state)
+        if state.reply:
+            state.text += state.reply
+            yield Delta(text=state.reply)
+        yield Done(answer=self._whole(state))
 
-    async def _pieces(self, work: Work) -> AsyncGenerator[Piece]:
+    # condense: what the turn asks for in its conversation, or what is said to it without looking anything up
+
+    async def _understand(self, state: _State) -> None:
+        """Cleans the question, tells its language, and finds what to search for, or what to say at once."""
+        with state.clocked("condense"):
+            text = cleaned(state.question.text)
+            state.question = replace(state.question, text=text)
+            state.language = await _language(state.question, state.history)
+            if is_empty(text):
+                state.reply, state.outcome = say(state.language, "empty"), "abstained"
+            elif courtesy := recognise(text):
+                state.language = courtesy.language
+                state.reply, state.outcome = say(state.language, courtesy.kind), "small_talk"
+            elif wants_person(text):
+                state.reply, state.outcome = say(state.language, "person"), "wants_person"
+            else:
+                state.query = Query(
+                    text=text[:QUERY_CHARACTERS],
+                    history=utterances(state.history),
+                    rewritten=await self._rewritten(state),
+                    language=state.language,
+                )
+
+    async def _rewritten(self, state: _State) -> str:
+        """Only a turn that leans on the past is rewritten: each rewriting is a model's reply to wait for."""
+        if self._rewriter is None or not state.history or not follows_up(state.question.text):
+            return ""
+        return (await self._rewriter.rewrite(state.question, state.history, state.language))[:QUERY_CHARACTERS]
+
+    # retrieve: the passages that may answer
+
+    async def _find(self, state: _State) -> None:
+        """The passages that suit the turn in its conversation, what belongs to the best one's section first.
+
+        Where even the best is too weak, the reply is that the documents do not tell.
+        """
+        with state.clocked("retrieve"):
+            asked = state.question
+            scope = Scope(audiences=asked.audiences, tenants=frozenset({"", asked.tenant}))
+            found = await self._retriever.find(state.query, scope, limit=self._settings.limit)
+        state.score = found.score
+        state.hits = sorted(found.hits, key=lambda hit: _section(hit) != _section(found.hits[0]))
+        if state.score < self._settings.threshold:
+            self._abstain(state)
+
+    def _abstain(self, state: _State) -> None:
+        """Says that the documents do not tell, and names the closest page if it is near enough."""
+        near = bool(state.hits) and state.score >= NEARBY * self._settings.threshold
+        state.reply = abstention(state.language, state.hits[0].passage if near else None)
+        state.outcome = "abstained"
+
+    # answer: from passages to pieces of an answer
+
+    async def _pieces(self, states: AsyncIterator[_State]) -> AsyncGenerator[Piece]:
         """The answerer's; where it fails, the fallback's or, once something of it is out, an honest end."""
+        state = await anext(states)
         try:
-            async with aclosing(written(self._answerer, work)) as pieces:
+            async with aclosing(_until_abandoned(self._answerer, state)) as pieces:
                 async for piece in pieces:
                     yield piece
         except ModelError as error:
             if self._fallback is None:
                 raise
             log.warning("the language model failed (%s): %s", type(error).__name__, error)
-            if work.shown:
-                yield Notice(text=say(work.language, "cut_off"), interrupted=True)
+            if state.text:
+                yield Notice(text=say(state.language, "cut_off"), interrupted=True)
                 return
-            notice: Notice | None = _instead(error, work.language)
-            async with aclosing(written(self._fallback, work)) as pieces:
+            notice: Notice | None = _instead(error, state.language)
+            async with aclosing(_until_abandoned(self._fallback, state)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Quoted) and notice:
                         yield notice
                         notice = None
                     yield piece
 
-    async def _ground(self, items: AsyncIterator[_Item]) -> AsyncIterator[ChainEvent]:
-        async for item in items:
-            if isinstance(item, Work):
-                async for event in self._grounded(item, items):
-                    yield event
-            elif isinstance(item, Progress | Delta | Done):
-                yield item
+    # ground: of the pieces, the text that may be shown
 
-    async def _grounded(self, work: Work, items: AsyncIterator[_Item]) -> AsyncIterator[ChainEvent]:
-        """The rest of the stream: what of the pieces may be shown, then the whole."""
-        showing = Showing(work.hits, work.language, self._grounder)
-        text = ""
-        async for item in items:
-            match item:
-                case Writer():
-                    work.writer = item
-                    await showing.begin(item.hits)
-                case Written() | Quoted() | Notice():
-                    with work.clocked("ground"):
-                        shown = await showing.piece(item)
-                    work.interrupted = work.interrupted or (isinstance(item, Notice) and item.interrupted)
-                    text += shown
-                    if shown:
-                        work.shown = True
-                        yield Delta(text=shown)
-                case Progress():
-                    yield item
-        with work.clocked("ground"):
-            rest = await showing.finish()
-        if not (text + rest).strip() and not work.said:
-            work.abstain(self._nearby)
-        if rest := rest + work.said:
-            text += rest
+    async def _shown(self, state: _State, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Delta]:
+        text = GroundedText(state.hits, state.language, self._grounder)
+        async for piece in pieces:
+            if isinstance(piece, Writer):
+                state.writer = piece
+            state.interrupted = state.interrupted or (isinstance(piece, Notice) and piece.interrupted)
+            with state.clocked("ground"):
+                shown = await text.feed(piece)
+            if shown:
+                state.text += shown
+                yield Delta(text=shown)
+        with state.clocked("ground"):
+            rest = await text.finish()
+        if rest:
+            state.text += rest
             yield Delta(text=rest)
-        work.dropped = showing.dropped
-        if work.dropped:
-            log.info("%d sentences of %s were not supported and left out", work.dropped, self._answerer.name)
-        yield Done(answer=self._whole(work, text, showing.sources))
+        state.sources, state.dropped = text.sources, text.dropped
+        if state.dropped:
+            log.info("%d sentences of %s were not supported and left out", state.dropped, self._answerer.name)
 
-    def _whole(self, work: Work, text: str, sources: tuple[Source, ...]) -> Answer:
-        writer = work.writer or Writer(model=self._answerer.name, hits=tuple(work.hits))
+    def _whole(self, state: _State) -> Answer:
+        writer = state.writer or Writer(model=self._answerer.name, hits=tuple(state.hits))
         return Answer(
-            text=text,
-            outcome=work.outcome,
-            language=work.language,
-            sources=sources if work.outcome == "answered" else (),
+            text=state.text,
+            outcome=state.outcome,
+            language=state.language,
+            sources=state.sources if state.outcome == "answered" else (),
             shown=writer.hits,
             model=writer.model,
             adapter=writer.adapter,
             recalled=writer.recalled,
             background=writer.background,
-            dropped=work.dropped,
-            interrupted=work.interrupted,
-            seconds=dict(work.seconds),
+            dropped=state.dropped,
+            interrupted=state.interrupted,
+            seconds=dict(state.seconds),
         )
+
+
+def _ending(abandoned: asyncio.Event | None) -> asyncio.Future[object]:
+    """Done once the event is set; where there is none, never."""
+    if abandoned is None:
+        return asyncio.get_running_loop().create_future()
+    return asyncio.ensure_future(abandoned.wait())
+
+
+def _closable(stream: AsyncIterator[T]) -> AsyncGenerator[T]:
+    """LangChain's streams are generators, which its types do not say."""
+    return cast("AsyncGenerator[T]", stream)
+
+
+async def _language(question: Question, history: Sequence[Exchange]) -> str:
+    """The question's own; where that is undecided, the one of the question before, or the platform's hint."""
+    hinted = (question.language or "").lower().replace("_", "-").partition("-")[0]
+    default = hinted if hinted in LANGUAGES else "en"
+    if history:
+        default = await adetect(history[-1].question, default)
+    return await adetect(question.text, default)
 
 
 def _section(hit: Hit) -> tuple[str, ...]:
     return (hit.passage.document, *hit.passage.headings)
+
+
+async def _until_abandoned(answerer: Answerer, state: _State) -> AsyncGenerator[Piece]:
+    """The answerer's pieces; once nobody waits for more, even while it is silent, a sentence that says so instead."""
+    async with aclosing(answerer.astream(state.question, state.history, state.hits, state.language)) as pieces:
+        while not state.ending.done():
+            step = asyncio.ensure_future(anext(pieces, None))
+            try:
+                with state.clocked("answer"):
+                    await asyncio.wait((step, state.ending), return_when=asyncio.FIRST_COMPLETED)
+                if step.done():
+                    if (piece := step.result()) is None:
+                        return
+                    yield piece
+            finally:
+                if not step.done():
+                    await end(step)
+    yield Notice(text=say(state.language, "stopped"), interrupted=True)
 
 
 def _instead(error: ModelError, language: str) -> Notice:

@@ -19,8 +19,7 @@ from bots.queue.inbox import Inbox
 from bots.queue.outbox import OutboxEntry, TurnEntry
 from bots.queue.replies import Lease, ReplyEntry, ReplyRecord
 from bots.texts import say
-from rag.chain import ConversationalChain
-from rag.memory.conversation import ConversationMemory
+from rag.turn import Turn, Turns
 from rag.types import AdapterRef, Answer, Delta, Done, Exchange, Progress, Question
 from tuning.conversations.records import LoggedTurn
 
@@ -29,14 +28,13 @@ from tuning.conversations.records import LoggedTurn
 class Rules:
     """What a resolved message decides: which documents its readers may read, and which adapter answers it.
 
-    ``contact`` tells customers how to reach a person; ``remembered`` hears of each conversation that has one more turn.
+    ``contact`` tells customers how to reach a person.
     """
 
     audiences: Callable[[IncomingMessage], frozenset[str]]
     tenant: Callable[[IncomingMessage], str] = lambda _: ""
     adapter: Callable[[IncomingMessage], AdapterRef | None] = lambda _: None
     contact: str = ""
-    remembered: Callable[[str], None] = lambda _: None
 
 
 class Answers:
@@ -46,8 +44,7 @@ class Answers:
         self,
         *,
         platforms: Mapping[str, Platform],
-        memory: ConversationMemory,
-        chain: ConversationalChain,
+        turns: Turns,
         inbox: Inbox,
         handovers: Handovers,
         switchboard: Switchboard,
@@ -55,8 +52,7 @@ class Answers:
         rules: Rules,
     ) -> None:
         self._platforms = platforms
-        self._memory = memory
-        self._chain = chain
+        self._turns = turns
         self._inbox = inbox
         self._handovers = handovers
         self._switchboard = switchboard
@@ -84,8 +80,8 @@ class Answers:
         question = self._question(resolved, turn)
         final = entry.record.answer_for(question.audiences, question.tenant)
         if final is None:
-            past = await self._memory.load(message.conversation) if history is None else history
-            answer = await self._answer(resolved, question, past, reply, lease)
+            taken = await self._turns.prepare(question, alone=_alone(message), history=history)
+            answer = await self._answer(resolved, taken, reply, lease)
             final = self._outgoing(answer, turn, message)
             turned = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
             read_by = tuple(sorted(question.audiences))
@@ -93,37 +89,25 @@ class Answers:
             await entry.save(computed)
         if not entry.record.stands:
             await reply.finish(final)
-        await self._remember(resolved, turn, entry.record, final)
+        await self._remember(resolved, question, entry.record, final)
         logged = entry.record.logged
         outcome = logged.outcome if logged is not None else "answered"
         self._metrics.answered(message.platform, outcome, since(message.received_at))
         return () if logged is None else (TurnEntry(turn=_with_reply_id(logged, entry.record)),)
 
-    async def _answer(
-        self, message: IncomingMessage, question: Question, past: Sequence[Exchange], reply: Reply, lease: Lease
-    ) -> Answer:
-        alone = message.channel in ("direct", "ephemeral")
-        known = await self._memory.background(
-            question.conversation, question.speaker, question.audiences, question.tenant, alone=alone
-        )
-        question = replace(question, background=known)
-        noted = await self._memory.notes.told(question) if self._memory.notes is not None else None
-        if noted is not None:
-            return Answer(text=noted.text, outcome="small_talk", language=noted.language, background=known)
-        answer = await self._compute(message, question, past, reply)
+    async def _answer(self, message: IncomingMessage, turn: Turn, reply: Reply, lease: Lease) -> Answer:
+        answer = await self._compute(message, turn, reply)
         if answer.outcome != "wants_person":
             return answer
-        told = await self._switchboard.connect(message, past, lease, answer.language)
-        return replace(answer, text=f"{answer.text}\n\n{told}")
+        connection = await self._switchboard.connect(message, turn.history, lease, answer.language)
+        return replace(answer, text=f"{answer.text}\n\n{connection}")
 
-    async def _compute(
-        self, message: IncomingMessage, question: Question, past: Sequence[Exchange], reply: Reply
-    ) -> Answer:
+    async def _compute(self, message: IncomingMessage, turn: Turn, reply: Reply) -> Answer:
         """Shown as it grows; it ends early when nobody waits for it, because what came after it waits."""
         text = ""
         async with (
-            nobody_waits(self._inbox, message) as stopping,
-            aclosing(self._chain.astream(question, past, stopping=stopping)) as events,
+            nobody_waits(self._inbox, message) as abandoned,
+            aclosing(self._turns.answer(turn, abandoned=abandoned)) as events,
         ):
             async for event in events:
                 match event:
@@ -160,27 +144,28 @@ class Answers:
         text = "\n\n".join(parts)
         return OutgoingReply(turn_id=turn, kind="answer", text=text, language=answer.language, sources=answer.sources)
 
-    async def _remember(self, message: IncomingMessage, turn: str, record: ReplyRecord, final: OutgoingReply) -> None:
-        exchange = Exchange(
-            turn_id=turn,
-            question=message.text,
+    async def _remember(
+        self, message: IncomingMessage, question: Question, record: ReplyRecord, final: OutgoingReply
+    ) -> None:
+        logged = record.logged
+        await self._turns.remember(
+            replace(question, audiences=frozenset(record.audiences), tenant=record.tenant),
             # As it is logged, without what the service added: the same past makes the same prompt again.
-            answer=record.logged.answer if record.logged is not None else final.text,
+            logged.answer if logged is not None else final.text,
+            answered=logged is not None and logged.outcome == "answered",
             asked_at=message.received_at,
-            speaker=message.sender.id,
-            speaker_name=message.sender.name,
-            answered=record.logged is not None and record.logged.outcome == "answered",
-            audiences=record.audiences,
-            tenant=record.tenant,
+            replaces=message.kind == "edit",
         )
-        keep = self._memory.replace if message.kind == "edit" else self._memory.append
-        await keep(message.conversation, exchange)
-        self._rules.remembered(message.conversation)
 
 
 def since(moment: datetime) -> float:
     """Seconds since then."""
     return max(0.0, (datetime.now(UTC) - moment).total_seconds())
+
+
+def _alone(message: IncomingMessage) -> bool:
+    """Whether nobody but the sender reads the answer."""
+    return message.channel in ("direct", "ephemeral")
 
 
 def _with_reply_id(turn: LoggedTurn, record: ReplyRecord) -> LoggedTurn:

@@ -21,10 +21,10 @@ from bots.queue.inbox import Inbox
 from bots.queue.outbox import ForgetTurnEntry, OutboxEntry
 from bots.queue.replies import Lease, ReplyEntry, ReplyLedger
 from bots.texts import say
-from rag.chain import ConversationalChain
 from rag.errors import MemoryUnavailable
 from rag.language import adetect
 from rag.memory.conversation import ConversationMemory
+from rag.turn import Turns
 
 
 class Conversations:
@@ -36,7 +36,7 @@ class Conversations:
         platforms: Mapping[str, Platform],
         ledger: ReplyLedger,
         memory: ConversationMemory,
-        chain: ConversationalChain,
+        turns: Turns,
         guard: Guard,
         commands: Commands,
         forgetting: Forgetting,
@@ -57,8 +57,7 @@ class Conversations:
         self._rules = rules
         self._answers = Answers(
             platforms=platforms,
-            memory=memory,
-            chain=chain,
+            turns=turns,
             inbox=inbox,
             handovers=handovers,
             switchboard=self._switchboard,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from bots.errors import StoreUnavailable
@@ -11,8 +11,8 @@ from bots.messages import IncomingMessage
 from bots.queue.inbox import Inbox
 from rag.cancellation import end
 
-LOOK_SECONDS = 0.5
-"""Between two looks at what waits. An answer that takes less is never stopped."""
+GRACE_SECONDS = 0.5
+"""An answer that takes less is never stopped, and nothing is asked of Redis for its sake."""
 
 _GOING_ON = ("new", "forget", "person")
 """Commands after which nobody waits for an answer; the others may be read beside it."""
@@ -20,24 +20,27 @@ _GOING_ON = ("new", "forget", "person")
 
 @asynccontextmanager
 async def nobody_waits(
-    inbox: Inbox, message: IncomingMessage, seconds: float = LOOK_SECONDS
-) -> AsyncIterator[Callable[[], bool]]:
-    """While the block runs, what it gets tells whether the answer to ``message`` may stop."""
-    gone = asyncio.Event()
-    watching = asyncio.create_task(_watch(inbox, message, gone, seconds), name="stopping")
+    inbox: Inbox, message: IncomingMessage, grace: float = GRACE_SECONDS
+) -> AsyncIterator[asyncio.Event]:
+    """While the block runs, an event that is set as soon as the answer to ``message`` may stop."""
+    abandoned = asyncio.Event()
+    watching = asyncio.create_task(_watch(inbox, message, abandoned, grace), name="stopping")
     try:
-        yield gone.is_set
+        yield abandoned
     finally:
         await end(watching)
 
 
-async def _watch(inbox: Inbox, message: IncomingMessage, gone: asyncio.Event, seconds: float) -> None:
-    while not gone.is_set():
-        await asyncio.sleep(seconds)
-        with suppress(StoreUnavailable):  # then the answer is simply finished
-            waiting = await inbox.waiting(message.conversation, behind=message.turn_id)
-            if any(overtakes(later, message) for later in waiting):
-                gone.set()
+async def _watch(inbox: Inbox, message: IncomingMessage, abandoned: asyncio.Event, grace: float) -> None:
+    await asyncio.sleep(grace)
+    async with inbox.arrivals.into(message.conversation) as arrived:
+        while not abandoned.is_set():
+            await arrived.wait()
+            arrived.clear()
+            with suppress(StoreUnavailable):  # then the answer is simply finished
+                waiting = await inbox.waiting(message.conversation, behind=message.turn_id)
+                if any(overtakes(later, message) for later in waiting):
+                    abandoned.set()
 
 
 def overtakes(later: IncomingMessage, message: IncomingMessage) -> bool:

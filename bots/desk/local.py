@@ -16,14 +16,14 @@ from bots.library.library import Library
 from bots.queue.inbox import Inbox
 from bots.queue.outbox import Outbox, TurnEntry
 from bots.texts import say
-from rag.chain import ConversationalChain
+from rag.chain import QUERY_CHARACTERS
 from rag.evaluation.changes import changed
 from rag.memory.conversation import ConversationMemory
 from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.index.passages import PassageIndex, Scope
 from rag.retrieval.retriever import HybridRetriever
-from rag.types import AdapterRef, Answer, Delta, Done, Exchange, Query, Question
-from rag.understanding import QUERY_CHARACTERS
+from rag.turn import Turn, Turns
+from rag.types import AdapterRef, Answer, Delta, Done, Query, Question
 
 SPEAKER = "terminal"
 
@@ -34,7 +34,7 @@ class TerminalDesk:
     def __init__(
         self,
         *,
-        chain: ConversationalChain,
+        turns: Turns,
         retriever: HybridRetriever,
         memory: ConversationMemory,
         inbox: Inbox,
@@ -44,9 +44,8 @@ class TerminalDesk:
         audiences: frozenset[str],
         tenant: str = "",
         adapter: Callable[[], AdapterRef | None] = lambda: None,
-        remembered: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._chain = chain
+        self._turns = turns
         self._retriever = retriever
         self._memory = memory
         self._inbox = inbox
@@ -56,40 +55,24 @@ class TerminalDesk:
         self._audiences = audiences
         self._tenant = tenant
         self._adapter = adapter
-        self._remembered = remembered
 
     async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
         question = self._question(asked)
-        history: Sequence[Exchange] = ()
+        turn = Turn(question=question, notes=False)
         if asked.conversation:
-            history = await self._memory.load(question.conversation)
-            background = await self._memory.background(
-                question.conversation, SPEAKER, question.audiences, question.tenant, alone=True
-            )
-            question = replace(question, background=background)
-            if (answer := await self._noted(question)) is not None:
-                yield Text(text=answer.text)
-                await self._keep(question, answer)
-                yield Complete(conversation=question.conversation, answer=answer)
-                return
-        async with aclosing(self._chain.astream(question, history)) as events:
+            turn = await self._turns.prepare(question, alone=True)
+        shown = 0
+        async with aclosing(self._turns.answer(turn)) as events:
             async for event in events:
                 if isinstance(event, Delta):
+                    shown += len(event.text)
                     yield Text(text=event.text)
                 elif isinstance(event, Done):
-                    more = _alone(event.answer)
-                    if more:
-                        yield Text(text=more)
-                    answer = replace(event.answer, text=event.answer.text + more)
-                    await self._keep(question, answer)
+                    answer = _alone(event.answer)
+                    if rest := answer.text[shown:]:
+                        yield Text(text=rest)
+                    await self._keep(turn.question, answer)
                     yield Complete(conversation=question.conversation, answer=answer)
-
-    async def _noted(self, question: Question) -> Answer | None:
-        notes = self._memory.notes
-        told = await notes.told(question) if notes is not None else None
-        if told is None:
-            return None
-        return Answer(text=told.text, outcome="small_talk", language=told.language, background=question.background)
 
     def _question(self, asked: Asked) -> Question:
         identity = secrets.token_hex(8)
@@ -105,18 +88,7 @@ class TerminalDesk:
 
     async def _keep(self, question: Question, answer: Answer) -> None:
         now = datetime.now(UTC)
-        exchange = Exchange(
-            turn_id=question.turn_id,
-            question=question.text,
-            answer=answer.text,
-            asked_at=now,
-            speaker=SPEAKER,
-            answered=answer.outcome == "answered",
-            audiences=tuple(sorted(question.audiences)),
-            tenant=question.tenant,
-        )
-        await self._memory.append(question.conversation, exchange)
-        self._remembered(question.conversation)
+        await self._turns.remember(question, answer.text, answered=answer.outcome == "answered", asked_at=now)
         await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))
 
     async def new(self, conversation: str) -> None:
@@ -186,9 +158,11 @@ class TerminalDesk:
         return counts
 
 
-def _alone(answer: Answer) -> str:
-    """What is added where a person is wanted: nobody can come to a terminal."""
-    return f"\n\n{say(answer.language, 'nobody')}" if answer.outcome == "wants_person" else ""
+def _alone(answer: Answer) -> Answer:
+    """With what is added where a person is wanted: nobody can come to a terminal."""
+    if answer.outcome != "wants_person":
+        return answer
+    return replace(answer, text=f"{answer.text}\n\n{say(answer.language, 'nobody')}")
 
 
 async def _model(embeddings: TextEmbeddings, index: PassageIndex) -> str:  # noqa: ARG001 - what Serving.ask calls

@@ -19,8 +19,8 @@ class LogAccess:
 
     def log(self) -> ConversationLog:
         """The log, its schema up to date. Raises ``BotsError`` or ``TuningError``."""
-        from bots.bootstrap import open_log
         from bots.settings import load_settings
+        from bots.stores import open_log
 
         settings = load_settings()
         log = asyncio.run(open_log(settings, self._redis_url()))

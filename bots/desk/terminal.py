@@ -72,15 +72,16 @@ async def _listens(socket: Path) -> bool:
 
 @asynccontextmanager
 async def _local_desk(settings: Settings, *, to_sync: bool, to_ask: bool) -> AsyncIterator[Desk]:
-    from bots.bootstrap import build_recorder, open_answering, open_stores, terminal_desk
+    from bots.bootstrap import build_recorder, open_answering, terminal_desk
     from bots.metrics import Metrics
+    from bots.stores import open_stores
 
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(settings))
         answering = await stack.enter_async_context(open_answering(settings, stores, Metrics(), writes=to_ask))
         if to_sync:
             await stack.enter_async_context(answering.library.working())
-        elif await answering.passages() == 0:
+        elif await answering.search.passages() == 0:
             await _read_first(answering.library)
         yield terminal_desk(settings, stores, answering)
         await build_recorder(settings, stores, Metrics()).drain()

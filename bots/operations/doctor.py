@@ -12,9 +12,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bots.bootstrap import database_url, open_answering, open_stores
-from bots.bootstrap_handover import handover_channel
-from bots.bootstrap_platforms import open_platforms
+from bots.bootstrap import handover_channel, open_answering, open_platforms
 from bots.errors import AlreadyRunning, BotsError
 from bots.library.library import sources
 from bots.metrics import Metrics
@@ -24,6 +22,7 @@ from bots.operations.ownership import Ownership, control_socket
 from bots.platforms.base import Platform
 from bots.settings import Settings, without_password
 from bots.store import connect, text
+from bots.stores import database_url, open_stores
 from rag.errors import KnowledgeError, RagError
 from rag.knowledge.loaders.connectors import loader_class
 from rag.settings import SourceSettings
@@ -234,7 +233,7 @@ async def _checked(name: str, check: Callable[[], Awaitable[Mapping[str, str]]])
 async def _answering(settings: Settings) -> Finding:
     try:
         async with open_stores(settings) as stores, open_answering(settings, stores, Metrics()) as answering:
-            count = await answering.passages()
+            count = await answering.search.passages()
     except (BotsError, TuningError, RagError) as error:
         return _failed("index and model", error)
     advice = "" if count else "run `cotorra sync`"

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from bots.keys import Keys
 from bots.messages import IncomingMessage, turn_id
 from bots.queue import scripts
+from bots.queue.arrivals import Arrivals
 from bots.queue.aside import AsideMessage
 from bots.queue.consumer import Consumer
 from bots.settings import WorkerSettings
@@ -36,12 +37,15 @@ class Backlog:
 
 
 class Inbox:
-    """Messages by conversation, in Redis. Every method raises ``StoreUnavailable`` when Redis does not answer."""
+    """Messages by conversation, in Redis; ``arrivals`` tells of those that come while others wait.
+
+    Every method raises ``StoreUnavailable`` when Redis does not answer."""
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
         self._redis = redis
         self._keys = keys
         self._settings = settings
+        self.arrivals = Arrivals(redis, keys.arrivals)
         self._accept = redis.register_script(scripts.ACCEPT)
         self._put_back = redis.register_script(scripts.PUT_BACK)
         self._remove = redis.register_script(scripts.REMOVE)
@@ -57,7 +61,7 @@ class Inbox:
         seen = [keys.seen(key) for key in message.seen]
         names = (keys.queue, keys.messages, keys.mark)
         places = [*(name(conversation) for name in names), keys.ready, keys.waiting, keys.seen_of(conversation)]
-        arguments: list[str | int] = [message.turn_id, message.to_json(), conversation, SEEN_SECONDS]
+        arguments: list[str | int] = [message.turn_id, message.to_json(), conversation, SEEN_SECONDS, keys.arrivals]
         left_behind = [f"{sender_digest(message.sender.id)}|{key}" for key in seen]
         with store("the message was not accepted"):
             return bool(await self._accept(keys=[*places, *seen], args=[*arguments, *left_behind]))

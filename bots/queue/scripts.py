@@ -58,22 +58,25 @@ ACCEPT = (
     + _ENQUEUE
     + """
 local queue, messages, mark, ready, waiting, seen_of = unpack(KEYS, 1, 6)
-local turn, body, conversation, seconds = unpack(ARGV, 1, 4)
+local turn, body, conversation, seconds, arrivals = unpack(ARGV, 1, 5)
 for i = 7, #KEYS do
     if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end
 end
 if redis.call('HEXISTS', messages, turn) == 1 then return 0 end
 for i = 7, #KEYS do
     redis.call('SET', KEYS[i], turn, 'EX', seconds)
-    redis.call('ZADD', seen_of, now, ARGV[i - 2])
+    redis.call('ZADD', seen_of, now, ARGV[i - 1])
 end
 redis.call('ZREMRANGEBYSCORE', seen_of, '-inf', now - seconds * 1000)
 redis.call('EXPIRE', seen_of, seconds)
 enqueue(queue, messages, mark, ready, waiting, turn, body, conversation)
+if redis.call('LLEN', queue) > 1 then redis.pcall('PUBLISH', arrivals, conversation) end
 return 1
 """
 )
-"""KEYS: queue messages mark ready waiting seen_of seen… ARGV: turn body conversation seconds member-of-seen_of…"""
+"""KEYS: queue messages mark ready waiting seen_of seen… ARGV: turn body conversation seconds arrivals member-of-seen_of…
+
+Who answers the conversation learns of what comes behind. A user of Redis who may not publish still accepts messages."""
 
 TAKE = (
     _READY

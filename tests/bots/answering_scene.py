@@ -30,6 +30,7 @@ from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.memory.notes import PersonalNotes
 from rag.settings import MemorySettings, RetrievalSettings
+from rag.turn import Turns
 from rag.types import AdapterRef, Hit, Passage, Question, Stage
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
 from tuning.conversations.privacy import pseudonym
@@ -159,11 +160,13 @@ class Talk:
         )
         self.handovers = Handovers(HandoverStore(redis, keys), self.inbox, self.memory, self.metrics, channel=channel)
         self.told_of: list[str] = []
+        chain = ConversationalChain(self.finder, answerer or self.answerer, RetrievalSettings())
+        self.turns = Turns(chain, self.memory, grown=self.told_of.append)
         self.conversations = Conversations(
             platforms={"slack": self.screen, "telegram": self.telegram},
             ledger=self.ledger,
             memory=self.memory,
-            chain=ConversationalChain(self.finder, answerer or self.answerer, RetrievalSettings()),
+            turns=self.turns,
             guard=Guard(redis, keys, LimitSettings(**limits)),
             commands=Commands(memory=self.memory, ledger=self.ledger, forgetting=self.forgetting, contact=contact),
             forgetting=self.forgetting,
@@ -175,7 +178,6 @@ class Talk:
                 tenant=lambda _: self.tenant,
                 adapter=lambda _: adapter,
                 contact=contact,
-                remembered=self.told_of.append,
             ),
         )
 

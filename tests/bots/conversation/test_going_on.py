@@ -127,9 +127,9 @@ def test_the_answer_to_an_edit_is_overtaken_by_the_next_edit() -> None:
 async def test_what_cannot_be_looked_up_stops_nothing(talk: Talk) -> None:
     away = connect("unix:///nowhere/redis.sock")
     inbox = Talk(away, talk.keys).inbox
-    async with nobody_waits(inbox, said(QUESTION), seconds=0.01) as stopping:
-        await asyncio.sleep(0.2)
-        assert not stopping()
+    async with nobody_waits(inbox, said(QUESTION), grace=0) as abandoned:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(abandoned.wait(), 0.2)
     await away.aclose()
 
 

@@ -13,6 +13,7 @@ from bots.keys import Keys
 from bots.queue.outbox import Outbox
 from rag.chain import ConversationalChain
 from rag.settings import RetrievalSettings
+from rag.turn import Turns
 from rag.types import Answer
 from tests.bots.answering_scene import Talk
 from tuning.conversations.privacy import pseudonym
@@ -27,9 +28,10 @@ class Terminal:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self.talk = Talk(redis, keys)
         self.grown: list[str] = []
+        chain = ConversationalChain(self.talk.finder, self.talk.answerer, RetrievalSettings())
         unused = cast("Any", None)
         self.desk = TerminalDesk(
-            chain=ConversationalChain(self.talk.finder, self.talk.answerer, RetrievalSettings()),
+            turns=Turns(chain, self.talk.memory, grown=self.grown.append),
             retriever=unused,
             memory=self.talk.memory,
             inbox=self.talk.inbox,
@@ -37,7 +39,6 @@ class Terminal:
             forgetting=self.talk.forgetting,
             library=unused,
             audiences=frozenset({"employees", "public"}),
-            remembered=self.grown.append,
         )
 
     async def ask(self, text: str, conversation: str = PLACE) -> Answer:

@@ -33,6 +33,7 @@ from bots.settings import LimitSettings, Settings, WorkerSettings
 from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings, RetrievalSettings
+from rag.turn import Turns
 from rag.types import Hit
 from tests.bots.engine import QUICK, emptied, until
 from tests.bots.platforms.slack import scene as slack_scene
@@ -97,7 +98,7 @@ class Stage:
             platforms={"slack": platform, "telegram": telegram or self.telegram.platform},
             ledger=ledger,
             memory=self.memory,
-            chain=ConversationalChain(finder, self.answerer, RetrievalSettings()),
+            turns=Turns(ConversationalChain(finder, self.answerer, RetrievalSettings()), self.memory),
             guard=Guard(self.redis, self.keys, LimitSettings()),
             commands=commands,
             forgetting=self.forgetting,

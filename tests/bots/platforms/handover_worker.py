@@ -7,7 +7,7 @@ import sys
 import uvloop
 from pydantic import SecretStr
 
-from bots.bootstrap_handover import build_handovers
+from bots.bootstrap import build_handovers
 from bots.conversation.answers import Rules
 from bots.conversation.commands import Commands
 from bots.conversation.forgetting import Forgetting
@@ -25,6 +25,7 @@ from bots.store import connect
 from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings, RetrievalSettings
+from rag.turn import Turns
 from tests.bots.platforms.handover_scene import CHANNEL
 from tests.loopback.slack import APP_TOKEN, BOT_TOKEN
 from tests.rag.fakes import FakeAnswerer, FakeFinder
@@ -47,7 +48,7 @@ async def main(url: str, prefix: str, api_url: str) -> None:
             platforms={"slack": platform},
             ledger=ledger,
             memory=memory,
-            chain=ConversationalChain(FakeFinder({}), FakeAnswerer(), RetrievalSettings()),
+            turns=Turns(ConversationalChain(FakeFinder({}), FakeAnswerer(), RetrievalSettings()), memory),
             guard=Guard(redis, keys, LimitSettings()),
             commands=Commands(memory=memory, ledger=ledger, forgetting=forgetting),
             forgetting=forgetting,

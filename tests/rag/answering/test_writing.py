@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,6 @@ from rag.prompts.sentences import say
 from rag.settings import MemorySettings, ModelSettings, RetrievalSettings
 from rag.tracing import Tracing
 from rag.types import AdapterRef, Answer, Background, Delta, Done, Exchange, Hit, Question
-from rag.work import never
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage, question
 from tests.rag.scripted_model import ScriptedModel
 
@@ -73,10 +72,10 @@ async def ask(
     chain: ConversationalChain,
     asked: str | Question,
     history: Sequence[Exchange] = (),
-    stopping: Callable[[], bool] = never,
+    abandoned: asyncio.Event | None = None,
 ) -> Answer:
     asked = question(asked) if isinstance(asked, str) else asked
-    events = [event async for event in chain.astream(asked, history, stopping=stopping)]
+    events = [event async for event in chain.astream(asked, history, abandoned=abandoned)]
     assert isinstance(events[-1], Done)
     answer = events[-1].answer
     assert answer.text == "".join(event.text for event in events if isinstance(event, Delta))
@@ -188,17 +187,44 @@ async def test_thinking_aloud_is_not_shown() -> None:
     assert (await ask(built(model), "When do parcels arrive?")).text == "Within three days. [1]"
 
 
-async def test_an_answer_that_nobody_waits_for_stops_even_while_the_model_is_silent() -> None:
+async def test_an_answer_that_nobody_waits_for_ends_at_once_while_the_model_is_silent() -> None:
     model = ScriptedModel(["Within three days. [1]\n", asyncio.Event(), "never"])
-    stopped: list[bool] = []
+    abandoned = asyncio.Event()
+    text = ""
+    async for event in built(model).astream(question("When do parcels arrive?"), [], abandoned=abandoned):
+        if isinstance(event, Delta):
+            text += event.text
+            abandoned.set()
+    assert text.split("\n", 1)[0] == "Within three days. [1]"
+    assert text.endswith(f"\n{say('en', 'stopped')}")
+    assert isinstance(event, Done)
+    assert (event.answer.text, event.answer.interrupted) == (text, True)
+    assert model.chat.closed == 1
 
-    def stopping() -> bool:
-        stopped.append(True)
-        return len(stopped) > 2
 
-    answer = await asyncio.wait_for(ask(built(model), "When do parcels arrive?", stopping=stopping), 10)
-    assert answer.text.endswith(say("en", "stopped"))
-    assert answer.interrupted
+async def test_an_answer_that_nobody_waits_for_does_not_begin() -> None:
+    model = ScriptedModel(["Within three days. [1]"])
+    abandoned = asyncio.Event()
+    abandoned.set()
+    answer = await ask(built(model), "When do parcels arrive?", abandoned=abandoned)
+    assert (answer.text, model.chat.calls) == (say("en", "stopped"), [])
+
+
+async def test_who_is_cancelled_while_the_model_is_silent_ends_its_stream() -> None:
+    silent = asyncio.Event()
+    model = ScriptedModel(["Within three days. [1]\n", silent])
+    shown = asyncio.Event()
+
+    async def listen() -> None:
+        async for event in built(model).astream(question("When do parcels arrive?"), []):
+            if isinstance(event, Delta):
+                shown.set()
+
+    listening = asyncio.create_task(listen())
+    await shown.wait()
+    listening.cancel()
+    await asyncio.wait([listening])
+    assert listening.cancelled()
     assert model.chat.closed == 1
 
 

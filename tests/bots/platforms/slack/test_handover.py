@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bots.bootstrap_handover import handover_channel
+from bots.bootstrap import handover_channel
 from bots.conversation.handover.state import Handover
 from bots.errors import DeliveryRetry, SettingsError
 from bots.keys import Keys

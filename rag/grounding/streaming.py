@@ -1,4 +1,4 @@
-"""The last stage: of an answer's pieces, what may be shown, with its citations numbered."""
+"""An answer's text while it streams: of its pieces, what may be shown, with its citations numbered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from rag.answering.answerer import Notice, Quoted, Written
+from rag.answering.answerer import Notice, Piece, Quoted, Writer, Written
 from rag.grounding.citations import Citations
 from rag.prompts.plain import plain_passage
 from rag.types import Hit, Source
@@ -31,8 +31,11 @@ class Grounder(Protocol):
     def start(self, hits: Sequence[Hit], language: str) -> Grounding: ...
 
 
-class Showing:
-    """One answer on its way to the reader. What an interrupted writer left unfinished is not shown."""
+class GroundedText:
+    """One answer's text. Without a ``grounder`` what a model writes is shown as it is.
+
+    What a writer left unfinished is not shown: half a sentence may say the opposite of the whole one.
+    """
 
     def __init__(self, hits: Sequence[Hit], language: str, grounder: Grounder | None) -> None:
         self._citations = Citations(hits)
@@ -51,26 +54,25 @@ class Showing:
     def dropped(self) -> int:
         return self._dropped + (self._grounding.dropped if self._grounding else 0)
 
-    async def piece(self, piece: Written | Quoted | Notice) -> str:
+    async def feed(self, piece: Piece) -> str:
         """What can be shown after this piece."""
         match piece:
+            case Writer(hits=hits):  # of the writer before this one, what is held back is not shown
+                await self._checked_rest(interrupted=True)
+                self._hits = hits
+                return ""
             case Written(text=text):
-                return self._shown(await self._checked(text))
+                return self._cited(await self._checked(text))
             case Quoted(text=text):
-                return self._shown(await self._settled(interrupted=False) + text)
+                return self._cited(await self._checked_rest(interrupted=False) + text)
             case Notice(text=text, interrupted=interrupted):
-                before = self._shown(await self._settled(interrupted=interrupted))
+                before = self._cited(await self._checked_rest(interrupted=interrupted))
                 gap = "" if self._empty else "\n\n"
-                return before + self._shown(f"{gap}{text}" if interrupted else f"{gap}{text}\n\n")
-
-    async def begin(self, hits: Sequence[Hit]) -> None:
-        """Somebody writes from here on, who was shown ``hits``: what is held back of the one before is not shown."""
-        await self._settled(interrupted=True)
-        self._hits = hits
+                return before + self._cited(f"{gap}{text}" if interrupted else f"{gap}{text}\n\n")
 
     async def finish(self) -> str:
         """What was held back until the end."""
-        return self._shown(await self._settled(interrupted=False)) + self._citations.finish()
+        return self._cited(await self._checked_rest(interrupted=False)) + self._citations.finish()
 
     async def _checked(self, text: str) -> str:
         """A statement may rest on what its writer was shown, and on nothing else."""
@@ -81,8 +83,8 @@ class Showing:
             self._grounding = self._grounder.start(read, self._language)
         return await self._grounding.feed(text)
 
-    async def _settled(self, *, interrupted: bool) -> str:
-        """The end of what a model wrote; half a sentence may say the opposite of the whole one."""
+    async def _checked_rest(self, *, interrupted: bool) -> str:
+        """The end of what a model wrote, unless it was ``interrupted``."""
         if self._grounding is None:
             return ""
         rest = "" if interrupted else await self._grounding.finish()
@@ -90,7 +92,7 @@ class Showing:
         self._grounding = None
         return rest
 
-    def _shown(self, text: str) -> str:
+    def _cited(self, text: str) -> str:
         shown = self._citations.feed(text)
         self._empty = self._empty and not shown.strip()
         return shown

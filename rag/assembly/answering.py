@@ -1,0 +1,80 @@
+"""From what finds and what writes to the chain and the memory that turns are taken with.
+
+Who serves, who evaluates and who tunes build here, so that what is evaluated is what serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from langchain_core.callbacks import BaseCallbackHandler
+from redis.asyncio import Redis
+
+from rag.answering.extractive import ExtractiveAnswerer
+from rag.assembly.search import Search, SearchSettings
+from rag.chain import ConversationalChain
+from rag.memory.conversation import ConversationMemory, Summarise
+from rag.memory.notes import PersonalNotes
+from rag.memory.summarising import ModelSummariser, SelectingSummariser
+from rag.models.language_model import LanguageModel
+from rag.settings import MemorySettings, ModelSettings
+
+
+class AnsweringSettings(SearchSettings, Protocol):
+    """The settings that decide what is answered."""
+
+    @property
+    def model(self) -> ModelSettings: ...
+
+    @property
+    def memory(self) -> MemorySettings: ...
+
+
+async def build_chain(
+    settings: AnsweringSettings,
+    search: Search,
+    model: LanguageModel | None = None,
+    callbacks: Sequence[BaseCallbackHandler] = (),
+) -> ConversationalChain:
+    """The chain that quotes, or one in which ``model`` writes what the passages must support; quotes stand in where it fails.
+
+    Raises ``ModelError`` for an NLI model that cannot be had.
+    """
+    quoting = ExtractiveAnswerer(search.embeddings, search.sparse, settings.model)
+    if model is None:
+        return ConversationalChain(search.retriever, quoting, settings.retrieval, callbacks=callbacks)
+    # imported only where a model writes
+    from rag.answering.generative import GenerativeAnswerer
+    from rag.answering.rewriting import Rewriter
+    from rag.grounding.grounder import Grounder
+    from rag.grounding.support.nli import CrossEncoderNli
+
+    nli = await asyncio.to_thread(CrossEncoderNli, settings.model.nli) if settings.model.nli else None
+    return ConversationalChain(
+        search.retriever,
+        GenerativeAnswerer(model, settings.model, settings.memory),
+        settings.retrieval,
+        fallback=quoting,
+        grounder=Grounder(search.embeddings, search.sparse, settings.model, nli),
+        rewriter=Rewriter(model) if settings.model.rewrite else None,
+        callbacks=callbacks,
+    )
+
+
+def build_memory(
+    redis: Redis,
+    settings: MemorySettings,
+    *,
+    conversation: Callable[[str], str],
+    notes: Callable[[str], str],
+    notes_of: Callable[[str], str],
+) -> ConversationMemory:
+    """The memory of conversations with people's notes; the three give the keys that each is kept under."""
+    return ConversationMemory(redis, settings, conversation, PersonalNotes(redis, settings, notes, notes_of))
+
+
+def build_summariser(model: LanguageModel | None) -> Summarise:
+    """What writes the running summaries: the model, or a selection of what was said."""
+    return SelectingSummariser() if model is None else ModelSummariser(model)
