@@ -38,7 +38,6 @@ from bots.queue.recorder import NoLog, Recorder
 from bots.queue.replies import ReplyLedger
 from bots.queue.worker import Worker
 from bots.settings import Settings
-from bots.store import connect, store, text
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.chain import ConversationalChain
 from rag.knowledge.sync.source import recipe_for
@@ -57,6 +56,7 @@ from rag.retrieval.reranker import Rerankers
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
+from rag.store.client import connect, store_errors, text
 from rag.types import AdapterRef
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
@@ -350,7 +350,7 @@ class Receiver:
 async def _pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
     """One secret an installation, shared by its processes through Redis: a person has one pseudonym in the log."""
     key = keys.of("pseudonym-secret")
-    with store("check REDIS_URL, or the log in COTORRA_HOME/redis"):
+    with store_errors("the secret of the pseudonyms was not read"):
         await redis.set(key, secrets.token_hex(32), nx=True)
         value = await redis.get(key)
     return text(value).encode()

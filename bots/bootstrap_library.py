@@ -12,7 +12,7 @@ from bots.library.reading import SourceReader
 from bots.library.runs import Runs
 from bots.metrics import Metrics
 from bots.settings import Settings
-from bots.task_queue import TaskQueue
+from rag.store.task_queue import TaskQueue
 
 if TYPE_CHECKING:
     from bots.bootstrap import Stores

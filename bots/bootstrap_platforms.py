@@ -57,7 +57,7 @@ def open_platforms(
 
 
 async def _migrate(stores: Stores, old: str, new: str) -> None:
-    """A chat got another id: what was said in it goes along. Raises ``MemoryUnavailable`` or ``StoreUnavailable``."""
+    """A chat got another id: what was said in it goes along. Raises ``StoreUnavailable``."""
     await stores.memory.move(old, new)
     await HandoverStore(stores.redis, stores.keys).move(old, new)
     try:

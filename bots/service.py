@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from redis.exceptions import RedisError
 
 from bots.bootstrap import (
     Answering,
@@ -27,7 +26,6 @@ from bots.bootstrap import (
 )
 from bots.bootstrap_platforms import open_platforms
 from bots.desk.socket import control_app
-from bots.errors import StoreUnavailable
 from bots.metrics import Metrics
 from bots.operations.ownership import control_socket
 from bots.platforms.base import Accept, Platform
@@ -37,7 +35,8 @@ from bots.queue.worker import Worker
 from bots.server import HttpServer, service_app
 from bots.settings import Settings
 from rag.cancellation import end
-from rag.errors import IndexLocked, IndexUnavailable
+from rag.errors import IndexLocked, IndexUnavailable, StoreUnavailable
+from rag.store.client import store_errors
 from tuning.errors import TuningError
 
 log = structlog.get_logger()
@@ -255,9 +254,10 @@ async def _keep_up(answering: Answering, *, at_once: bool) -> None:
 
 async def _redis_trouble(stores: Stores) -> dict[str, str]:
     try:
-        await asyncio.wait_for(stores.redis.ping(), 2)
-    except (RedisError, OSError, TimeoutError) as error:
-        return {"redis": f"does not answer ({type(error).__name__})"}
+        with store_errors("nothing is accepted"):
+            await asyncio.wait_for(stores.redis.ping(), 2)
+    except StoreUnavailable as error:
+        return {"redis": str(error)}
     return {}
 
 

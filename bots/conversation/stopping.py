@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from bots.errors import StoreUnavailable
 from bots.messages import IncomingMessage
 from bots.queue.inbox import Inbox
 from rag.cancellation import end
+from rag.errors import StoreUnavailable
 
 LOOK_SECONDS = 0.5
 """Between two looks at what waits. An answer that takes less is never stopped."""

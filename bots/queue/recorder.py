@@ -20,10 +20,10 @@ import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.queue.outbox import FeedbackEntry, ForgetEntry, ForgetTurnEntry, OutboxEntry, TurnEntry, load_entry
-from bots.store import store
+from rag.errors import StoreUnavailable
+from rag.store.client import store_errors
 from tuning.conversations.records import LoggedFeedback, LoggedTurn
 from tuning.errors import LogUnavailable
 
@@ -144,7 +144,7 @@ class Recorder:
 
     async def prune(self, before: datetime) -> None:
         """Deletes what the log refused before then. Raises ``StoreUnavailable``."""
-        with store("what the log refused is kept a while longer"):
+        with store_errors("what the log refused is kept a while longer"):
             await self._redis.xtrim(self._dead, minid=int(before.timestamp() * 1000), approximate=False)
 
     async def _round(self) -> float:
@@ -161,14 +161,14 @@ class Recorder:
         now = asyncio.get_running_loop().time()
         if now < self._renew_at:
             return True
-        with store("nothing was recorded"):
+        with store_errors("nothing was recorded"):
             leads = bool(await self._lead(keys=[self._lease], args=[self._token, int(LEASE_SECONDS * 1000)]))
         self._renew_at = now + LEASE_SECONDS / 3 if leads else 0.0
         return leads
 
     async def _step_down(self) -> None:
         self._renew_at = 0.0
-        with suppress(StoreUnavailable), store("the lease runs out by itself"):
+        with suppress(StoreUnavailable), store_errors("the lease runs out by itself"):
             await self._resign(keys=[self._lease], args=[self._token])
 
     @property
@@ -181,7 +181,7 @@ class Recorder:
 
     async def _batch(self, *, block: int | None) -> int:
         """Records the first entries of the stream; says how many there were."""
-        with store("nothing was recorded"):
+        with store_errors("nothing was recorded"):
             found: Any = await self._redis.xread({self._keys.outbox: "0"}, count=BATCH, block=block)
         entries: list[tuple[bytes, dict[bytes, bytes]]] = found[0][1] if found else []
         items = [item for item in [await self._load(*entry) for entry in entries] if item is not None]
@@ -212,7 +212,7 @@ class Recorder:
             else:
                 await self._bury(run[0].place, run[0].raw, error)
             return
-        with store("what was recorded is recorded again, without harm"):
+        with store_errors("what was recorded is recorded again, without harm"):
             await self._redis.xdel(self._keys.outbox, *(item.place for item in run))
 
     async def _dispatch(self, entries: Sequence[OutboxEntry]) -> None:
@@ -231,14 +231,14 @@ class Recorder:
 
     async def _exhume(self, wish: ForgetEntry | ForgetTurnEntry) -> None:
         """What is to be forgotten must not lie among the entries that the log refused either."""
-        with store("not everything was forgotten yet"):
+        with store_errors("not everything was forgotten yet"):
             dead: Any = await self._redis.xrange(self._dead)
             if gone := [place for place, fields in dead if _concerns(fields.get(b"entry", b""), wish)]:
                 await self._redis.xdel(self._dead, *gone)
 
     async def _bury(self, place: bytes, raw: bytes, error: Exception) -> None:
         log.error("outbox_entry_set_aside", entry=place.decode(), error=type(error).__name__)
-        with store("the entry stays in the outbox"):
+        with store_errors("the entry stays in the outbox"):
             async with self._redis.pipeline() as pipe:
                 pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)
                 pipe.xdel(self._keys.outbox, place)

@@ -11,10 +11,10 @@ from time import monotonic
 import structlog
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
-from bots.store import store
 from rag.cancellation import end
+from rag.errors import StoreUnavailable
+from rag.store.client import store_errors
 
 log = structlog.get_logger()
 
@@ -62,18 +62,18 @@ class PollingLease:
 
     async def _acquire(self) -> bool:
         started = monotonic()
-        with store("nobody polls Telegram"):
+        with store_errors("nobody polls Telegram"):
             got = await self._redis.set(self._key, self._token, nx=True, px=self._milliseconds)
         if got:
             self._until = started + self._seconds
         return bool(got)
 
     async def _extended(self) -> bool:
-        with store("the right to poll was not renewed"):
+        with store_errors("the right to poll was not renewed"):
             return bool(await self._extend(keys=[self._key], args=[self._token, self._milliseconds]))
 
     async def _give_up(self) -> bool:
-        with store("the right to poll ends by itself"):
+        with store_errors("the right to poll ends by itself"):
             return bool(await self._release(keys=[self._key], args=[self._token]))
 
     @staticmethod

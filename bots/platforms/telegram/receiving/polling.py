@@ -14,11 +14,11 @@ from time import monotonic
 import structlog
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
-from bots.errors import StoreUnavailable
 from bots.platforms.base import PlatformMetrics
 from bots.platforms.telegram.client import TelegramClient, code_of, wished_pause
 from bots.platforms.telegram.pacing import Timing
 from bots.platforms.telegram.receiving.lease import PollingLease
+from rag.errors import StoreUnavailable
 
 log = structlog.get_logger()
 _TRIES = 5
