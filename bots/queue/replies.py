@@ -18,13 +18,14 @@ from bots.errors import LeaseLost
 from bots.keys import Keys
 from bots.messages import OutgoingReply
 from rag.store.client import store_errors, text
+from rag.store.lease import LEASE_FUNCTIONS
 from tuning.conversations.records import LoggedTurn
 
 LEDGER_SECONDS = 7 * 24 * 3600
 """How long a reply can be continued, edited again or given feedback."""
 
-_SAVE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+_SAVE = f"""{LEASE_FUNCTIONS}
+if not owns_lease(KEYS[1], ARGV[1]) then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('SADD', KEYS[3], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[3])

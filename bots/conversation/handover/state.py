@@ -15,6 +15,7 @@ from bots.keys import Keys
 from bots.messages import IncomingMessage, Sender
 from bots.queue.replies import Lease
 from rag.store.client import store_errors, text
+from rag.store.lease import LEASE_FUNCTIONS
 
 KEPT_SECONDS = 90 * 24 * 3600
 """How long a post is known after it was last touched, so that forgetting finds it."""
@@ -29,13 +30,13 @@ _CURRENT = "current"
 """The field that names the latest turn; the other fields are turns."""
 
 # KEYS: lease, handovers. ARGV: token, turn, value, seconds. Returns what was known of the turn.
-_BEGIN = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'lost'} end
+_BEGIN = f"""{LEASE_FUNCTIONS}
+if not owns_lease(KEYS[1], ARGV[1]) then return {{'lost'}} end
 local known = redis.call('HGET', KEYS[2], ARGV[2])
-if known then return {'known', known} end
+if known then return {{'known', known}} end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3], 'current', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
-return {'begun'}
+return {{'begun'}}
 """
 # KEYS: handovers. ARGV: turn, value before, value after, seconds.
 _CHANGE = """
