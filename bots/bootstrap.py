@@ -35,7 +35,6 @@ from bots.queue.recorder import NoLog, Recorder
 from bots.queue.worker import Worker
 from bots.settings import HandoverSettings, Settings
 from bots.stores import Stores, pseudonym_secret
-from bots.task_queue import TaskQueue
 from rag.assembly.answering import build_chain, build_summariser
 from rag.assembly.models import open_language_model
 from rag.assembly.search import Cache, Search, open_search, question_cache
@@ -43,6 +42,7 @@ from rag.assembly.tracing import tracing
 from rag.cancellation import end
 from rag.memory.conversation import ConversationMemory
 from rag.models.language_model import LanguageModel
+from rag.store.task_queue import TaskQueue
 from rag.turn import Turns
 from rag.types import AdapterRef
 from tuning.errors import LogUnavailable
@@ -195,7 +195,7 @@ def open_platforms(
 
 
 async def _migrate(stores: Stores, old: str, new: str) -> None:
-    """A chat got another id: what was said in it goes along. Raises ``MemoryUnavailable`` or ``StoreUnavailable``."""
+    """A chat got another id: what was said in it goes along. Raises ``StoreUnavailable``."""
     await stores.memory.move(old, new)
     await HandoverStore(stores.redis, stores.keys).move(old, new)
     try:

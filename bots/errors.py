@@ -1,9 +1,8 @@
-"""Errors of the service.
+"""Errors of the service; that Redis does not answer is an error of ``rag``, ``StoreUnavailable``.
 
 BotsError
 ├── SettingsError            a wrong setting: key, file, what is allowed
 ├── AlreadyRunning           another service owns COTORRA_HOME
-├── StoreUnavailable         Redis does not answer (the platform gets a 5xx and retries)
 ├── DeliveryError            a reply could not be delivered
 │   ├── DeliveryRetry        trying again later may help (network, 5xx, rate limit)
 │   └── DeliveryRefused      it will never be (blocked, channel gone, no permission)
@@ -23,10 +22,6 @@ class SettingsError(BotsError):
 
 class AlreadyRunning(BotsError):
     """Another service owns ``COTORRA_HOME``."""
-
-
-class StoreUnavailable(BotsError):
-    """Redis does not answer. Nothing was accepted."""
 
 
 class DeliveryError(BotsError):

@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from redis.exceptions import RedisError
 
 from bots.bootstrap import (
     Answering,
@@ -24,7 +23,6 @@ from bots.bootstrap import (
     terminal_desk,
 )
 from bots.desk.socket import control_app
-from bots.errors import StoreUnavailable
 from bots.metrics import Metrics
 from bots.operations.ownership import control_socket
 from bots.platforms.base import Accept, Platform
@@ -36,7 +34,8 @@ from bots.server import HttpServer, service_app
 from bots.settings import Settings
 from bots.stores import Stores, open_stores
 from rag.cancellation import end
-from rag.errors import IndexLocked, IndexUnavailable
+from rag.errors import IndexLocked, IndexUnavailable, StoreUnavailable
+from rag.store.client import store_errors
 from tuning.errors import TuningError
 
 log = structlog.get_logger()
@@ -254,9 +253,10 @@ async def _keep_up(answering: Answering, *, at_once: bool) -> None:
 
 async def _redis_trouble(stores: Stores) -> dict[str, str]:
     try:
-        await asyncio.wait_for(stores.redis.ping(), 2)
-    except (RedisError, OSError, TimeoutError) as error:
-        return {"redis": f"does not answer ({type(error).__name__})"}
+        with store_errors("nothing is accepted"):
+            await asyncio.wait_for(stores.redis.ping(), 2)
+    except StoreUnavailable as error:
+        return {"redis": str(error)}
     return {}
 
 

@@ -19,9 +19,9 @@ from bots.queue.inbox import Inbox
 from bots.queue.outbox import Outbox
 from bots.queue.replies import ReplyLedger
 from bots.settings import Settings
-from bots.store import connect, store, text
 from rag.assembly.answering import build_memory
 from rag.memory.conversation import ConversationMemory
+from rag.store.client import connect, store_errors, text
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
 
@@ -135,7 +135,7 @@ def database_url(settings: Settings) -> str:
 async def pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
     """One secret an installation, shared by its processes through Redis: a person has one pseudonym in the log."""
     key = keys.of("pseudonym-secret")
-    with store("check REDIS_URL, or the log in COTORRA_HOME/redis"):
+    with store_errors("the secret of the pseudonyms was not read"):
         await redis.set(key, secrets.token_hex(32), nx=True)
         value = await redis.get(key)
     return text(value).encode()

@@ -9,7 +9,7 @@ RagError
 ├── ModelError              an embedding or language model cannot be loaded or failed
 │   ├── ModelUnavailable    it does not answer now; trying again later may help
 │   └── ModelBusy           it has more to write than it may; says for how long
-├── MemoryUnavailable       conversation memory does not answer
+├── StoreUnavailable        Redis does not answer (a platform gets a 5xx and delivers again)
 └── EvaluationError         a question set that cannot be used, or too little in it to learn from
 """
 
@@ -56,8 +56,8 @@ class ModelBusy(ModelError):
         self.seconds = seconds
 
 
-class MemoryUnavailable(RagError):
-    """Conversation memory does not answer; trying again later may help."""
+class StoreUnavailable(RagError):
+    """Redis does not answer. Nothing was accepted or changed for certain; trying again later may help."""
 
 
 class EvaluationError(RagError):

@@ -34,7 +34,7 @@ class Turn:
 class Turns:
     """Takes turns with one chain and one memory; ``grown`` is told of each conversation that has one more turn.
 
-    Every method raises ``MemoryUnavailable`` when Redis does not answer.
+    Every method raises ``StoreUnavailable`` when Redis does not answer.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from bots.keys import Keys
 from bots.operations.private_redis import packaged_server
-from bots.store import connect
+from rag.store.client import connect
 from tests.models.trained import SECONDS, Trained
 
 

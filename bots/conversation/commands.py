@@ -37,7 +37,7 @@ class Commands:
         self._contact = contact
 
     async def run(self, message: IncomingMessage, audiences: frozenset[str], tenant: str = "") -> Obeyed:
-        """What is told may be read by ``audiences`` of ``tenant``. Raises ``StoreUnavailable`` or ``MemoryUnavailable``."""
+        """What is told may be read by ``audiences`` of ``tenant``. Raises ``StoreUnavailable``."""
         match message.command:
             case "new":
                 await self._memory.forget(message.conversation)

@@ -17,8 +17,8 @@ from bots.messages import turn_id as message_turn
 from bots.queue.inbox import Inbox, sender_digest
 from bots.queue.outbox import ForgetEntry
 from bots.queue.replies import ReplyLedger
-from bots.store import store
 from rag.memory.conversation import ConversationMemory
+from rag.store.client import store_errors
 
 WISH_SECONDS = 24 * 3600
 """How long a wish to forget is remembered: longer than an answer that it overtook can take, retries included."""
@@ -68,10 +68,10 @@ class Forgetting:
         """Counts by store: memory, notes, inbox (queued and set aside, with their seen keys), replies.
 
         ``speaker`` is the platform's id or the log's pseudonym; ``keep`` is the message that asks for it, being handled.
-        Raises ``StoreUnavailable`` or ``MemoryUnavailable``.
+        Raises ``StoreUnavailable``.
         """
         who = _EVERYBODY if speaker is None else sender_digest(speaker)
-        with store("nothing was forgotten, try again"):
+        with store_errors("nothing was forgotten, try again"):
             await self._wish(keys=[self._keys.wishes(conversation)], args=[who, _microseconds(at), WISH_SECONDS])
         counts = Counter({"memory": 0, "notes": await self._notes_of_who_asks(keep), "inbox": 0, "replies": 0})
         for one in await self._ids(conversation, speaker):
@@ -115,14 +115,14 @@ class Forgetting:
         """Whether ``message`` was received before a wish to forget it. Raises ``StoreUnavailable``."""
         sender = message.sender.id
         people = [_EVERYBODY, *map(sender_digest, (sender, self._pseudonym(sender)))]
-        with store("the answer is checked again when it does"):
+        with store_errors("the answer is checked again when it does"):
             times: Any = await self._redis.hmget(self._keys.wishes(message.conversation), people)
         return any(time is not None and _microseconds(message.received_at) <= int(time) for time in times)
 
     async def turn(self, conversation: str, turn_id: str) -> None:
         """Deletes one turn from memory and notes, from what is set aside, and from replies.
 
-        Raises ``StoreUnavailable`` or ``MemoryUnavailable``.
+        Raises ``StoreUnavailable``.
         """
         await self._memory.remove_turn(conversation, turn_id)
         if self._memory.notes is not None:

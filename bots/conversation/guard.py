@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.settings import LimitSettings
-from bots.store import store
 from bots.texts import say
+from rag.store.client import store_errors
 
 WINDOW_MILLISECONDS = 60_000
 
@@ -65,7 +65,7 @@ class Guard:
         whose = [f"{message.platform}:{message.sender.id}", message.conversation]
         places = [self._place(part, each) for part in ("asked", "told") for each in whose]
         limits = [self._limits.user_per_minute, self._limits.conversation_per_minute]
-        with store("the message is handled when it does"):
+        with store_errors("the message is handled when it does"):
             received = int(message.received_at.timestamp() * 1000)
             found = await self._check(keys=places, args=[message.turn_id, WINDOW_MILLISECONDS, *limits, received])
         if found == b"allowed":

@@ -13,7 +13,6 @@ from bots.conversation.guard import Guard, Verdict
 from bots.conversation.handover.handovers import Handovers
 from bots.conversation.handover.reply import TakenOver
 from bots.conversation.handover.switchboard import Switchboard
-from bots.errors import StoreUnavailable
 from bots.messages import IncomingMessage, OutgoingReply, turn_id
 from bots.metrics import Metrics
 from bots.platforms.base import Platform, Reply
@@ -21,7 +20,6 @@ from bots.queue.inbox import Inbox
 from bots.queue.outbox import ForgetTurnEntry, OutboxEntry
 from bots.queue.replies import Lease, ReplyEntry, ReplyLedger
 from bots.texts import say
-from rag.errors import MemoryUnavailable
 from rag.language import adetect
 from rag.memory.conversation import ConversationMemory
 from rag.turn import Turns
@@ -68,13 +66,10 @@ class Conversations:
     async def handle(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
         """Replies, and returns what goes into the log together with the message's removal from the inbox.
 
-        Raises ``DeliveryRetry``, ``DeliveryRefused``, ``LeaseLost``, ``StoreUnavailable`` or an error of ``rag``.
+        Raises ``DeliveryRetry``, ``DeliveryRefused``, ``LeaseLost`` or an error of ``rag``.
         """
-        try:
-            entries = await self._handle(message, lease)
-            return () if await self._overtaken(message) else entries
-        except MemoryUnavailable as error:  # Redis is away, as elsewhere: no failure of this message
-            raise StoreUnavailable(str(error)) from error
+        entries = await self._handle(message, lease)
+        return () if await self._overtaken(message) else entries
 
     async def _handle(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
         match message.kind:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bots.errors import StoreUnavailable
 from bots.messages import IncomingMessage
 from bots.queue.inbox import Inbox
 from rag.cancellation import end
+from rag.errors import StoreUnavailable
 
 GRACE_SECONDS = 0.5
 """An answer that takes less is never stopped, and nothing is asked of Redis for its sake."""

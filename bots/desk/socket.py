@@ -27,7 +27,7 @@ from bots.desk.seam import (
     SyncEvent,
     SyncProgress,
 )
-from bots.errors import BotsError, StoreUnavailable
+from bots.errors import BotsError
 from rag.errors import RagError
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ class RemoteDesk:
                         raise BotsError(_message(line.encode()))
                     yield line
         except httpx.TransportError as error:
-            raise StoreUnavailable("the running service stopped answering; try again") from error
+            raise BotsError("the running service stopped answering; try again") from error
 
     async def _call(self, name: str, **values: object) -> bytes:
         return await self._post(name, json.dumps(values).encode())
@@ -192,7 +192,7 @@ class RemoteDesk:
         try:
             response = await self._client.post(f"/{name}", content=body)
         except httpx.TransportError as error:
-            raise StoreUnavailable("the running service stopped answering; try again") from error
+            raise BotsError("the running service stopped answering; try again") from error
         if response.status_code >= 400:
             raise BotsError(_message(response.content))
         return response.content

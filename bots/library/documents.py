@@ -17,14 +17,13 @@ import structlog
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
-from bots.store import store
-from bots.task_queue import TaskQueue
-from rag.errors import RagError
+from rag.errors import RagError, StoreUnavailable
 from rag.knowledge.loaders.sources import Unreadable
 from rag.knowledge.sync.survey import Change, Tally
 from rag.settings import SourceSettings
+from rag.store.client import store_errors
+from rag.store.task_queue import TaskQueue
 
 log = structlog.get_logger()
 _CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
@@ -109,7 +108,7 @@ class SharedDocuments:
 
     async def _work(self, task: str) -> None:
         """One document, in whichever process the queue chose."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             body = await self._redis.get(self._key("body", task))
             begun = await self._redis.incr(self._key("begun", task))
             await self._redis.expire(self._key("begun", task), KEEP_SECONDS)
@@ -121,7 +120,7 @@ class SharedDocuments:
         try:
             return await self._outcome(change, begun)
         except asyncio.CancelledError:  # the process stops on purpose: no sign of a document that kills
-            with suppress(StoreUnavailable), store(_PURPOSE):
+            with suppress(StoreUnavailable), store_errors(_PURPOSE):
                 await self._redis.decr(self._key("begun", task))
             raise
 
@@ -139,14 +138,14 @@ class SharedDocuments:
         raise AssertionError("the last try returns")
 
     async def _done(self, task: str, tally: Tally) -> None:
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             async with self._redis.pipeline() as pipeline:
                 pipeline.set(self._key("outcome", task), _TALLY.dump_json(tally), ex=KEEP_SECONDS)
                 pipeline.delete(self._key("body", task), self._key("begun", task))
                 await pipeline.execute()
 
     async def _offer(self, task: str, offer: _Offer) -> None:
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             async with self._redis.pipeline() as pipeline:
                 pipeline.delete(
                     self._key("outcome", task)
@@ -170,7 +169,7 @@ class SharedDocuments:
             del flying[task]
 
     async def _outcomes(self, tasks: list[str]) -> dict[str, Tally]:
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             values = await self._redis.mget([self._key("outcome", task) for task in tasks])
         found = zip(tasks, values, strict=True)
         return {task: _TALLY.validate_json(value) for task, value in found if value is not None}

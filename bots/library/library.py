@@ -14,13 +14,13 @@ from typing import Protocol
 import structlog
 
 from bots.desk.seam import SyncedSource, SyncEvent, SyncProgress
-from bots.errors import BotsError, LeaseLost, StoreUnavailable
+from bots.errors import BotsError, LeaseLost
 from bots.library.documents import SharedDocuments
 from bots.library.reading import SourceReader
 from bots.library.runs import Runs, SourceState
-from bots.task_queue import TaskQueue
-from rag.errors import RagError
+from rag.errors import RagError, StoreUnavailable
 from rag.settings import KnowledgeSettings, SourceSettings, handbook_source
+from rag.store.task_queue import TaskQueue
 
 log = structlog.get_logger()
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -239,7 +239,7 @@ class Library:
             if all(state.recipe == self._shelf.recipe for state in states):
                 await self._shelf.complete()
                 log.info("collection_switched", recipe=self._shelf.recipe)
-        except (RagError, StoreUnavailable) as error:
+        except RagError as error:
             log.warning("collection_not_switched", reason=type(error).__name__)
 
     async def _drop_others(self) -> list[SyncedSource]:

@@ -10,11 +10,11 @@ from time import monotonic
 import structlog
 
 from bots.desk.seam import SyncedSource
-from bots.errors import BotsError, StoreUnavailable
+from bots.errors import BotsError
 from bots.library.documents import SharedDocuments
 from bots.library.runs import Run, Runs
 from rag.cancellation import end
-from rag.errors import IndexUnavailable, RagError
+from rag.errors import IndexUnavailable, RagError, StoreUnavailable
 from rag.knowledge.sync.source import Synchronizer, SyncReport
 from rag.knowledge.sync.survey import Survey, SyncProgress
 from rag.settings import SourceSettings
@@ -53,7 +53,7 @@ class SourceReader:
             )
         try:
             return _reported(await self._read(source, run))
-        except BotsError:
+        except (BotsError, StoreUnavailable):
             raise
         except RagError as error:
             log.warning("sync_failed", source=source.name, reason=type(error).__name__)

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from bots.desk.seam import SyncedSource
 from bots.errors import LeaseLost
 from bots.keys import Keys
-from bots.store import store
+from rag.store.client import store_errors
 
 _REPORT: TypeAdapter[SyncedSource] = TypeAdapter(SyncedSource)
 _PURPOSE = "the sync goes on when it does"
@@ -106,26 +106,26 @@ class Runs:
 
     async def ask(self, source: str, *, allow_shrink: bool = False) -> int:
         """The number of a new request: it is answered by a run that serves this number or a later one."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             return int(await self._ask(keys=[self._key(source)], args=[int(allow_shrink)]))
 
     async def begin(self, source: str) -> Run:
         """A new run in the place of any other."""
         token = secrets.token_hex(8)
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             allowed, starts = await self._begin(keys=[self._key(source)], args=[token])
         return Run(source=source, token=token, allow_shrink=bool(allowed), starts=int(starts))
 
     async def tell(self, run: Run, *, done: int, total: int, passages: int) -> None:
         """How far a run has come. Raises ``LeaseLost`` when another run took its place."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             told = await self._tell(keys=[self._key(run.source)], args=[run.token, done, total, passages])
         if not told:
             raise LeaseLost(f"the sync of {run.source} was taken over by another process")
 
     async def pause(self, run: Run) -> None:
         """The process stops on purpose: what goes on elsewhere is no sign of a source that kills."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             await self._pause(keys=[self._key(run.source)], args=[run.token])
 
     async def end(self, run: Run, report: SyncedSource, recipe: str, configured: str = "") -> None:
@@ -135,30 +135,30 @@ class Runs:
         Raises ``LeaseLost`` when another run took its place.
         """
         args: list[str | bytes | float] = [run.token, time.time(), _REPORT.dump_json(report), recipe, configured]
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             ended = await self._end(keys=[self._key(run.source)], args=args)
         if not ended:
             raise LeaseLost(f"the sync of {run.source} was taken over by another process")
 
     async def bury(self, source: str) -> None:
         """A run under way is none any more: its process is dead for certain. It counts among the starts without an end."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             await self._redis.hdel(self._key(source), "run")
 
     async def state(self, source: str) -> SourceState:
         """Where a source stands now."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             values: Mapping[bytes, bytes] = await self._redis.hgetall(self._key(source))  # type: ignore[assignment]
         return _state({name.decode(): value for name, value in values.items()})
 
     async def disown(self, source: str) -> None:
         """What the source wrote for another recipe counts no more: that collection may be gone when it is wanted again."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             await self._redis.hdel(self._key(source), "recipe")
 
     async def drop(self, source: str) -> None:
         """Nothing is known of a source that is no more."""
-        with store(_PURPOSE):
+        with store_errors(_PURPOSE):
             await self._redis.delete(self._key(source))
 
 

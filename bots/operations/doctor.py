@@ -21,11 +21,11 @@ from bots.operations.language_models import examine_models
 from bots.operations.ownership import Ownership, control_socket
 from bots.platforms.base import Platform
 from bots.settings import Settings, without_password
-from bots.store import connect, text
 from bots.stores import database_url, open_stores
-from rag.errors import KnowledgeError, RagError
+from rag.errors import KnowledgeError, RagError, StoreUnavailable
 from rag.knowledge.loaders.connectors import loader_class
 from rag.settings import SourceSettings
+from rag.store.client import connect, store_errors, text
 from tuning.errors import TuningError
 
 OLDEST_REDIS = (6, 2)
@@ -129,15 +129,11 @@ async def _redis(url: str) -> Finding:
     redis = connect(url)
     where = without_password(url)
     try:
-        info = await redis.info()
-        fault = redis_fault(info, await _eviction(redis), await _saves(redis))
-    except (RedisError, OSError) as error:
-        return Finding(
-            name="redis",
-            ok=False,
-            fact=f"{where} does not answer ({type(error).__name__})",
-            advice="start it, or correct REDIS_URL",
-        )
+        with store_errors(f"{where} was not examined"):
+            info = await redis.info()
+            fault = redis_fault(info, await _eviction(redis), await _saves(redis))
+    except StoreUnavailable as error:
+        return _failed("redis", error)
     finally:
         await redis.aclose()
     version = info["redis_version"]
@@ -205,7 +201,7 @@ async def _stores(settings: Settings, *, adopt: bool) -> list[Finding]:
                 findings.append(await _handover(platforms))
             for platform in platforms.values():
                 await platform.close()
-    except (BotsError, TuningError) as error:
+    except (BotsError, TuningError, RagError) as error:
         findings.append(_failed("stores", error))
     return findings
 
@@ -225,7 +221,7 @@ async def _handover(platforms: Mapping[str, Platform]) -> Finding:
 async def _checked(name: str, check: Callable[[], Awaitable[Mapping[str, str]]]) -> Finding:
     try:
         facts = await check()
-    except BotsError as error:
+    except (BotsError, StoreUnavailable) as error:
         return _failed(name, error)
     return Finding(name=name, ok=True, fact=", ".join(f"{key} {value}" for key, value in facts.items()))
 

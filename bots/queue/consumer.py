@@ -21,7 +21,7 @@ from bots.queue import scripts
 from bots.queue.aside import AsideMessage
 from bots.queue.outbox import OutboxEntry, dump_entry
 from bots.queue.replies import Lease
-from bots.store import store
+from rag.store.client import store_errors
 
 BLOCK_MILLISECONDS = 250
 """How long a read waits for work; also how long a stop may wait for the read."""
@@ -71,7 +71,7 @@ class Consumer:
 
     async def join(self) -> None:
         """Creates the group where it is missing and clears away consumers of processes long gone."""
-        with store("this worker cannot join"):
+        with store_errors("this worker cannot join"):
             try:
                 await self._redis.xgroup_create(self._keys.ready, scripts.GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -83,7 +83,7 @@ class Consumer:
 
     async def read(self, count: int) -> list[Ready]:
         """New entries, ``count`` at most; waits a quarter of a second for the first."""
-        with store("no work was read"):
+        with store_errors("no work was read"):
             try:
                 found: Any = await self._redis.xreadgroup(
                     scripts.GROUP, self.name, {self._keys.ready: ">"}, count=count, block=BLOCK_MILLISECONDS
@@ -98,7 +98,7 @@ class Consumer:
 
         A call looks at ten times ``count`` entries, and the next one goes on from there: those that pause stay at the front.
         """
-        with store("no work was claimed"):
+        with store_errors("no work was claimed"):
             try:
                 # A tenth longer than the lease, so that the lease has run out when its entry is claimed.
                 idle = int(self._lease_ms * 1.1)
@@ -134,7 +134,7 @@ class Consumer:
         conversation = ready.conversation
         names = (self._keys.lease, self._keys.queue, self._keys.messages, self._keys.tries, self._keys.mark)
         places = [*(name(conversation) for name in names), self._keys.ready]
-        with store("the conversation was not taken"):
+        with store_errors("the conversation was not taken"):
             reply = await self._take(keys=places, args=[ready.token, ready.entry, self._lease_ms, int(counted)])
         return await self._head(ready, reply)
 
@@ -164,7 +164,7 @@ class Consumer:
         names = (keys.lease, keys.queue, keys.messages, keys.tries, keys.mark)
         places = [*(name(conversation) for name in names), keys.ready, keys.waiting, keys.outbox, keys.aside]
         arguments: list[str | int | bytes] = [ready.token, ready.entry, turn, conversation, int(stop), aside, *outbox]
-        with store("the end of the message was not stored"):
+        with store_errors("the end of the message was not stored"):
             reply = await self._finish(keys=places, args=arguments)
         return await self._head(ready, reply)
 
@@ -202,7 +202,7 @@ class Consumer:
             return []
         places = [self._keys.ready, *(self._keys.lease(ready.conversation) for ready in held)]
         pairs = [value for ready in held for value in (ready.entry, ready.token)]
-        with store("leases were not renewed"):
+        with store_errors("leases were not renewed"):
             lost = {
                 entry.decode() for entry in await self._renew(keys=places, args=[self.name, self._lease_ms, *pairs])
             }
@@ -219,13 +219,13 @@ class Consumer:
 
     async def leave(self) -> None:
         """Gives everything up that was read and not finished, and leaves the group."""
-        with store("work is given up when its leases run out"):
+        with store_errors("work is given up when its leases run out"):
             await self._give_pending(self.name, token="")
             await self._leave(self.name)
 
     async def take_over(self) -> None:
         """Breaks every lease. Only for whoever knows that no other worker lives: the service that owns COTORRA_HOME."""
-        with store("work is taken over when its leases run out"):
+        with store_errors("work is taken over when its leases run out"):
             await self._give_pending(None, token="*")  # noqa: S106
 
     async def _give_pending(self, consumer: str | None, *, token: str) -> None:
@@ -242,7 +242,7 @@ class Consumer:
         conversation = ready.conversation
         names = (self._keys.lease, self._keys.queue, self._keys.tries, self._keys.mark)
         places = [*(name(conversation) for name in names), self._keys.ready]
-        with store("the conversation is given up when its lease runs out"):
+        with store_errors("the conversation is given up when its lease runs out"):
             await self._hand_back(keys=places, args=[ready.token, ready.entry, conversation, int(uncount)])
 
     async def _leave(self, consumer: str | bytes) -> None:

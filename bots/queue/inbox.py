@@ -20,7 +20,7 @@ from bots.queue.arrivals import Arrivals
 from bots.queue.aside import AsideMessage
 from bots.queue.consumer import Consumer
 from bots.settings import WorkerSettings
-from bots.store import store, text
+from rag.store.client import store_errors, text
 
 SEEN_SECONDS = 3 * 24 * 3600
 """How long a redelivery is recognised. Slack retries for an hour, Telegram keeps an update for a day."""
@@ -63,12 +63,12 @@ class Inbox:
         places = [*(name(conversation) for name in names), keys.ready, keys.waiting, keys.seen_of(conversation)]
         arguments: list[str | int] = [message.turn_id, message.to_json(), conversation, SEEN_SECONDS, keys.arrivals]
         left_behind = [f"{sender_digest(message.sender.id)}|{key}" for key in seen]
-        with store("the message was not accepted"):
+        with store_errors("the message was not accepted"):
             return bool(await self._accept(keys=[*places, *seen], args=[*arguments, *left_behind]))
 
     async def backlog(self) -> Backlog:
         """Figures for metrics and readiness."""
-        with store("the backlog is unknown"):
+        with store_errors("the backlog is unknown"):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.zcard(self._keys.waiting)
                 pipe.zrange(self._keys.waiting, 0, 0, withscores=True)
@@ -86,20 +86,20 @@ class Inbox:
 
     async def list_aside(self) -> list[AsideMessage]:
         """Messages set aside, the oldest first."""
-        with store("messages set aside cannot be listed"):
+        with store_errors("messages set aside cannot be listed"):
             values = await self._redis.hvals(self._keys.aside)
         return sorted((AsideMessage.from_json(text(value)) for value in values), key=lambda aside: aside.at)
 
     async def senders(self, conversation: str) -> set[str]:
         """Whose messages wait in a conversation or were set aside."""
-        with store("nothing was forgotten"):
+        with store_errors("nothing was forgotten"):
             waiting = await self._redis.hvals(self._keys.messages(conversation))
         aside = [each.raw for each in await self.list_aside() if each.conversation == conversation]
         return {found.sender.id for raw in (*waiting, *aside) if (found := _readable(raw)) is not None}
 
     async def prune(self, before: datetime) -> int:
         """Deletes messages that were set aside before then; says how many."""
-        with store("messages set aside are kept a while longer"):
+        with store_errors("messages set aside are kept a while longer"):
             gone = [aside.turn_id for aside in await self.list_aside() if aside.at < before]
             return int(await self._redis.hdel(self._keys.aside, *gone)) if gone else 0
 
@@ -111,14 +111,14 @@ class Inbox:
             conversation = aside.conversation
             names = (self._keys.queue, self._keys.messages, self._keys.mark)
             places = [self._keys.aside, *(name(conversation) for name in names), self._keys.ready, self._keys.waiting]
-            with store(f"message {aside.turn_id} stays set aside"):
+            with store_errors(f"message {aside.turn_id} stays set aside"):
                 done += int(await self._put_back(keys=places, args=[aside.turn_id, aside.raw, conversation]))
         return done
 
     async def waiting(self, conversation: str, *, behind: str) -> list[IncomingMessage]:
         """What waits in a conversation beside the turn ``behind``, which is being handled. What cannot be read is left out."""
         messages = self._keys.messages(conversation)
-        with store("what waits in a conversation is unknown"):
+        with store_errors("what waits in a conversation is unknown"):
             if await self._redis.hlen(messages) < 2:
                 return []
             raws = await self._redis.hgetall(messages)
@@ -129,12 +129,12 @@ class Inbox:
         keys = self._keys
         names = (keys.queue, keys.messages, keys.tries)
         places = [*(name(conversation) for name in names), keys.waiting]
-        with store("the queued message was not dropped"):
+        with store_errors("the queued message was not dropped"):
             return bool(await self._drop(keys=places, args=[turn_id(message_id)]))
 
     async def drop_aside(self, conversation: str, turn: str) -> None:
         """Deletes a message that was set aside, and its edits that were."""
-        with store("the message stays set aside; try again"):
+        with store_errors("the message stays set aside; try again"):
             if gone := [each.turn_id for each in await self.list_aside() if _says(each, conversation, turn)]:
                 await self._redis.hdel(self._keys.aside, *gone)
 
@@ -145,14 +145,14 @@ class Inbox:
 
         ``command`` is the message that asks for it: it stays, and so does what was received after it.
         """
-        with store("nothing was forgotten"):
+        with store_errors("nothing was forgotten"):
             raws = await self._redis.hgetall(self._keys.messages(conversation))
         waiting = {text(turn): text(raw) for turn, raw in raws.items()}
         aside = {each.turn_id: each.raw for each in await self.list_aside() if each.conversation == conversation}
         removed, kept = _split(aside | waiting, sender, command)
         names = (self._keys.queue, self._keys.messages, self._keys.tries)
         places = [*(name(conversation) for name in names), self._keys.waiting, self._keys.aside]
-        with store("not everything was forgotten; ask again"):
+        with store_errors("not everything was forgotten; ask again"):
             count = int(await self._remove(keys=places, args=removed)) if removed else 0
             await self._forget_seen(conversation, sender, [*kept, *((command,) if command else ())])
         return count

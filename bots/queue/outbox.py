@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from bots.store import store
+from rag.store.client import store_errors
 from tuning.conversations.records import LoggedFeedback, LoggedTurn
 
 
@@ -73,10 +73,10 @@ class Outbox:
 
     async def post(self, entry: OutboxEntry) -> None:
         """Stores ``entry`` durably. Raises ``StoreUnavailable``."""
-        with store("nothing was recorded"):
+        with store_errors("nothing was recorded"):
             await self._redis.xadd(self._keys.outbox, {"entry": dump_entry(entry)})
 
     async def length(self) -> int:
         """Entries that the log does not hold yet. Raises ``StoreUnavailable``."""
-        with store("the length of the outbox is unknown"):
+        with store_errors("the length of the outbox is unknown"):
             return int(await self._redis.xlen(self._keys.outbox))

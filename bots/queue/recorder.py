@@ -8,7 +8,6 @@ the lease only keeps several processes from doing the same work.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.queue.outbox import FeedbackEntry, ForgetEntry, ForgetTurnEntry, OutboxEntry, TurnEntry, load_entry
-from bots.store import store
+from rag.errors import StoreUnavailable
+from rag.store.client import store_errors
+from rag.store.lease import Lease
 from tuning.conversations.records import LoggedFeedback, LoggedTurn
 from tuning.errors import LogUnavailable
 
@@ -37,17 +37,6 @@ REST_SECONDS = 0.5
 LEASE_SECONDS = 15.0
 LONGEST_WAIT_SECONDS = 30.0
 DEAD_LENGTH = 10_000
-
-_LEAD = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-
-_RESIGN = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-"""
 
 
 class Log(Protocol):
@@ -108,10 +97,7 @@ class Recorder:
         self._keys = keys
         self._log = log
         self._metrics = metrics
-        self._token = secrets.token_hex(8)
-        self._lead = redis.register_script(_LEAD)
-        self._resign = redis.register_script(_RESIGN)
-        self._renew_at = 0.0
+        self._lease = Lease(redis, keys.of("outbox", "lease"), seconds=LEASE_SECONDS, right="recording")
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -130,7 +116,7 @@ class Recorder:
                 pause = min(LONGEST_WAIT_SECONDS, 0.1 * 2**failures)
                 log.warning("log_unavailable", error=type(error).__name__, waits=pause)
             await self._rest(pause)
-        await self._step_down()
+        await self._release()
 
     async def stop(self) -> None:
         """:meth:`run` returns after the batch that it is writing."""
@@ -138,17 +124,17 @@ class Recorder:
 
     async def drain(self) -> None:
         """Records what is there and returns. Raises ``LogUnavailable`` or ``StoreUnavailable``; then nothing is lost."""
-        while await self._leading() and await self._batch(block=None):
+        while await self._lease.ensure() and await self._batch(block=None):
             pass
-        await self._step_down()
+        await self._release()
 
     async def prune(self, before: datetime) -> None:
         """Deletes what the log refused before then. Raises ``StoreUnavailable``."""
-        with store("what the log refused is kept a while longer"):
+        with store_errors("what the log refused is kept a while longer"):
             await self._redis.xtrim(self._dead, minid=int(before.timestamp() * 1000), approximate=False)
 
     async def _round(self) -> float:
-        if not await self._leading():
+        if not await self._lease.ensure():
             return LEASE_SECONDS / 3
         return 0.0 if await self._batch(block=BLOCK_MILLISECONDS) in (0, BATCH) else REST_SECONDS
 
@@ -156,24 +142,9 @@ class Recorder:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _leading(self) -> bool:
-        """Renewed well before it runs out, but not with every round: each renewal is a write to Redis's disk."""
-        now = asyncio.get_running_loop().time()
-        if now < self._renew_at:
-            return True
-        with store("nothing was recorded"):
-            leads = bool(await self._lead(keys=[self._lease], args=[self._token, int(LEASE_SECONDS * 1000)]))
-        self._renew_at = now + LEASE_SECONDS / 3 if leads else 0.0
-        return leads
-
-    async def _step_down(self) -> None:
-        self._renew_at = 0.0
-        with suppress(StoreUnavailable), store("the lease runs out by itself"):
-            await self._resign(keys=[self._lease], args=[self._token])
-
-    @property
-    def _lease(self) -> str:
-        return self._keys.of("outbox", "lease")
+    async def _release(self) -> None:
+        with suppress(StoreUnavailable):  # then it runs out by itself
+            await self._lease.release()
 
     @property
     def _dead(self) -> str:
@@ -181,7 +152,7 @@ class Recorder:
 
     async def _batch(self, *, block: int | None) -> int:
         """Records the first entries of the stream; says how many there were."""
-        with store("nothing was recorded"):
+        with store_errors("nothing was recorded"):
             found: Any = await self._redis.xread({self._keys.outbox: "0"}, count=BATCH, block=block)
         entries: list[tuple[bytes, dict[bytes, bytes]]] = found[0][1] if found else []
         items = [item for item in [await self._load(*entry) for entry in entries] if item is not None]
@@ -212,7 +183,7 @@ class Recorder:
             else:
                 await self._bury(run[0].place, run[0].raw, error)
             return
-        with store("what was recorded is recorded again, without harm"):
+        with store_errors("what was recorded is recorded again, without harm"):
             await self._redis.xdel(self._keys.outbox, *(item.place for item in run))
 
     async def _dispatch(self, entries: Sequence[OutboxEntry]) -> None:
@@ -231,14 +202,14 @@ class Recorder:
 
     async def _exhume(self, wish: ForgetEntry | ForgetTurnEntry) -> None:
         """What is to be forgotten must not lie among the entries that the log refused either."""
-        with store("not everything was forgotten yet"):
+        with store_errors("not everything was forgotten yet"):
             dead: Any = await self._redis.xrange(self._dead)
             if gone := [place for place, fields in dead if _concerns(fields.get(b"entry", b""), wish)]:
                 await self._redis.xdel(self._dead, *gone)
 
     async def _bury(self, place: bytes, raw: bytes, error: Exception) -> None:
         log.error("outbox_entry_set_aside", entry=place.decode(), error=type(error).__name__)
-        with store("the entry stays in the outbox"):
+        with store_errors("the entry stays in the outbox"):
             async with self._redis.pipeline() as pipe:
                 pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)
                 pipe.xdel(self._keys.outbox, place)

@@ -18,14 +18,15 @@ from redis.commands.core import AsyncScript
 from bots.errors import LeaseLost
 from bots.keys import Keys
 from bots.messages import OutgoingReply
-from bots.store import store, text
+from rag.store.client import store_errors, text
+from rag.store.lease import LEASE_FUNCTIONS
 from tuning.conversations.records import LoggedTurn
 
 LEDGER_SECONDS = 7 * 24 * 3600
 """How long a reply can be continued, edited again or given feedback."""
 
-_SAVE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+_SAVE = f"""{LEASE_FUNCTIONS}
+if not owns_lease(KEYS[1], ARGV[1]) then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('SADD', KEYS[3], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[3])
@@ -155,7 +156,7 @@ class ReplyLedger:
 
     async def find(self, conversation: str, turn_id: str) -> ReplyRecord | None:
         """What is known of a turn's reply, or None. Raises ``StoreUnavailable``."""
-        with store("the reply is continued when it does"):
+        with store_errors("the reply is continued when it does"):
             raw = await self._redis.get(self._keys.reply(conversation, turn_id))
         return None if raw is None else _RECORDS.validate_json(raw)
 
@@ -167,7 +168,7 @@ class ReplyLedger:
         """What a script that writes ``record`` under ``lease`` returns. Raises ``LeaseLost`` or ``StoreUnavailable``."""
         place = record.conversation
         keys = [self._keys.lease(place), self._keys.reply(place, record.turn_id), self._keys.replies(place)]
-        with store("the reply is continued when it does"):
+        with store_errors("the reply is continued when it does"):
             stored: object = await script(
                 keys=keys, args=[lease.token, _RECORDS.dump_json(record), LEDGER_SECONDS, record.turn_id]
             )
@@ -180,7 +181,7 @@ class ReplyLedger:
 
         Summaries in what is left may hold the speaker's words, and go too. Raises ``StoreUnavailable``.
         """
-        with store("nothing more was forgotten, try again"):
+        with store_errors("nothing more was forgotten, try again"):
             turns = [turn for turn in await self._turns(conversation) if turn != keep]
             doomed = [turn for turn in turns if speaker is None or await self._spoke(conversation, turn, speaker)]
             await self._delete(conversation, doomed)
@@ -191,14 +192,14 @@ class ReplyLedger:
 
         Raises ``StoreUnavailable``.
         """
-        with store("the reply was not forgotten, try again"):
+        with store_errors("the reply was not forgotten, try again"):
             turns = await self._turns(conversation)
             doomed = [turn for turn in turns if turn == turn_id or await self._answers(conversation, turn, turn_id)]
             await self._delete(conversation, doomed)
 
     async def speakers(self, conversation: str) -> set[str]:
         """Who was replied to. Raises ``StoreUnavailable``."""
-        with store("nothing was forgotten, try again"):
+        with store_errors("nothing was forgotten, try again"):
             records = [await self.find(conversation, turn) for turn in await self._turns(conversation)]
         return {record.logged.speaker for record in records if record is not None and record.logged is not None}
 

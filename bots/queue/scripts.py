@@ -7,6 +7,8 @@ a conversation holds its lease; every step that writes for the holder checks the
 
 from __future__ import annotations
 
+from rag.store.lease import LEASE_FUNCTIONS
+
 GROUP = "workers"
 """The consumer group on the ready stream."""
 
@@ -79,7 +81,8 @@ return 1
 Who answers the conversation learns of what comes behind. A user of Redis who may not publish still accepts messages."""
 
 TAKE = (
-    _READY
+    LEASE_FUNCTIONS
+    + _READY
     + """
 local lease, queue, messages, tries, mark, ready = unpack(KEYS)
 local token, entry, milliseconds, step = unpack(ARGV)
@@ -87,14 +90,12 @@ if redis.call('GET', mark) ~= entry then
     retire(ready, nil, nil, entry)
     return {'gone'}
 end
-local holder = redis.call('GET', lease)
-if holder and holder ~= token then return {'held'} end
+if not acquire_lease(lease, token, milliseconds) then return {'held'} end
 local turn = redis.call('LINDEX', queue, 0)
 if not turn then
     retire(ready, mark, lease, entry)
     return {'gone'}
 end
-redis.call('SET', lease, token, 'PX', milliseconds)
 local begun = redis.call('HINCRBY', tries, turn, step)
 if begun == 0 then begun = redis.call('HINCRBY', tries, turn, 1) end
 return {'head', turn, redis.call('HGET', messages, turn), begun}
@@ -103,13 +104,14 @@ return {'head', turn, redis.call('HGET', messages, turn), begun}
 """Takes the lease and begins a try of the head, unless there is nothing to do or another worker is at it."""
 
 FINISH = (
-    _NOW
+    LEASE_FUNCTIONS
+    + _NOW
     + _REMOVE
     + _READY
     + """
 local lease, queue, messages, tries, mark, ready, waiting, outbox, aside = unpack(KEYS)
 local token, entry, turn, conversation, stop, setting_aside = unpack(ARGV, 1, 6)
-if redis.call('GET', lease) ~= token then return {'lost'} end
+if not owns_lease(lease, token) then return {'lost'} end
 if remove(queue, messages, tries, waiting, turn) == 1 then
     if setting_aside ~= '' then redis.call('HSET', aside, turn, setting_aside) end
     for i = 7, #ARGV do redis.call('XADD', outbox, '*', 'entry', ARGV[i]) end
@@ -129,13 +131,13 @@ return {'head', following, redis.call('HGET', messages, following), redis.call('
 """Takes the handled message off the queue, posts what it leaves behind, begins the next or lets the conversation go."""
 
 HAND_BACK = (
-    _READY
+    LEASE_FUNCTIONS
+    + _READY
     + """
 local lease, queue, tries, mark, ready = unpack(KEYS)
 local token, entry, conversation, uncount = unpack(ARGV)
 if redis.call('GET', mark) ~= entry then return 0 end
-local holder = redis.call('GET', lease)
-if holder and token ~= '*' and holder ~= token then return 0 end
+if token ~= '*' and lease_of_another(lease, token) then return 0 end
 local turn = redis.call('LINDEX', queue, 0)
 if turn and uncount == '1' and (tonumber(redis.call('HGET', tries, turn)) or 0) > 0 then
     redis.call('HINCRBY', tries, turn, -1)
@@ -147,13 +149,13 @@ return 1
 """Lets a conversation go with its queue not empty, so that any worker takes it at once. ``*`` breaks the lease."""
 
 RENEW = (
-    """
+    LEASE_FUNCTIONS
+    + """
 local ready, consumer, milliseconds = KEYS[1], ARGV[1], ARGV[2]
 local lost = {}
 for i = 2, #KEYS do
     local entry, token = ARGV[i * 2 - 1], ARGV[i * 2]
-    if redis.call('GET', KEYS[i]) == token then
-        redis.call('PEXPIRE', KEYS[i], milliseconds)
+    if renew_lease(KEYS[i], token, milliseconds) then
         redis.call('XCLAIM', ready, '"""
     + GROUP
     + """', consumer, 0, entry, 'JUSTID')

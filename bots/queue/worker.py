@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from bots.errors import DeliveryRefused, DeliveryRetry, LeaseLost, StoreUnavailable
+from bots.errors import DeliveryRefused, DeliveryRetry, LeaseLost
 from bots.messages import IncomingMessage
 from bots.queue.consumer import Consumer, Head, Ready
 from bots.queue.inbox import Inbox
@@ -22,6 +22,7 @@ from bots.queue.replies import Lease
 from bots.queue.slots import Slots
 from bots.settings import WorkerSettings
 from rag.cancellation import end
+from rag.errors import StoreUnavailable
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -18,10 +18,11 @@ from redis.asyncio import Redis
 from rag.language import adetect
 from rag.memory import scripts
 from rag.memory.notes import PersonalNotes
-from rag.memory.records import STAMP, mapped, stamp
+from rag.memory.records import CONSEQUENCE, STAMP, stamp
 from rag.memory.summarising import selected
 from rag.memory.summary import RunningSummary, ToFold, dumped, loaded, readable
 from rag.settings import MemorySettings
+from rag.store.client import store_errors
 from rag.types import Background, Exchange
 
 __all__ = ["ConversationMemory", "Summarise", "readable"]
@@ -36,7 +37,7 @@ Summarise = Callable[[str, Sequence[Exchange], str], Awaitable[str]]
 
 
 class ConversationMemory:
-    """What each conversation remembers. Every method raises ``MemoryUnavailable`` when Redis does not answer.
+    """What each conversation remembers. Every method raises ``StoreUnavailable`` when Redis does not answer.
 
     ``key`` names the recent exchanges of a conversation; what else is kept of it stands below that name, in the same slot.
     """
@@ -58,7 +59,7 @@ class ConversationMemory:
 
     async def load(self, conversation: str) -> list[Exchange]:
         """The exchanges that are kept word for word, oldest first; who reads them may read is ``readable``'s to say."""
-        with mapped():
+        with store_errors(CONSEQUENCE):
             stored: Any = await self._redis.hgetall(self._key(conversation))
         return _exchanges(stored)
 
@@ -92,7 +93,7 @@ class ConversationMemory:
         next_one = await _next(chosen, summarise) if chosen.exchanges else found.summary
         folded = [part for entry in found.stored.items() for part in entry]
         arguments: list[Any] = [found.raw, dumped(next_one), self._ttl, *folded]
-        with mapped():
+        with store_errors(CONSEQUENCE):
             return bool(await self._fold(keys=self._below(conversation), args=arguments))
 
     async def append(self, conversation: str, exchange: Exchange) -> None:
@@ -106,7 +107,7 @@ class ConversationMemory:
     async def remove_turn(self, conversation: str, turn_id: str) -> None:
         """Forgets one exchange, and a summary that may hold it; an unknown turn is no error."""
         waiting, summary = self._below(conversation)
-        with mapped():
+        with store_errors(CONSEQUENCE):
             await self._drop(keys=[self._key(conversation), waiting], args=[turn_id])
             raw = await self._redis.get(summary)
             # What cannot be read may hold anything.
@@ -119,7 +120,7 @@ class ConversationMemory:
         The summary goes in both cases: it may hold the speaker's words. Notes are forgotten by ``notes``.
         """
         recent, (waiting, summary) = self._key(conversation), self._below(conversation)
-        with mapped():
+        with store_errors(CONSEQUENCE):
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hgetall(recent)
                 pipe.hgetall(waiting)
@@ -136,7 +137,7 @@ class ConversationMemory:
 
     async def speakers(self, conversation: str) -> set[str]:
         """Whose exchanges are remembered word for word, or wait for the summary."""
-        with mapped():
+        with store_errors(CONSEQUENCE):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hgetall(self._key(conversation))
                 pipe.hgetall(self._below(conversation)[0])
@@ -148,7 +149,7 @@ class ConversationMemory:
         if old == new:
             return
         places = [self._key(new), *self._below(new), self._key(old), *self._below(old)]
-        with mapped():
+        with store_errors(CONSEQUENCE):
             await self._move(keys=places, args=["", "", self._turns, self._ttl, "", self._most_to_fold])
         await self._join_summaries(new, old)
         if self.notes:
@@ -156,7 +157,7 @@ class ConversationMemory:
 
     async def _join_summaries(self, new: str, old: str) -> None:
         here, there = self._below(new)[1], self._below(old)[1]
-        with mapped():
+        with store_errors(CONSEQUENCE):
             joined = 0
             while not joined and (old_one := await self._redis.get(there)):
                 new_one = await self._redis.get(here) or b""
@@ -169,7 +170,7 @@ class ConversationMemory:
 
     async def _to_fold(self, conversation: str) -> ToFold:
         waiting, summary = self._below(conversation)
-        with mapped():
+        with store_errors(CONSEQUENCE):
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.get(summary)
                 pipe.hgetall(waiting)
@@ -183,7 +184,7 @@ class ConversationMemory:
         if not self._turns:
             return
         limits = (self._turns, self._ttl, int(replaces), self._most_to_fold)
-        with mapped():
+        with store_errors(CONSEQUENCE):
             await self._put(
                 keys=[self._key(conversation), *self._below(conversation)],
                 args=[exchange.turn_id, _encoded(exchange), *limits],

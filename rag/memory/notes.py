@@ -15,8 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
 from rag.intents.notes import LONGEST, NoteWish, said, wish_in
-from rag.memory.records import STAMP, mapped, stamp
+from rag.memory.records import CONSEQUENCE, STAMP, stamp
 from rag.settings import MemorySettings
+from rag.store.client import store_errors
 from rag.types import Question
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Told:
 
 
 class PersonalNotes:
-    """Notes by person. Every method raises ``MemoryUnavailable`` when Redis does not answer.
+    """Notes by person. Every method raises ``StoreUnavailable`` when Redis does not answer.
 
     ``person`` names the key of a speaker's notes, ``place`` that of who noted what in a conversation. Switched off, it keeps
     and shows nothing, and still forgets what it kept before.
@@ -82,7 +83,7 @@ class PersonalNotes:
         if not self._on or not speaker:
             return ()
         person, place = self._person(speaker), self._place(conversation)
-        with mapped():
+        with store_errors(CONSEQUENCE):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hgetall(person)
                 pipe.hkeys(place)
@@ -97,7 +98,7 @@ class PersonalNotes:
     async def forget(self, conversation: str, speaker: str | None = None) -> int:
         """Deletes all of a speaker's notes, or what anybody noted in the conversation; returns how many."""
         place = self._place(conversation)
-        with mapped():
+        with store_errors(CONSEQUENCE):
             said_here = await self._redis.hgetall(place)
             if speaker is not None:
                 theirs = [turn for turn, person in said_here.items() if person == self._person(speaker).encode()]
@@ -113,7 +114,7 @@ class PersonalNotes:
     async def remove_turn(self, conversation: str, turn_id: str) -> None:
         """Deletes what was noted by one turn; an unknown turn is no error."""
         place = self._place(conversation)
-        with mapped():
+        with store_errors(CONSEQUENCE):
             person = await self._redis.hget(place, turn_id)
             if person is not None:
                 await self._redis.hdel(person, turn_id)
@@ -123,7 +124,7 @@ class PersonalNotes:
         """The conversation got another id: what was noted in it counts as said in ``new``."""
         if old == new:
             return
-        with mapped():
+        with store_errors(CONSEQUENCE):
             for turn, person in (await self._redis.hgetall(self._place(old))).items():
                 await self._redis.hset(self._place(new), turn, person)
             await self._redis.expire(self._place(new), self._ttl)
@@ -137,7 +138,7 @@ class PersonalNotes:
                 await self._remember(question, wish.text)
                 return said(wish.language, "remembered", (wish.text,))
             case "forget":
-                with mapped():
+                with store_errors(CONSEQUENCE):
                     return said(wish.language, "forgotten" if await self._forget_person(question.speaker) else "none")
             case "list":
                 notes = question.background.notes
@@ -147,7 +148,7 @@ class PersonalNotes:
         """Where it was said is stored first: what stands among the notes can always be found and forgotten."""
         place, person = self._place(question.conversation), self._person(question.speaker)
         value = stamp(datetime.now(UTC)) + _NOTES.dump_json(Note(text=text, tenant=question.tenant))
-        with mapped():
+        with store_errors(CONSEQUENCE):
             await self._redis.hset(place, question.turn_id, person)
             await self._redis.expire(place, self._ttl)
             await self._keep(keys=[person], args=[question.turn_id, value, self._ttl, MOST])

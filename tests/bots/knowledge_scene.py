@@ -16,13 +16,13 @@ from bots.library.library import Library
 from bots.library.reading import SourceReader
 from bots.library.runs import Runs
 from bots.metrics import Metrics
-from bots.task_queue import TaskQueue
 from rag.knowledge.sync.source import Synchronizer, recipe_for
 from rag.retrieval.index.edge.collections import EdgeCollections
 from rag.retrieval.index.passages import PassageIndex
 from rag.retrieval.serving import Serving
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import KnowledgeSettings, SourceSettings
+from rag.store.task_queue import TaskQueue
 from tests.rag.fakes import WordEmbeddings
 
 

@@ -18,7 +18,7 @@ from bots.keys import Keys
 from bots.operations.private_redis import PrivateRedis
 from bots.queue.inbox import Backlog, Inbox
 from bots.settings import WorkerSettings
-from bots.store import connect
+from rag.store.client import connect
 from tests.benchmarks.processes import COTORRA, clean_environment, free_port
 from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack import BOT_TOKEN, LoopbackSlack

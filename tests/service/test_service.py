@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from bots.keys import Keys
 from bots.operations.private_redis import PrivateRedis
-from bots.store import connect
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings
+from rag.store.client import connect
 from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack_delivery import callback, signed
 from tests.loopback.slack_state import Json

@@ -14,7 +14,8 @@ from bots.errors import LeaseLost
 from bots.keys import Keys
 from bots.messages import IncomingMessage, Sender
 from bots.queue.replies import Lease
-from bots.store import store, text
+from rag.store.client import store_errors, text
+from rag.store.lease import LEASE_FUNCTIONS
 
 KEPT_SECONDS = 90 * 24 * 3600
 """How long a post is known after it was last touched, so that forgetting finds it."""
@@ -29,13 +30,13 @@ _CURRENT = "current"
 """The field that names the latest turn; the other fields are turns."""
 
 # KEYS: lease, handovers. ARGV: token, turn, value, seconds. Returns what was known of the turn.
-_BEGIN = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'lost'} end
+_BEGIN = f"""{LEASE_FUNCTIONS}
+if not owns_lease(KEYS[1], ARGV[1]) then return {{'lost'}} end
 local known = redis.call('HGET', KEYS[2], ARGV[2])
-if known then return {'known', known} end
+if known then return {{'known', known}} end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3], 'current', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
-return {'begun'}
+return {{'begun'}}
 """
 # KEYS: handovers. ARGV: turn, value before, value after, seconds.
 _CHANGE = """
@@ -95,19 +96,19 @@ class HandoverStore:
 
     async def latest(self, conversation: str) -> Handover | None:
         """The last wish for a person in a conversation, whatever became of it."""
-        with store("whether a person took over is unknown"):
+        with store_errors("whether a person took over is unknown"):
             raw = await self._latest(keys=[self._keys.handovers(conversation)])
         return _decoded(raw)
 
     async def find(self, conversation: str, turn_id: str) -> Handover | None:
         """One of them, where its conversation is by now."""
-        with store("whether a person took over is unknown"):
+        with store_errors("whether a person took over is unknown"):
             raw = await self._redis.hget(self._keys.handovers(conversation), turn_id)
         found = _decoded(raw)
         return await self.find(found.moved, turn_id) if found is not None and found.moved else found
 
     async def all(self, conversation: str) -> list[Handover]:
-        with store("whether a person took over is unknown"):
+        with store_errors("whether a person took over is unknown"):
             found = await self._redis.hgetall(self._keys.handovers(conversation))
         known = [_decoded(raw) for turn, raw in found.items() if text(turn) != _CURRENT]
         return [handover for handover in known if handover is not None]
@@ -116,7 +117,7 @@ class HandoverStore:
         """Stores the intent unless the turn has one already; what is known, and whether it was. Raises ``LeaseLost``."""
         keys = [self._keys.lease(handover.conversation), self._keys.handovers(handover.conversation)]
         args: list[str | bytes | int] = [lease.token, handover.turn_id, _HANDOVERS.dump_json(handover), KEPT_SECONDS]
-        with store("nobody was asked to come yet"):
+        with store_errors("nobody was asked to come yet"):
             found = await self._begin(keys=keys, args=args)
         match found:
             case [b"known", raw]:
@@ -128,7 +129,7 @@ class HandoverStore:
     async def change(self, before: Handover, after: Handover) -> bool:
         """Puts ``after`` in the place of ``before``; False if that was changed or forgotten meanwhile."""
         args: list[str | bytes | int] = [before.turn_id, _HANDOVERS.dump_json(before), _HANDOVERS.dump_json(after)]
-        with store("what became of a conversation was not noted"):
+        with store_errors("what became of a conversation was not noted"):
             changed = await self._change(keys=[self._keys.handovers(before.conversation)], args=[*args, KEPT_SECONDS])
         return bool(changed)
 
@@ -139,7 +140,7 @@ class HandoverStore:
             return
         going_on = replace(latest, conversation=new, asked=replace(latest.asked, conversation=new))
         key, turn = self._keys.handovers(new), latest.turn_id
-        with store("whether a person took over does not follow the group"):
+        with store_errors("whether a person took over does not follow the group"):
             await self._redis.hset(key, mapping={turn: _HANDOVERS.dump_json(going_on), _CURRENT: turn})
             await self._redis.expire(key, KEPT_SECONDS)
         await self.change(latest, replace(latest, stage="closed", moved=new))
@@ -147,7 +148,7 @@ class HandoverStore:
     async def forget(self, handover: Handover) -> None:
         """Deletes what is known of one; the post is for others to remove."""
         key = self._keys.handovers(handover.conversation)
-        with store("nothing more was forgotten, try again"):
+        with store_errors("nothing more was forgotten, try again"):
             await self._redis.hdel(key, handover.turn_id)
             if await self._redis.hkeys(key) == [_CURRENT.encode()]:
                 await self._redis.delete(key)

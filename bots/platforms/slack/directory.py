@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from bots.errors import DeliveryRetry
 from bots.keys import Keys
 from bots.messages import ChannelKind, IncomingMessage
 from bots.platforms.slack.calls import CallError, SlackCalls
+from rag.errors import StoreUnavailable
+from rag.store.client import store_errors
 
 CACHE_SECONDS = 600
 _PATIENCE = 2.0
@@ -156,16 +158,15 @@ class _Cache(Generic[Found]):
 
     async def _far(self, name: str) -> Found | None:
         try:
-            raw = await self._redis.get(self._key(name))
+            with store_errors("Slack is asked again"):
+                raw = await self._redis.get(self._key(name))
             return None if raw is None else self._adapter.validate_json(raw)
-        except (RedisError, OSError, ValidationError):
+        except (StoreUnavailable, ValidationError):
             return None
 
     async def _keep(self, name: str, found: Found) -> None:
-        try:
+        with suppress(StoreUnavailable), store_errors("Slack is asked again"):
             await self._redis.set(self._key(name), self._adapter.dump_json(found), ex=CACHE_SECONDS)
-        except (RedisError, OSError):
-            return
 
     def _key(self, name: str) -> str:
         return self._keys.of("slack", self._what, name)

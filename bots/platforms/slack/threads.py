@@ -6,10 +6,9 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
+from rag.store.client import store_errors
 
 T = TypeVar("T")
 
@@ -81,7 +80,5 @@ class Threads:
 
     @staticmethod
     async def _safely(call: Awaitable[T]) -> T:
-        try:
+        with store_errors("the message was not accepted"):
             return await call
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable("Redis does not answer; the message was not accepted") from error

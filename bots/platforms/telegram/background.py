@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 import structlog
 
 from bots.errors import BotsError
+from rag.errors import StoreUnavailable
 
 log = structlog.get_logger()
 _WAITING = 1000
@@ -40,5 +41,5 @@ class Background:
     async def _guard(work: Coroutine[object, object, None]) -> None:
         try:
             await work
-        except BotsError as error:
+        except (BotsError, StoreUnavailable) as error:
             log.warning("telegram.background", error=type(error).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from bots.store import store
+from rag.store.client import store_errors
 
 _BLOCKED_SECONDS = 90 * 24 * 3600
 _MOVED_SECONDS = 30 * 24 * 3600
@@ -20,25 +20,25 @@ class Chats:
 
     async def block(self, chat: int) -> None:
         """Nothing is sent to ``chat`` until it shows itself again."""
-        with store("a chat that blocked the bot was not noted"):
+        with store_errors("a chat that blocked the bot was not noted"):
             await self._redis.set(self._blocked(chat), 1, ex=_BLOCKED_SECONDS)
 
     async def unblock(self, chat: int) -> None:
-        with store("a chat was not opened again"):
+        with store_errors("a chat was not opened again"):
             await self._redis.delete(self._blocked(chat))
 
     async def move(self, old: int, new: int) -> None:
         """The group ``old`` became the supergroup ``new``."""
-        with store("the move of a group was not noted"):
+        with store_errors("the move of a group was not noted"):
             await self._redis.set(self._moved(old), new, ex=_MOVED_SECONDS)
 
     async def moved(self, old: int) -> bool:
-        with store("the move of a group is unknown"):
+        with store_errors("the move of a group is unknown"):
             return bool(await self._redis.exists(self._moved(old)))
 
     async def look_up(self, chat: int) -> tuple[int, bool]:
         """Where ``chat`` is now, and whether it is blocked."""
-        with store("the state of a chat is unknown"):
+        with store_errors("the state of a chat is unknown"):
             moved, blocked = await self._redis.mget(self._moved(chat), self._blocked(chat))
             if moved is None:
                 return chat, blocked is not None

@@ -26,7 +26,6 @@ from bots.platforms.telegram.client import UPDATES, code_of, open_client, refuse
 from bots.platforms.telegram.pacing import Pacing, Timing
 from bots.platforms.telegram.receiving.feedback import Feedback
 from bots.platforms.telegram.receiving.intake import Intake, Migrate
-from bots.platforms.telegram.receiving.lease import PollingLease
 from bots.platforms.telegram.receiving.polling import Poller
 from bots.platforms.telegram.receiving.updates import Me
 from bots.platforms.telegram.receiving.webhook import PATH, Take, webhook_route
@@ -38,6 +37,7 @@ from bots.queue.outbox import FeedbackEntry
 from bots.queue.replies import ReplyEntry, ReplyLedger
 from bots.settings import TelegramSettings
 from rag.cancellation import end
+from rag.store.lease import Lease
 
 log = structlog.get_logger()
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
@@ -75,7 +75,7 @@ class TelegramPlatform:
         self._chats = Chats(redis, keys)
         self._background = Background()
         self._feedback = Feedback(self._client, redis, keys, ledger, feedback, self._background)
-        self._lease = PollingLease(redis, keys, self._timing.lease)
+        self._lease = Lease(redis, keys.of("telegram", "poller"), seconds=self._timing.lease, right="polling Telegram")
         self._api = Api(
             client=self._client,
             chats=self._chats,

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from rag.errors import StoreUnavailable
 from rag.retrieval.embeddings.models import TextEmbeddings
+from rag.store.client import store_errors
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ PATIENCE_SECONDS = 0.1
 """A look-up that takes longer than embedding would is not worth waiting for."""
 REST_SECONDS = 5.0
 """How long a Redis that failed is left alone, so that not every question waits for it."""
+_CONSEQUENCE = "questions are embedded anew"
 
 
 class CachedEmbeddings:
@@ -101,9 +103,10 @@ class CachedEmbeddings:
         if time.monotonic() < self._away_until:
             return {}
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                values = await self._redis.mget(list(keys.values()))
-        except (RedisError, OSError, TimeoutError) as error:
+            with store_errors(_CONSEQUENCE):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    values = await self._redis.mget(list(keys.values()))
+        except StoreUnavailable as error:
             self._failed(error)
             return {}
         self._told = False
@@ -126,15 +129,16 @@ class CachedEmbeddings:
 
     async def _write(self, vectors: Mapping[str, Sequence[float]]) -> None:
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for key, vector in vectors.items():
-                    pipeline.set(key, struct.pack(f"<{len(vector)}e", *vector), ex=self._ttl)
-                await pipeline.execute()
-        except (RedisError, OSError) as error:
+            with store_errors(_CONSEQUENCE):
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for key, vector in vectors.items():
+                        pipeline.set(key, struct.pack(f"<{len(vector)}e", *vector), ex=self._ttl)
+                    await pipeline.execute()
+        except StoreUnavailable as error:
             self._failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: StoreUnavailable) -> None:
         self._away_until = time.monotonic() + REST_SECONDS
         if not self._told:
             self._told = True
-            log.warning("the embedding cache does not answer (%s); questions are embedded anew", type(error).__name__)
+            log.warning("%s", error)

@@ -13,8 +13,8 @@ from bots.conversation.stopping import nobody_waits, overtakes
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.queue.outbox import TurnEntry
-from bots.store import connect
 from rag.answering.answerer import Piece, Quoted, Writer, Written
+from rag.store.client import connect
 from rag.types import AdapterRef, Exchange, Hit, Question
 from tests.bots.answering_scene import INTERNAL, PLACE, Talk, deleted, edited, ordered, said
 

@@ -9,11 +9,11 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.conversation.guard import Guard
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.settings import LimitSettings
-from bots.store import connect
+from rag.errors import StoreUnavailable
+from rag.store.client import connect
 from tests.bots.engine import message
 
 LIMITS = LimitSettings(user_per_minute=2, conversation_per_minute=4, message_characters=100)

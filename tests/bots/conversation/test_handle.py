@@ -9,12 +9,11 @@ from typing import get_args
 import pytest
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.queue.outbox import ForgetTurnEntry, OutboxEntry, TurnEntry
-from bots.store import connect
-from rag.errors import IndexUnavailable
+from rag.errors import IndexUnavailable, StoreUnavailable
+from rag.store.client import connect
 from tests.bots.answering_scene import INTERNAL, PLACE, PUBLIC, DiedError, Step, Talk, deleted, edited, said
 from tuning.conversations.records import LoggedTurn
 

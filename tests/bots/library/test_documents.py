@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from bots.keys import Keys
 from bots.library import documents as knowledge_documents
 from bots.library.documents import SharedDocuments
-from bots.task_queue import TaskQueue
 from rag.errors import IndexUnavailable
 from rag.knowledge.loaders.sources import LoadedDocument
 from rag.knowledge.sync.survey import Change, Tally
+from rag.store.task_queue import TaskQueue
 
 PATIENCE = 60.0
 

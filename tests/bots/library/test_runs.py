@@ -9,10 +9,11 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.desk.seam import SyncedSource
-from bots.errors import LeaseLost, StoreUnavailable
+from bots.errors import LeaseLost
 from bots.keys import Keys
 from bots.library.runs import Runs
-from bots.store import connect
+from rag.errors import StoreUnavailable
+from rag.store.client import connect
 from tests.bots.knowledge_scene import Bookcase
 
 REPORT = SyncedSource(source="kb", added=3, unchanged=4, skipped=(("a.md", "no UTF-8"),))

@@ -196,7 +196,8 @@ def test_a_redis_before_6_2_is_too_old(version: str, old: bool) -> None:
 async def test_a_redis_that_is_not_there_is_named_without_its_password(home: Path, free_port: int) -> None:
     found = await findings(home, redis=RedisSettings(url=f"redis://user:hunter2@127.0.0.1:{free_port}/0"))
     assert (found["redis"].ok, found["stores"].ok) == (False, False)
-    assert f"redis://127.0.0.1:{free_port}/0 does not answer" in found["redis"].fact
+    assert "Redis does not answer" in found["redis"].fact
+    assert f"redis://127.0.0.1:{free_port}/0" in found["redis"].fact
     assert "REDIS_URL" in found["redis"].advice
     assert "hunter2" not in printed(list(found.values()))
 

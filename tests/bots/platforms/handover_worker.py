@@ -21,10 +21,10 @@ from bots.queue.outbox import Outbox
 from bots.queue.replies import ReplyLedger
 from bots.queue.worker import Worker
 from bots.settings import HandoverSettings, LimitSettings, SlackSettings, WorkerSettings
-from bots.store import connect
 from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings, RetrievalSettings
+from rag.store.client import connect
 from rag.turn import Turns
 from tests.bots.platforms.handover_scene import CHANNEL
 from tests.loopback.slack import APP_TOKEN, BOT_TOKEN

@@ -20,7 +20,7 @@ from bots.queue.outbox import OutboxEntry
 from bots.queue.replies import Lease
 from bots.queue.worker import Worker
 from bots.settings import WorkerSettings
-from bots.store import connect
+from rag.store.client import connect
 
 SETTINGS = WorkerSettings(lease_seconds=1, tries=20, concurrency=8)
 

@@ -12,7 +12,7 @@ from bots.conversation.stopping import nobody_waits
 from bots.keys import Keys
 from bots.queue.inbox import Inbox
 from bots.settings import WorkerSettings
-from bots.store import connect
+from rag.store.client import connect
 from tests.bots.answering_scene import PLACE, said
 
 ELSEWHERE = "slack:T1:D2:1.0"

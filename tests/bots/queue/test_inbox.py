@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from bots.errors import LeaseLost, StoreUnavailable
+from bots.errors import LeaseLost
 from bots.keys import Keys
 from bots.queue.consumer import Consumer, Head
 from bots.queue.inbox import Inbox
 from bots.queue.outbox import ForgetEntry
-from bots.store import connect, text
+from rag.errors import StoreUnavailable
+from rag.store.client import connect, text
 from tests.bots.engine import QUICK, message
 
 

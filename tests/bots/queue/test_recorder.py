@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.queue.outbox import FeedbackEntry, ForgetEntry, ForgetTurnEntry, Outbox, TurnEntry
 from bots.queue.recorder import NoLog, Recorder
-from bots.store import connect
+from rag.errors import StoreUnavailable
+from rag.store.client import connect
 from tests.bots.engine import until
 from tuning.conversations.log import ConversationLog
 from tuning.conversations.records import LoggedFeedback, LoggedTurn

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from redis.asyncio import Redis
 
-from bots.errors import LeaseLost, StoreUnavailable
+from bots.errors import LeaseLost
 from bots.keys import Keys
 from bots.messages import OutgoingReply
 from bots.queue.replies import LEDGER_SECONDS, Lease, Post, ReplyLedger, ReplyRecord
-from bots.store import connect
+from rag.errors import StoreUnavailable
+from rag.store.client import connect
 from tuning.conversations.records import LoggedTurn
 
 LEASE = Lease(conversation="c", token="mine")

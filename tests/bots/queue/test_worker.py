@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bots.errors import DeliveryRefused, DeliveryRetry, StoreUnavailable
+from bots.errors import DeliveryRefused, DeliveryRetry
 from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.operations.private_redis import PrivateRedis
@@ -22,7 +22,8 @@ from bots.queue.inbox import Inbox
 from bots.queue.outbox import ForgetEntry, OutboxEntry, load_entry
 from bots.queue.worker import AWAY_TRIES, Worker
 from bots.settings import WorkerSettings
-from bots.store import connect
+from rag.errors import StoreUnavailable
+from rag.store.client import connect
 from tests.bots.engine import QUICK, Desk, emptied, message, until, working
 
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from bots.store import connect
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings
+from rag.store.client import connect
 from rag.types import Exchange
 
 START = datetime(2026, 1, 6, tzinfo=UTC)

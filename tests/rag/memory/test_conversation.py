@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from rag.errors import MemoryUnavailable
+from rag.errors import StoreUnavailable
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings
 from rag.types import Exchange
@@ -132,7 +132,7 @@ async def test_an_entry_of_another_version_is_left_out(memory: ConversationMemor
 
 async def test_a_redis_that_is_gone_is_said_so(keys: Keys) -> None:
     memory = ConversationMemory(Redis.from_url("unix:///nowhere/redis.sock", retry=None), MemorySettings(), keys.memory)
-    with pytest.raises(MemoryUnavailable):
+    with pytest.raises(StoreUnavailable):
         await memory.load(HERE)
-    with pytest.raises(MemoryUnavailable):
+    with pytest.raises(StoreUnavailable):
         await memory.append(HERE, exchange(1))

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from bots.conversation.folding import Folding
 from bots.keys import Keys
-from rag.errors import MemoryUnavailable
+from rag.errors import StoreUnavailable
 from rag.memory.conversation import ConversationMemory, readable
 from rag.memory.summarising import SelectingSummariser
 from rag.settings import MemorySettings
@@ -345,9 +345,9 @@ async def test_folding_is_ended_at_once(memory: ConversationMemory) -> None:
 
 async def test_a_redis_that_is_gone_is_said_so(keys: Keys) -> None:
     memory = ConversationMemory(Redis.from_url("unix:///nowhere/redis.sock", retry=None), MemorySettings(), keys.memory)
-    with pytest.raises(MemoryUnavailable):
+    with pytest.raises(StoreUnavailable):
         await memory.background(HERE, "ana", PUBLIC)
-    with pytest.raises(MemoryUnavailable):
+    with pytest.raises(StoreUnavailable):
         await memory.fold(HERE, notebook())
     folding = Folding(memory, notebook())
     folding.after(HERE)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from rag.errors import MemoryUnavailable
+from rag.errors import StoreUnavailable
 from rag.intents.notes import noted, said, wish_in
 from rag.memory.conversation import ConversationMemory
 from rag.memory.notes import PersonalNotes
@@ -240,5 +240,5 @@ async def test_a_note_of_another_version_is_left_out(notes: PersonalNotes, redis
 async def test_a_redis_that_is_gone_is_said_so(keys: Keys) -> None:
     notes = opened(Redis.from_url("unix:///nowhere/redis.sock", retry=None), keys)
     for act in (notes.told(asked("olvida mis notas")), notes.load(PRIVATE, "ana"), notes.forget(PRIVATE, "ana")):
-        with pytest.raises(MemoryUnavailable):
+        with pytest.raises(StoreUnavailable):
             await act

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from bots.store import connect
 from rag.retrieval.embeddings.cache import CachedEmbeddings
+from rag.store.client import connect
 from tests.rag.fakes import WordEmbeddings
 
 DAY = timedelta(days=1)

@@ -22,7 +22,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.middleware.async_middleware import AsyncMiddleware
 from slack_bolt.request.async_request import AsyncBoltRequest
 
-from bots.errors import DeliveryRetry, StoreUnavailable
+from bots.errors import DeliveryRetry
 from bots.platforms.base import Accept
 from bots.platforms.slack import words
 from bots.platforms.slack.calls import CallError, SlackCalls
@@ -36,6 +36,7 @@ from bots.platforms.slack.receiving.feedback import REASONS, Store, modal, press
 from bots.platforms.slack.receiving.sharing import Sharing
 from bots.platforms.slack.replying.blocks import FEEDBACK, SHARE
 from bots.platforms.slack.threads import Threads
+from rag.errors import StoreUnavailable
 
 Body = Mapping[str, Any]
 log = structlog.get_logger()

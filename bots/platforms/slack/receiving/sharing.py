@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bots.errors import DeliveryRetry, StoreUnavailable
+from bots.errors import DeliveryRetry
 from bots.messages import ChannelKind, OutgoingReply
 from bots.platforms.slack.calls import CallError, SlackCalls
 from bots.platforms.slack.directory import Directory
@@ -15,6 +15,7 @@ from bots.platforms.slack.replying.posting import PATIENCE
 from bots.platforms.slack.threads import Threads
 from bots.platforms.slack.words import Word, word
 from bots.queue.replies import ReplyLedger
+from rag.errors import StoreUnavailable
 
 
 class Sharing:

@@ -19,7 +19,7 @@ from bots.platforms.telegram.receiving.updates import Tapped
 from bots.platforms.telegram.texts import REASONS, say
 from bots.queue.outbox import FeedbackEntry
 from bots.queue.replies import ReplyLedger
-from bots.store import store
+from rag.store.client import store_errors
 from tuning.conversations.records import LoggedFeedback, Rating
 
 log = structlog.get_logger()
@@ -96,7 +96,7 @@ class Feedback:
             reply_markup=ForceReply(selective=not tap.place.private),
         )
         asked = json.dumps({"turn": tap.turn_id, "reason": tap.reason, "user": str(tap.user)})
-        with store("a reply to the question for a better answer will be taken for a question"):
+        with store_errors("a reply to the question for a better answer will be taken for a question"):
             await self._redis.set(self._prompt(tap.place.chat, prompt.message_id), asked, ex=_PROMPT_SECONDS)
 
     async def explained(self, message: IncomingMessage) -> bool:
@@ -104,13 +104,13 @@ class Feedback:
         if message.kind != "question" or "reply_to" not in message.address or not message.text:
             return False
         key = self._prompt(int(message.address["chat"]), int(message.address["reply_to"]))
-        with store("feedback was not taken"):
+        with store_errors("feedback was not taken"):
             raw = await self._redis.get(key)
         asked = json.loads(raw) if raw else {}
         if asked.get("user") != message.sender.id:
             return False
         await self._record(_explained(asked["turn"], asked["reason"], message))
-        with store("the question for a better answer stays open"):
+        with store_errors("the question for a better answer stays open"):
             await self._redis.delete(key)
         self._background.start(self._thank(message))
         return True

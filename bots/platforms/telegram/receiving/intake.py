@@ -10,14 +10,12 @@ from typing import Any, cast
 import structlog
 from telegram import Update
 
-from bots.errors import StoreUnavailable
 from bots.messages import IncomingMessage
 from bots.platforms.base import Accept, PlatformMetrics
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import TelegramClient
 from bots.platforms.telegram.receiving.feedback import Feedback
 from bots.platforms.telegram.receiving.updates import Event, Me, Membership, Migrated, Tapped, read
-from rag.errors import MemoryUnavailable
 
 log = structlog.get_logger()
 Migrate = Callable[[str, str], Awaitable[None]]
@@ -70,10 +68,7 @@ class Intake:
         """Both chats announce it; the first announcement moves the memory, the second one finds it moved."""
         if await self.chats.moved(old):
             return
-        try:
-            await self.migrate(f"telegram:{old}:0", f"telegram:{new}:0")
-        except MemoryUnavailable as error:
-            raise StoreUnavailable("the memory of a group was not moved") from error
+        await self.migrate(f"telegram:{old}:0", f"telegram:{new}:0")
         await self.chats.move(old, new)
 
 

@@ -14,11 +14,11 @@ from time import monotonic
 import structlog
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
-from bots.errors import StoreUnavailable
 from bots.platforms.base import PlatformMetrics
 from bots.platforms.telegram.client import TelegramClient, code_of, wished_pause
 from bots.platforms.telegram.pacing import Timing
-from bots.platforms.telegram.receiving.lease import PollingLease
+from rag.errors import StoreUnavailable
+from rag.store.lease import Lease
 
 log = structlog.get_logger()
 _TRIES = 5
@@ -31,7 +31,7 @@ class Poller:
     def __init__(
         self,
         client: TelegramClient,
-        lease: PollingLease,
+        lease: Lease,
         take: Callable[[object], Awaitable[None]],
         timing: Timing,
         metrics: PlatformMetrics,
@@ -48,17 +48,18 @@ class Poller:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            async with self._lease.held():
+            async with self._lease.hold():
+                log.info("telegram.polls")
                 self._offset = None
-                await self._poll_while_ours()
+                await self._poll_while_valid()
 
     def seconds_since_poll(self) -> float:
         """Seconds since Telegram last answered this process; -1 while another one polls."""
-        return -1.0 if self.polled_at is None or not self._lease.ours else monotonic() - self.polled_at
+        return -1.0 if self.polled_at is None or not self._lease.valid else monotonic() - self.polled_at
 
-    async def _poll_while_ours(self) -> None:
+    async def _poll_while_valid(self) -> None:
         pause, prepared = self._timing.pause, False
-        while self._lease.ours:
+        while self._lease.valid:
             try:
                 if not prepared:  # a webhook that is still set would refuse every poll
                     await self._client.delete_webhook()

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bots.errors import StoreUnavailable
+from rag.errors import StoreUnavailable
 
 log = structlog.get_logger()
 PATH = "/telegram/webhook"

@@ -12,7 +12,7 @@ from telegram import InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
 from telegram.constants import ChatAction, ParseMode
 from telegram.error import BadRequest, ChatMigrated, InvalidToken, RetryAfter, TelegramError
 
-from bots.errors import DeliveryRefused, DeliveryRetry, StoreUnavailable
+from bots.errors import DeliveryRefused, DeliveryRetry
 from bots.platforms.base import PlatformMetrics
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import (
@@ -28,6 +28,7 @@ from bots.platforms.telegram.client import (
 )
 from bots.platforms.telegram.pacing import Pacing, Timing
 from bots.platforms.telegram.replying.splitting import Piece
+from rag.errors import StoreUnavailable
 
 log = structlog.get_logger()
 T = TypeVar("T")

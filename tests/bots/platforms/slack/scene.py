@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
-from bots.errors import DeliveryRetry, StoreUnavailable
+from bots.errors import DeliveryRetry
 from bots.keys import Keys
 from bots.messages import IncomingMessage, OutgoingReply
 from bots.platforms.base import Reply
@@ -26,6 +26,7 @@ from bots.queue.inbox import Inbox
 from bots.queue.outbox import FeedbackEntry
 from bots.queue.replies import Lease, ReplyEntry, ReplyLedger
 from bots.settings import SlackSettings, WorkerSettings
+from rag.errors import StoreUnavailable
 from rag.types import Passage, Source
 from tests.loopback.slack import APP_TOKEN, BOT_TOKEN, LoopbackSlack
 from tests.loopback.slack_delivery import HttpDelivery, callback

@@ -19,8 +19,8 @@ from bots.keys import Keys
 from bots.messages import IncomingMessage
 from bots.platforms.slack.handover.channel import METADATA
 from bots.queue.replies import Lease, ReplyLedger
-from bots.store import text
 from rag.answering.answerer import Quoted, Writer
+from rag.store.client import text
 from tests.bots.engine import emptied, until
 from tests.bots.platforms.handover_scene import (
     ANSWER,

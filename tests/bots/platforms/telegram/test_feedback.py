@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
 from bots.messages import IncomingMessage
+from rag.errors import StoreUnavailable
 from tests.bots.platforms.telegram.scene import Scene, answer, question, receiving
 from tests.loopback.telegram_values import Shown, bad_request
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from bots.errors import BotsError, SettingsError, StoreUnavailable
+from bots.errors import BotsError, SettingsError
 from bots.keys import Keys
+from rag.errors import StoreUnavailable
 from tests.bots.platforms.telegram.scene import QUICK, Scene, open_scene
 from tests.loopback.telegram_values import FAULT, RESET, Failure, limited
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bots.keys import Keys
 from bots.messages import IncomingMessage
-from rag.errors import MemoryUnavailable
+from rag.errors import StoreUnavailable
 from tests.bots.platforms.telegram.scene import Scene, receiving
 from tests.loopback.telegram_people import Person
 from tests.loopback.telegram_values import BOT, Shown
@@ -203,7 +203,7 @@ async def test_only_an_admin_of_the_group_is_resolved_to_one(polled: Scene) -> N
 
 
 async def test_a_group_that_became_a_supergroup_moves_its_memory_once(scene: Scene) -> None:
-    scene.move_failures = [MemoryUnavailable("Redis is gone")] * 6
+    scene.move_failures = [StoreUnavailable("Redis is gone")] * 6
     old, new = scene.person(chat=-5, kind="group"), scene.person(chat=-1005)
     await old.says(migrate_to_chat_id=-1005)
     await new.says(migrate_from_chat_id=-5)

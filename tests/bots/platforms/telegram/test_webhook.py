@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from bots.errors import SettingsError, StoreUnavailable
+from bots.errors import SettingsError
 from bots.keys import Keys
+from rag.errors import StoreUnavailable
 from tests.bots.platforms.telegram.scene import SECRET, Scene, open_scene, receiving
 from tests.bots.platforms.telegram.test_polling import UPDATES
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
-from bots.store import store
 from rag.cancellation import end
+from rag.errors import StoreUnavailable
+from rag.store.client import store_errors
 
 if TYPE_CHECKING:
     from docket import Docket, Worker
@@ -89,7 +89,7 @@ class TaskQueue:
         """Put a task into the queue, unless it is there or in work. Raises ``StoreUnavailable``."""
         if self._docket is None:
             raise StoreUnavailable("Redis did not answer when the queue was opened; the work is begun when it does")
-        with store("the work is not begun"):
+        with store_errors("the work is not begun"):
             await self._docket.add(self._perform, key=task)(task)
 
     async def _perform(self, task: str) -> None:
@@ -131,6 +131,6 @@ class TaskQueue:
 
     async def _clear(self) -> None:
         """Without others, whatever is in the queue was left behind by a process that is gone, and is asked for anew."""
-        with store("the work is not begun"):
+        with store_errors("the work is not begun"):
             async for key in self._redis.scan_iter(match=f"{self._name}:*", count=1000):
                 await self._redis.delete(key)

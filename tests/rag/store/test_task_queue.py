@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import pytest
 from redis.asyncio import Redis
 
-from bots.errors import StoreUnavailable
 from bots.keys import Keys
-from bots.store import connect
-from bots.task_queue import TaskQueue
+from rag.errors import StoreUnavailable
+from rag.store.client import connect
+from rag.store.task_queue import TaskQueue
 
 PATIENCE = 30.0
 

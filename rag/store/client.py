@@ -1,4 +1,4 @@
-"""The way to Redis: how a client is made, and how its errors become ours."""
+"""The Redis client, and the one place where its errors become ``StoreUnavailable``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
-from bots.errors import SettingsError, StoreUnavailable
+from rag.errors import ConfigurationError, StoreUnavailable
 
 CONNECTIONS = 64
 """Connections of one process; whoever finds none free waits."""
@@ -18,9 +18,11 @@ CONNECTIONS = 64
 REPLY_SECONDS = 5.0
 """A command without an answer by then failed. Blocking reads stay well below it."""
 
+_CURE = "start Redis or correct REDIS_URL; without REDIS_URL, read redis/redis.log in COTORRA_HOME"
+
 
 def connect(url: str) -> Redis:
-    """A client of bytes for ``url`` (redis://, rediss:// or unix://). Raises ``SettingsError`` for anything else.
+    """A client of bytes for ``url`` (redis://, rediss:// or unix://). Raises ``ConfigurationError`` for anything else.
 
     A broken connection is tried again twice within half a second: a restart of Redis goes unnoticed, and a receiver
     whose Redis is gone answers its platform at once. So a script may run twice.
@@ -36,17 +38,22 @@ def connect(url: str) -> Redis:
             retry=retry,
         )
     except ValueError as error:
-        raise SettingsError(f"REDIS_URL is no address of a Redis server: {error}") from error
+        raise ConfigurationError(
+            f"REDIS_URL is no address of a Redis server ({error}); write it as redis://localhost:6379/0"
+        ) from error
     return Redis.from_pool(pool)
 
 
 @contextmanager
-def store(purpose: str) -> Iterator[None]:
-    """Turns every way in which Redis can fail into ``StoreUnavailable``; ``purpose`` says what was not done."""
+def store_errors(consequence: str) -> Iterator[None]:
+    """Turns every way in which Redis can fail into ``StoreUnavailable``; ``consequence`` says what was not done.
+
+    A time limit set within counts among them (``TimeoutError`` is an ``OSError``).
+    """
     try:
         yield
     except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"Redis does not answer ({type(error).__name__}); {purpose}") from error
+        raise StoreUnavailable(f"Redis does not answer ({type(error).__name__}): {consequence}; {_CURE}") from error
 
 
 def text(value: object) -> str:
