@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ from bots.bootstrap_handover import build_handovers
 from bots.bootstrap_library import build_library
 from bots.bootstrap_model import Writing, open_writing, tracing, writing_chain
 from bots.conversation.answers import Rules
-from bots.conversation.audience import audiences, tenant
+from bots.conversation.audience import readers, terminal_readers
 from bots.conversation.commands import Commands
 from bots.conversation.folding import Folding
 from bots.conversation.forgetting import Forgetting
@@ -259,6 +259,7 @@ async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings
 
 def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
     """The desk of this process."""
+    seated = terminal_readers(settings.audience)
     return TerminalDesk(
         chain=answering.chain,
         retriever=answering.retriever,
@@ -269,8 +270,8 @@ def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> T
         library=answering.library,
         adapter=answering.adapter,
         remembered=answering.folding.after,
-        audiences=frozenset(settings.audience.terminal) | {"public"},
-        tenant=settings.audience.terminal_tenant,
+        audiences=seated.audiences,
+        tenant=seated.tenant,
     )
 
 
@@ -280,13 +281,21 @@ def build_worker(
     answering: Answering,
     platforms: dict[str, Platform],
     metrics: Metrics,
+    contacts: Mapping[str, str],
 ) -> Worker:
-    """A worker over everything that is open."""
+    """A worker over everything that is open; ``contacts`` tells, by platform, how to reach a person."""
+    rules = Rules(
+        audiences=lambda message: readers(message, platforms).audiences,
+        tenant=lambda message: readers(message, platforms).tenant,
+        adapter=lambda _: answering.adapter(),
+        remembered=answering.folding.after,
+        contacts=contacts,
+    )
     commands = Commands(
         memory=stores.memory,
         ledger=stores.ledger,
         forgetting=stores.forgetting,
-        contact=settings.telegram.contact,
+        contact=rules.contact,
     )
     handovers = build_handovers(
         settings.handover,
@@ -308,13 +317,7 @@ def build_worker(
         inbox=stores.inbox,
         handovers=handovers,
         metrics=metrics,
-        rules=Rules(
-            audiences=lambda message: audiences(message, settings),
-            tenant=lambda message: tenant(message, settings),
-            adapter=lambda _: answering.adapter(),
-            remembered=answering.folding.after,
-            contact=settings.telegram.contact,
-        ),
+        rules=rules,
     )
     return Worker(
         stores.inbox,

@@ -27,7 +27,7 @@ def build_handovers(
     memory: ConversationMemory,
     metrics: Metrics,
 ) -> Handovers:
-    """Without Slack, or without a channel there, nobody can be asked to come."""
+    """Without a channel on any platform nobody can be asked to come."""
     return Handovers(
         HandoverStore(redis, keys),
         inbox,
@@ -39,11 +39,5 @@ def build_handovers(
 
 
 def handover_channel(platforms: Mapping[str, Platform]) -> HandoverChannel | None:
-    slack = platforms.get("slack")
-    if slack is None:
-        return None
-    from bots.platforms.slack.platform import (
-        SlackPlatform,  # only where it is configured: importing bolt takes its time
-    )
-
-    return slack.handover if isinstance(slack, SlackPlatform) else None
+    """The one channel that is configured, if its platform is connected."""
+    return next((platform.handover for platform in platforms.values() if platform.handover is not None), None)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from bots.conversation.handover.state import HandoverStore
 from bots.metrics import Metrics
-from bots.platforms.base import Platform
+from bots.platforms.base import Platform, PlatformContext, PlatformEntry
+from bots.platforms.entries import PLATFORMS
 from bots.settings import Settings
 from tuning.errors import LogUnavailable
 
@@ -21,29 +22,16 @@ log = structlog.get_logger()
 
 
 def open_platforms(
-    settings: Settings, stores: Stores, metrics: Metrics, busy: Callable[[], bool]
+    settings: Settings,
+    stores: Stores,
+    metrics: Metrics,
+    busy: Callable[[], bool],
+    entries: Sequence[PlatformEntry[Any]] = PLATFORMS,
 ) -> dict[str, Platform]:
     """The platforms that have credentials. Raises ``SettingsError`` for credentials that do not belong together."""
-    platforms: dict[str, Platform] = {}
-    if settings.slack.bot_token is not None:
-        from bots.platforms.slack.platform import SlackPlatform
 
-        platforms["slack"] = SlackPlatform(
-            settings.slack,
-            redis=stores.redis,
-            keys=stores.keys,
-            ledger=stores.ledger,
-            feedback=stores.outbox.post,
-            metrics=metrics,
-            busy=busy,
-            remember=settings.memory.ttl_days * 86400,
-            handover_channel=settings.handover.slack_channel,
-        )
-    if settings.telegram.bot_token is not None:
-        from bots.platforms.telegram.platform import TelegramPlatform
-
-        platforms["telegram"] = TelegramPlatform(
-            settings.telegram,
+    def built(entry: PlatformEntry[Any]) -> Platform:
+        context = PlatformContext(
             redis=stores.redis,
             keys=stores.keys,
             ledger=stores.ledger,
@@ -51,9 +39,18 @@ def open_platforms(
             migrate=lambda old, new: _migrate(stores, old, new),
             metrics=metrics,
             busy=busy,
+            remember_seconds=settings.memory.ttl_days * 86400,
             body_bytes=settings.limits.body_bytes,
+            handover_place=settings.handover.channel(entry.name),
         )
-    return platforms
+        return entry.build(entry.section(settings), context)
+
+    return {entry.name: built(entry) for entry in entries if entry.connected(settings)}
+
+
+def platform_contacts(settings: Settings, entries: Sequence[PlatformEntry[Any]] = PLATFORMS) -> dict[str, str]:
+    """How to reach a person, by platform; also of platforms that are not connected."""
+    return {entry.name: entry.contact(entry.section(settings)) for entry in entries}
 
 
 async def _migrate(stores: Stores, old: str, new: str) -> None:

@@ -167,9 +167,10 @@ def main() -> NoReturn:
 
 
 def _settings() -> Settings:
+    from bots.platforms.entries import PLATFORMS
     from bots.settings import load_settings
 
-    return load_settings()
+    return load_settings(PLATFORMS)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

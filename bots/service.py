@@ -11,6 +11,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -25,12 +26,13 @@ from bots.bootstrap import (
     open_stores,
     terminal_desk,
 )
-from bots.bootstrap_platforms import open_platforms
+from bots.bootstrap_platforms import open_platforms, platform_contacts
 from bots.desk.socket import control_app
 from bots.errors import StoreUnavailable
 from bots.metrics import Metrics
 from bots.operations.ownership import control_socket
-from bots.platforms.base import Accept, Platform
+from bots.platforms.base import Accept, Platform, PlatformEntry
+from bots.platforms.entries import PLATFORMS
 from bots.queue.inbox import Backlog
 from bots.queue.recorder import Recorder
 from bots.queue.worker import Worker
@@ -53,9 +55,18 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, *, host: str, port: int, receive: bool, work: bool, owns_home: bool = True
+        self,
+        settings: Settings,
+        *,
+        host: str,
+        port: int,
+        receive: bool,
+        work: bool,
+        owns_home: bool = True,
+        platforms: Sequence[PlatformEntry[Any]] = PLATFORMS,
     ) -> None:
         self._settings = settings
+        self._entries = platforms
         self._host = host
         self._receive = receive
         self._work = work
@@ -71,7 +82,7 @@ class Service:
         """Runs until ``stop`` is set, then drains. Raises what made the start impossible."""
         async with AsyncExitStack() as stack:
             stores = await stack.enter_async_context(open_stores(self._settings))
-            platforms = open_platforms(self._settings, stores, self._metrics, self._busy)
+            platforms = open_platforms(self._settings, stores, self._metrics, self._busy, self._entries)
             if self._receive:
                 self._waiting.update(dict.fromkeys(platforms, "it was not reached yet"))
             for platform in platforms.values():
@@ -137,7 +148,8 @@ class Service:
         self, stores: Stores, answering: Answering, platforms: dict[str, Platform], drain: asyncio.Event, *, read: bool
     ) -> None:
         """``read``: the documents were read just now."""
-        self._worker = build_worker(self._settings, stores, answering, platforms, self._metrics)
+        contacts = platform_contacts(self._settings, self._entries)
+        self._worker = build_worker(self._settings, stores, answering, platforms, self._metrics, contacts)
         recorder = build_recorder(self._settings, stores, self._metrics)
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(recorder.run(), name="recorder")

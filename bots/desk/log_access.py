@@ -20,9 +20,10 @@ class LogAccess:
     def log(self) -> ConversationLog:
         """The log, its schema up to date. Raises ``BotsError`` or ``TuningError``."""
         from bots.bootstrap import open_log
+        from bots.platforms.entries import PLATFORMS
         from bots.settings import load_settings
 
-        settings = load_settings()
+        settings = load_settings(PLATFORMS)
         log = asyncio.run(open_log(settings, self._redis_url()))
         log.upgrade()
         self._stack.callback(log.close)
@@ -45,9 +46,10 @@ class LogAccess:
         """The private server is adopted while a service runs; otherwise it is started, and stopped again by ``close``."""
         from bots.operations.ownership import Ownership
         from bots.operations.private_redis import PrivateRedis
+        from bots.platforms.entries import PLATFORMS
         from bots.settings import load_settings
 
-        settings = load_settings()
+        settings = load_settings(PLATFORMS)
         if settings.redis.url:
             return settings.redis.url
         private = PrivateRedis(settings.home, settings.redis.appendfsync)

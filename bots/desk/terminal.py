@@ -15,6 +15,7 @@ from bots.desk.seam import Asked, Complete, Desk, SyncedSource, Text
 from bots.desk.socket import RemoteDesk
 from bots.desk.sync_screen import sync_screen
 from bots.operations.ownership import Ownership, control_socket
+from bots.platforms.entries import PLATFORMS
 from bots.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False, to_ask
     ``to_sync``: the desk is wanted for a sync; otherwise documents that were never read are read before it is given.
     ``to_ask``: questions will be asked, so that the language model is loaded, where there is one.
     """
-    settings = load_settings()
+    settings = load_settings(PLATFORMS)
     ownership = Ownership(settings.home)
     try:
         if await _must_ask_owner(settings, ownership, wait):
@@ -142,7 +143,7 @@ async def doctor(*, as_json: bool) -> bool:
     """Whether all is well."""
     from bots.operations.doctor import examine
 
-    findings = await examine(load_settings())
+    findings = await examine(load_settings(PLATFORMS))
     rendering.print_findings(findings, as_json=as_json)
     return all(finding.ok for finding in findings)
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeR
 
 from bots.desk.seam import Desk, Inquiry, Retrieved
 from bots.desk.terminal import open_desk
+from bots.platforms.entries import PLATFORMS
 from bots.settings import load_settings
 from rag.errors import EvaluationError
 from rag.evaluation.cases import Case, QuestionSet, read_questions
@@ -65,7 +66,7 @@ async def evaluate_retrieval(wish: Wish) -> Evaluated:
     """Raises ``EvaluationError``, ``ConfigurationError`` and what a desk raises."""
     questions = read_questions(wish.file)
     cases = _chosen(questions, wish.source)
-    settings = load_settings()
+    settings = load_settings(PLATFORMS)
     changed(settings.retrieval, wish.changes)  # a wrong one is told before a run of minutes
     async with open_desk() as desk:
         now = await _run(desk, cases, wish, {})

@@ -1,20 +1,30 @@
 """The seam of a platform: what receives, and what shows a reply.
 
-A platform is one file (or folder) here and one line in ``bots/bootstrap.py``. Receiving and showing are apart, because a
-``cotorra worker`` shows replies on every platform and receives from none.
+A platform is one folder here and one line in ``bots/platforms/entries.py``: with its settings, its audiences, its contact and
+its handover channel. Receiving and showing are apart, because a ``cotorra worker`` shows replies on every platform and
+receives from none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
+from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 
+from bots.conversation.audience import Readers
+from bots.conversation.handover.handovers import HandoverChannel
 from bots.conversation.handover.state import Whereabouts
+from bots.keys import Keys
 from bots.messages import IncomingMessage, OutgoingReply
-from bots.queue.replies import ReplyEntry
+from bots.queue.outbox import FeedbackEntry
+from bots.queue.replies import ReplyEntry, ReplyLedger
+from rag.settings import Section
 from rag.types import Stage
+
+S = TypeVar("S", bound=Section)
 
 Accept = Callable[[IncomingMessage], Awaitable[bool]]
 """Durably accepts a message; False for one that was seen before. Raises ``StoreUnavailable``: answer the platform with a 5xx."""
@@ -62,6 +72,10 @@ class Platform(Protocol):
 
     name: str
 
+    @property
+    def handover(self) -> HandoverChannel | None:
+        """Where people are asked to take a conversation over; None where nobody can be asked through this platform."""
+
     def routes(self) -> Sequence[BaseRoute]:
         """HTTP routes for the ASGI app; empty when nothing is received over HTTP."""
 
@@ -82,6 +96,9 @@ class Platform(Protocol):
         with ``away``: the answer to too narrow an audience would be stored for good.
         """
 
+    def readers(self, message: IncomingMessage) -> Readers:
+        """Who reads the reply to a resolved message; whatever is not known for certain counts as public."""
+
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
         """Opens (or, after a crash, finds again) the reply to ``message``; each confirmed step is saved through ``entry``."""
 
@@ -93,3 +110,59 @@ class Platform(Protocol):
 
     async def check(self) -> Mapping[str, str]:
         """For ``doctor`` and ``/readyz``: facts by name (bot name, scopes). Raises ``BotsError`` with what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformContext:
+    """What a platform is built from besides its own settings.
+
+    ``feedback`` stores a rating durably (raises ``StoreUnavailable``); ``migrate`` moves a conversation whose id changed (old,
+    new); ``busy`` says that messages wait, so that answers go out in as few calls as possible; ``remember_seconds`` is the
+    memory's time to live; ``handover_place`` is the setting ``handover.{name}_channel``, empty where nobody is to be asked.
+    """
+
+    redis: Redis
+    keys: Keys
+    ledger: ReplyLedger
+    feedback: Callable[[FeedbackEntry], Awaitable[None]]
+    migrate: Callable[[str, str], Awaitable[None]]
+    metrics: PlatformMetrics
+    busy: Callable[[], bool]
+    remember_seconds: float
+    body_bytes: int
+    handover_place: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlatformEntry(Generic[S]):
+    """All that makes a platform part of the configuration, the service, ``doctor`` and readiness.
+
+    ``settings`` is the section called ``name``; ``credential`` is its key without which the platform is not connected.
+    ``environment`` gives keys of the section the names by which the platform's users know them. ``contact`` tells how to
+    reach a person. ``handover`` describes the setting ``handover.{name}_channel``; empty where no channel can be asked.
+    """
+
+    name: str
+    settings: type[S]
+    credential: str
+    build: Callable[[S, PlatformContext], Platform]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    contact: Callable[[S], str] = lambda _: ""
+    handover: str = ""
+
+    def section(self, settings: Section) -> S:
+        """The platform's own part of all settings."""
+        section = getattr(settings, self.name)
+        if not isinstance(section, self.settings):
+            raise TypeError(f"the section {self.name} is a {type(section).__name__}, not a {self.settings.__name__}")
+        return section
+
+    def connected(self, settings: Section) -> bool:
+        """Whether the platform has its credential."""
+        return getattr(self.section(settings), self.credential) is not None
+
+    @property
+    def credential_name(self) -> str:
+        """What sets the credential, as a person is told."""
+        key = (name for name, place in self.environment.items() if place == self.credential)
+        return next(key, f"{self.name}.{self.credential}")

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.conversation.answers import Rules
-from bots.conversation.audience import audiences, tenant
+from bots.conversation.audience import readers
 from bots.conversation.commands import Commands
 from bots.conversation.forgetting import Forgetting
 from bots.conversation.guard import Guard
@@ -23,13 +23,14 @@ from bots.conversation.handover.state import HandoverStore
 from bots.keys import Keys
 from bots.messages import IncomingMessage, Sender
 from bots.metrics import Metrics
+from bots.platforms.base import Platform
 from bots.platforms.slack.handover.blocks import RESUME
 from bots.platforms.slack.platform import SlackPlatform
 from bots.platforms.telegram.platform import TelegramPlatform
 from bots.queue.inbox import Inbox
 from bots.queue.replies import Lease, ReplyLedger
 from bots.queue.worker import Worker
-from bots.settings import LimitSettings, Settings, WorkerSettings
+from bots.settings import LimitSettings, WorkerSettings
 from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings, RetrievalSettings
@@ -74,7 +75,6 @@ class Stage:
     inbox: Inbox
     memory: ConversationMemory
     metrics: Metrics
-    settings: Settings
     store: MortalStore
     answerer: FakeAnswerer
     forgetting: Forgetting
@@ -93,8 +93,9 @@ class Stage:
         ledger = ReplyLedger(self.redis, self.keys)
         finder = FakeFinder({"holiday": [Hit(passage=passage("Everybody has 27 days."), score=0.9)]})
         commands = Commands(memory=self.memory, ledger=ledger, forgetting=self.forgetting, contact=CONTACT)
+        platforms: dict[str, Platform] = {"slack": platform, "telegram": telegram or self.telegram.platform}
         return Conversations(
-            platforms={"slack": platform, "telegram": telegram or self.telegram.platform},
+            platforms=platforms,
             ledger=ledger,
             memory=self.memory,
             chain=ConversationalChain(finder, self.answerer, RetrievalSettings()),
@@ -105,9 +106,9 @@ class Stage:
             handovers=handovers,
             metrics=self.metrics,
             rules=Rules(
-                audiences=lambda message: audiences(message, self.settings),
-                tenant=lambda message: tenant(message, self.settings),
-                contact=CONTACT,
+                audiences=lambda message: readers(message, platforms).audiences,
+                tenant=lambda message: readers(message, platforms).tenant,
+                contacts={"telegram": CONTACT},
             ),
         )
 
@@ -225,7 +226,6 @@ async def stage(
             inbox=inbox,
             memory=memory,
             metrics=Metrics(),
-            settings=Settings(slack=scene.settings),
             store=MortalStore(redis, keys),
             answerer=FakeAnswerer("Everybody has ", "27 days. [1]"),
             forgetting=forgetting,
