@@ -10,8 +10,9 @@ import structlog
 
 from bots.conversation.handover.state import HandoverStore
 from bots.metrics import Metrics
-from bots.platforms.base import Platform, PlatformContext, PlatformEntry
+from bots.platforms.base import Platform, PlatformContext
 from bots.platforms.entries import PLATFORMS
+from bots.platforms.entry import PlatformEntry
 from bots.settings import Settings
 from tuning.errors import LogUnavailable
 

@@ -31,8 +31,9 @@ from bots.desk.socket import control_app
 from bots.errors import StoreUnavailable
 from bots.metrics import Metrics
 from bots.operations.ownership import control_socket
-from bots.platforms.base import Accept, Platform, PlatformEntry
+from bots.platforms.base import Accept, Platform
 from bots.platforms.entries import PLATFORMS
+from bots.platforms.entry import PlatformEntry
 from bots.queue.inbox import Backlog
 from bots.queue.recorder import Recorder
 from bots.queue.worker import Worker

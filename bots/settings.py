@@ -40,7 +40,7 @@ STORES: Mapping[str, Location] = {
 
 
 class PlatformSection(Protocol):
-    """What a platform adds to the configuration (``bots.platforms.base.PlatformEntry``)."""
+    """What a platform adds to the configuration (``bots.platforms.entry.PlatformEntry``)."""
 
     @property
     def name(self) -> str: ...

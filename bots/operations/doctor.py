@@ -21,8 +21,9 @@ from bots.metrics import Metrics
 from bots.operations.finding import Finding
 from bots.operations.language_models import examine_models
 from bots.operations.ownership import Ownership, control_socket
-from bots.platforms.base import Platform, PlatformEntry
+from bots.platforms.base import Platform
 from bots.platforms.entries import PLATFORMS
+from bots.platforms.entry import PlatformEntry
 from bots.settings import Settings, without_password
 from bots.store import connect, text
 from rag.errors import KnowledgeError, RagError

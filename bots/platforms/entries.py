@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bots.platforms.base import PlatformEntry
+from bots.platforms.entry import PlatformEntry
 from bots.platforms.slack.entry import SLACK
 from bots.platforms.telegram.entry import TELEGRAM
 

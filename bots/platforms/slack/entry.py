@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from bots.platforms.base import Platform, PlatformContext, PlatformEntry
+from typing import TYPE_CHECKING
+
+from bots.platforms.entry import PlatformEntry
 from bots.platforms.slack.settings import SlackSettings
+
+if TYPE_CHECKING:
+    from bots.platforms.base import Platform, PlatformContext
 
 
 def _build(settings: SlackSettings, context: PlatformContext) -> Platform:

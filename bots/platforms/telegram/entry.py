@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from bots.platforms.base import Platform, PlatformContext, PlatformEntry
+from typing import TYPE_CHECKING
+
+from bots.platforms.entry import PlatformEntry
 from bots.platforms.telegram.settings import TelegramSettings
+
+if TYPE_CHECKING:
+    from bots.platforms.base import Platform, PlatformContext
 
 
 def _build(settings: TelegramSettings, context: PlatformContext) -> Platform:

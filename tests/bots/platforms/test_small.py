@@ -14,8 +14,8 @@ import pytest
 
 from bots.errors import SettingsError
 from bots.operations.doctor import examine
-from bots.platforms.base import PlatformEntry
 from bots.platforms.entries import PLATFORMS
+from bots.platforms.entry import PlatformEntry
 from bots.service import Service
 from bots.settings import Settings, load_settings
 from tests.bots.fake_desk import FakeDesk, running

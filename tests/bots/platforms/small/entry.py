@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from bots.platforms.base import PlatformEntry
+from bots.platforms.entry import PlatformEntry
 from rag.settings import Section
 from tests.bots.platforms.small.platform import Noticeboard
 
