@@ -24,6 +24,7 @@ from bots.conversation.forgetting import Forgetting
 from bots.conversation.guard import Guard
 from bots.conversation.handle import Conversations
 from bots.desk.local import TerminalDesk
+from bots.desk.operations import OpenService
 from bots.errors import BotsError
 from bots.keys import Keys
 from bots.library.collections import ServingShelf
@@ -257,21 +258,27 @@ async def _cache(settings: Settings, stores: Stores) -> Callable[[TextEmbeddings
     return lambda embeddings: CachedEmbeddings(embeddings, stores.redis, stores.keys.of("embedding"), secret, ttl)
 
 
-def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
-    """The desk of this process."""
+def open_service(settings: Settings, stores: Stores, answering: Answering) -> OpenService:
+    """What the operations of ``bots/desk/operations.py`` work on."""
     seated = terminal_readers(settings.audience)
-    return TerminalDesk(
+    terminal = TerminalDesk(
         chain=answering.chain,
+        memory=stores.memory,
+        outbox=stores.outbox,
+        adapter=answering.adapter,
+        remembered=answering.folding.after,
+        audiences=seated.audiences,
+        tenant=seated.tenant,
+    )
+    return OpenService(
+        terminal=terminal,
         retriever=answering.retriever,
         memory=stores.memory,
         inbox=stores.inbox,
         outbox=stores.outbox,
         forgetting=stores.forgetting,
         library=answering.library,
-        adapter=answering.adapter,
-        remembered=answering.folding.after,
-        audiences=seated.audiences,
-        tenant=seated.tenant,
+        readers=seated,
     )
 
 

@@ -23,10 +23,11 @@ from bots.bootstrap import (
     build_recorder,
     build_worker,
     open_answering,
+    open_service,
     open_stores,
-    terminal_desk,
 )
 from bots.bootstrap_platforms import open_platforms, platform_contacts
+from bots.desk.operations import OPERATIONS
 from bots.desk.socket import control_app
 from bots.errors import StoreUnavailable
 from bots.metrics import Metrics
@@ -139,7 +140,7 @@ class Service:
             self._waiting.pop("knowledge", None)
             _spare_what_stays()
             if self._owns_home:
-                desk = control_app(terminal_desk(self._settings, stores, answering))
+                desk = control_app(open_service(self._settings, stores, answering), OPERATIONS)
                 server = HttpServer(desk, socket=control_socket(self._settings.home))
                 await server.start()
                 stack.push_async_callback(server.stop)

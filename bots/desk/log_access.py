@@ -31,13 +31,10 @@ class LogAccess:
 
     def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
         """In every store, by the running service where there is one. Raises ``BotsError``."""
-        from bots.desk.terminal import open_desk
+        from bots.desk import operations, terminal
 
-        async def forgotten() -> Mapping[str, int]:
-            async with open_desk() as desk:
-                return await desk.forget(conversation, speaker)
-
-        return asyncio.run(forgotten())
+        request = operations.Forget(conversation=conversation, speaker=speaker)
+        return asyncio.run(terminal.call(operations.forget, request))
 
     def close(self) -> None:
         self._stack.close()

@@ -8,10 +8,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bots.desk import rendering
-from bots.desk.seam import Asked, Complete, Desk, SyncedSource, Text
+from bots.desk import operations, rendering
+from bots.desk.operation import Desk, LocalDesk, Operation
+from bots.desk.seam import Asked, Complete, SyncedSource, Text
 from bots.desk.socket import RemoteDesk
 from bots.desk.sync_screen import sync_screen
 from bots.operations.ownership import Ownership, control_socket
@@ -20,6 +21,9 @@ from bots.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from bots.library.library import Library
+
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 WAIT_SECONDS = 120.0
 """A service that reads a large library for the first time is worth waiting for."""
@@ -73,7 +77,7 @@ async def _listens(socket: Path) -> bool:
 
 @asynccontextmanager
 async def _local_desk(settings: Settings, *, to_sync: bool, to_ask: bool) -> AsyncIterator[Desk]:
-    from bots.bootstrap import build_recorder, open_answering, open_stores, terminal_desk
+    from bots.bootstrap import build_recorder, open_answering, open_service, open_stores
     from bots.metrics import Metrics
 
     async with AsyncExitStack() as stack:
@@ -83,7 +87,7 @@ async def _local_desk(settings: Settings, *, to_sync: bool, to_ask: bool) -> Asy
             await stack.enter_async_context(answering.library.working())
         elif await answering.passages() == 0:
             await _read_first(answering.library)
-        yield terminal_desk(settings, stores, answering)
+        yield LocalDesk(open_service(settings, stores, answering))
         await build_recorder(settings, stores, Metrics()).drain()
 
 
@@ -95,11 +99,17 @@ async def _read_first(library: Library) -> None:
                 screen.show(event)
 
 
+async def call(operation: Operation[Any, Q, R], request: Q) -> R:
+    """The response of an operation that needs no language model."""
+    async with open_desk() as desk:
+        return await desk.call(operation, request)
+
+
 async def ask(asked: Asked, *, as_json: bool) -> None:
     """Streams the answer, or prints one object."""
     complete: Complete | None = None
     async with open_desk(to_ask=True) as desk:
-        async for event in desk.ask(asked):
+        async for event in desk.stream(operations.ask, asked):
             if isinstance(event, Complete):
                 complete = event
             elif isinstance(event, Text) and not as_json:
@@ -117,18 +127,13 @@ async def chat(audiences: frozenset[str]) -> None:
         await rendering.converse(desk, audiences)
 
 
-async def search(query: str, *, limit: int, audiences: frozenset[str], as_json: bool) -> None:
-    async with open_desk() as desk:
-        rendering.print_found(await desk.search(query, limit=limit, audiences=audiences), as_json=as_json)
-
-
-async def sync(source: str | None, *, allow_shrink: bool, as_json: bool) -> bool:
+async def sync(request: operations.Sync, *, as_json: bool) -> bool:
     """Whether everything could be read."""
     synced: list[SyncedSource] = []
     async with open_desk(to_sync=True) as desk:
         try:
             with sync_screen(quiet=as_json) as screen:
-                async for event in desk.sync(source, allow_shrink=allow_shrink):
+                async for event in desk.stream(operations.sync, request):
                     screen.show(event)
                     synced += [event] if isinstance(event, SyncedSource) else []
         except asyncio.CancelledError:
@@ -146,13 +151,3 @@ async def doctor(*, as_json: bool) -> bool:
     findings = await examine(load_settings(PLATFORMS))
     rendering.print_findings(findings, as_json=as_json)
     return all(finding.ok for finding in findings)
-
-
-async def inbox_list(*, as_json: bool) -> None:
-    async with open_desk() as desk:
-        rendering.print_set_aside(await desk.set_aside(), as_json=as_json)
-
-
-async def inbox_retry(reference: str | None) -> None:
-    async with open_desk() as desk:
-        print(f"{await desk.retry(reference)} put back")
