@@ -23,12 +23,14 @@ from bots.conversation.folding import Folding
 from bots.conversation.forgetting import Forgetting
 from bots.conversation.guard import Guard
 from bots.conversation.handle import Conversations
+from bots.conversation.handover.state import HandoverStore
+from bots.desk.console import ConsoleHandover, ConsoleKnowledge
 from bots.desk.local import TerminalDesk
 from bots.desk.operations import OpenService
 from bots.errors import BotsError
 from bots.keys import Keys
 from bots.library.collections import ServingShelf
-from bots.library.library import Library
+from bots.library.library import Library, sources
 from bots.messages import IncomingMessage
 from bots.metrics import Metrics
 from bots.operations.private_redis import PrivateRedis
@@ -59,6 +61,7 @@ from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.serving import Serving, named
 from rag.retrieval.sparse import SparseEncoder
 from rag.types import AdapterRef
+from tuning.console.service import ConsoleServices
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
 
@@ -279,6 +282,14 @@ def open_service(settings: Settings, stores: Stores, answering: Answering) -> Op
         forgetting=stores.forgetting,
         library=answering.library,
         readers=seated,
+    )
+
+
+def console_services(settings: Settings, stores: Stores, answering: Answering) -> ConsoleServices:
+    """What a web console asks of this service."""
+    handover = ConsoleHandover(HandoverStore(stores.redis, stores.keys), stores.inbox)
+    return ConsoleServices(
+        knowledge=ConsoleKnowledge(answering.library, sources(settings.knowledge)), handover=handover, posting=handover
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
+from starlette.types import ASGIApp
 
 from bots.bootstrap import (
     Answering,
@@ -22,6 +23,7 @@ from bots.bootstrap import (
     Stores,
     build_recorder,
     build_worker,
+    console_services,
     open_answering,
     open_service,
     open_stores,
@@ -38,10 +40,11 @@ from bots.platforms.entry import PlatformEntry
 from bots.queue.inbox import Backlog
 from bots.queue.recorder import Recorder
 from bots.queue.worker import Worker
-from bots.server import HttpServer, service_app
+from bots.server import HttpServer, LateApp, service_app
 from bots.settings import Settings
 from rag.cancellation import end
 from rag.errors import IndexLocked, IndexUnavailable
+from tuning.console.service import ConsoleServices
 from tuning.errors import TuningError
 
 log = structlog.get_logger()
@@ -53,7 +56,8 @@ PRUNE_SECONDS = 6 * 3600.0
 class Service:
     """One process: receivers, worker, or both. ``listening`` is set (with ``port``) once HTTP answers.
 
-    ``owns_home``: commands given in this home are answered here, through its socket.
+    ``owns_home``: commands given in this home are answered here, through its socket. ``console`` builds the app below
+    ``/console``, once there is something to show.
     """
 
     def __init__(
@@ -66,9 +70,12 @@ class Service:
         work: bool,
         owns_home: bool = True,
         platforms: Sequence[PlatformEntry[Any]] = PLATFORMS,
+        console: Callable[[ConsoleServices], ASGIApp] | None = None,
     ) -> None:
         self._settings = settings
         self._entries = platforms
+        self._console = console
+        self._mounted = LateApp(lambda: self._waiting.get("knowledge", "the service is stopping"))
         self._host = host
         self._receive = receive
         self._work = work
@@ -134,6 +141,8 @@ class Service:
             if answering is None:
                 return
             await stack.enter_async_context(answering.library.working())
+            if self._console is not None:
+                self._mounted.bind(self._console(console_services(self._settings, stores, answering)))
             empty = await answering.passages() == 0
             if empty and not await self._first_sync(answering, drain):
                 return
@@ -216,7 +225,14 @@ class Service:
         async def readiness() -> dict[str, str]:
             return {**self._waiting, **await _redis_trouble(stores)}
 
-        app = service_app(routes, self._metrics, readiness, body_bytes=self._settings.limits.body_bytes)
+        app = service_app(
+            routes,
+            self._metrics,
+            readiness,
+            body_bytes=self._settings.limits.body_bytes,
+            mounts={"/console": self._mounted} if self._console and self._work and self._receive else {},
+            trusted_proxies=[str(network) for network in self._settings.http.trusted_proxies],
+        )
         server = HttpServer(app, host=self._host, port=self.port)
         await server.start()
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, create_model, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, create_model, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from bots.errors import SettingsError
@@ -70,6 +70,14 @@ class LimitSettings(Section):
     conversation_per_minute: int = Field(30, ge=1, le=100000)
     message_characters: int = Field(4000, ge=100, le=100000)
     body_bytes: int = Field(1_000_000, ge=10_000, le=50_000_000)
+
+
+class HttpSettings(Section):
+    """What is believed of HTTP requests."""
+
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed"
+    )
 
 
 class WorkerSettings(Section):
@@ -133,6 +141,7 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     log: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
+    http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
     audience: AudienceSettings = AudienceSettings()
     handover: HandoverSettings = HandoverSettings()

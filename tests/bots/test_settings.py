@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import Field, ValidationError
 
 from bots.errors import SettingsError
 from bots.platforms.entries import PLATFORMS
 from bots.platforms.slack.entry import SLACK
-from bots.settings import Settings, conventional_names, load_settings, without_password
+from bots.settings import LimitSettings, Settings, conventional_names, load_settings, settings_class, without_password
 
 CONVENTIONAL = conventional_names(PLATFORMS)
 TOML = """
@@ -145,3 +146,26 @@ def test_the_home_is_owned_unless_redis_and_qdrant_are_elsewhere() -> None:
     assert Settings().needs_home()
     elsewhere = load_settings(PLATFORMS, {"REDIS_URL": "redis://h", "QDRANT_URL": "http://h"}, Path("/nonexistent"))
     assert not elsewhere.needs_home()
+
+
+def test_trusted_proxies_are_addresses_and_networks(tmp_path: Path) -> None:
+    given = {"COTORRA_HTTP__TRUSTED_PROXIES": '["10.0.0.0/8", "127.0.0.1", "fd00::/8"]'}
+    trusted = load_settings(PLATFORMS, given, tmp_path).http.trusted_proxies
+    assert [str(network) for network in trusted] == ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"]
+    wrong = refusal({"COTORRA_HTTP__TRUSTED_PROXIES": '["10.0.0.1/8"]'}, tmp_path)
+    assert "COTORRA_HTTP__TRUSTED_PROXIES" in wrong
+    assert "network" in wrong
+
+
+def test_a_new_setting_is_one_field_of_its_section() -> None:
+    """Its default, its check and its place in the line about a wrong value follow from the field."""
+
+    class Widened(LimitSettings):
+        pauses: int = Field(3, ge=1)
+
+    class Everything(settings_class(PLATFORMS)):  # type: ignore[misc]
+        limits: Widened = Widened()
+
+    assert Everything.model_validate({"limits": {"pauses": "5"}}).limits.pauses == 5
+    with pytest.raises(ValidationError, match=r"limits\.pauses"):
+        Everything.model_validate({"limits": {"pauses": 0}})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from bots.errors import SettingsError
 from bots.operations.doctor import examine
@@ -21,6 +26,7 @@ from bots.settings import Settings, load_settings
 from tests.bots.fake_desk import FakeDesk, running
 from tests.bots.platforms.small.entry import NOTICEBOARD
 from tests.service.stage import until
+from tuning.console.service import ConsoleServices
 
 ROOT = Path(__file__).resolve().parents[3]
 ENTRIES: tuple[PlatformEntry[Any], ...] = (*PLATFORMS, NOTICEBOARD)
@@ -55,7 +61,7 @@ def settings(tmp_path: Path, redis_url: str) -> Settings:
         "NOTICEBOARD_TOKEN": "t",
         "REDIS_URL": redis_url,
         "COTORRA_HOME": str(tmp_path / "home"),
-        "COTORRA_REDIS__PREFIX": "test-small",
+        "COTORRA_REDIS__PREFIX": f"test-small-{secrets.token_hex(4)}",
     }
     return load_settings(ENTRIES, environ, tmp_path)
 
@@ -90,9 +96,11 @@ class Boards:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Boards]:
+async def serving(
+    settings: Settings, console: Callable[[ConsoleServices], ASGIApp] | None = None
+) -> AsyncIterator[Boards]:
     stop = asyncio.Event()
-    service = Service(settings, host="127.0.0.1", port=0, receive=True, work=True, platforms=ENTRIES)
+    service = Service(settings, host="127.0.0.1", port=0, receive=True, work=True, platforms=ENTRIES, console=console)
     life = asyncio.create_task(service.run(stop))
     try:
         await service.listening.wait()
@@ -120,6 +128,37 @@ async def test_a_folder_and_an_entry_are_a_platform_of_the_service(settings: Set
         metrics = (await boards.client.get("/metrics")).text
     assert 'cotorra_messages_accepted_total{platform="noticeboard"} 5.0' in metrics
     assert "cotorra_noticeboard_boards 2.0" in metrics
+
+
+async def test_a_console_reaches_syncs_handovers_and_messages_of_the_service(settings: Settings) -> None:
+    given: list[ConsoleServices] = []
+
+    def console(services: ConsoleServices) -> ASGIApp:
+        given.append(services)
+        return Starlette(routes=[Route("/", lambda _: PlainTextResponse("the console"))])
+
+    hall = "noticeboard:hall"
+    async with serving(settings, console) as boards:
+        [services] = given
+        assert (await boards.client.get("/console/")).text == "the console"
+        assert services.knowledge.sources() == ["kb", "internal"]
+        [report] = await services.knowledge.sync("kb")
+        assert (report.source, report.error, report.unchanged + report.added) == ("kb", "", 1)
+        assert not await services.posting.post(hall, "Is anybody there?", "1"), "no person was asked to come"
+        await boards.pin("hall", "I want to talk to a person")
+        await boards.answer("hall")
+        assert await services.handover.with_person(hall)
+        for _ in range(2):
+            assert await services.posting.post(hall, "Grace here: try the *other* door.", "1")
+        assert await boards.answer("hall", 2) == "Grace here: try the *other* door."
+        assert await services.handover.resume(hall, "grace")
+        assert "I am back" in await boards.answer("hall", 3), "the message was sent once"
+        await until(lambda: _resumed(services, hall))
+        assert not await services.handover.resume(hall, "grace")
+
+
+async def _resumed(services: ConsoleServices, conversation: str) -> bool:
+    return not await services.handover.with_person(conversation)
 
 
 async def test_doctor_has_a_line_for_it_and_for_its_handover_channel(settings: Settings) -> None:
