@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import hmac
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 
 from bots.conversation.answers import Rules
-from bots.conversation.audience import audiences, tenant
+from bots.conversation.audience import readers, terminal_readers
 from bots.conversation.commands import Commands
 from bots.conversation.folding import Folding
 from bots.conversation.guard import Guard
 from bots.conversation.handle import Conversations
 from bots.conversation.handover.handovers import HandoverChannel, Handovers
 from bots.conversation.handover.state import HandoverStore
+from bots.desk.console import ConsoleHandover, ConsoleKnowledge
 from bots.desk.local import TerminalDesk
+from bots.desk.operations import OpenService
 from bots.keys import Keys
 from bots.library.collections import ServingShelf
 from bots.library.documents import SharedDocuments, as_configured
@@ -29,7 +32,9 @@ from bots.library.library import Library, sources
 from bots.library.reading import SourceReader
 from bots.library.runs import Runs
 from bots.metrics import Metrics
-from bots.platforms.base import Platform
+from bots.platforms.base import Platform, PlatformContext
+from bots.platforms.entries import PLATFORMS
+from bots.platforms.entry import PlatformEntry
 from bots.queue.inbox import Inbox
 from bots.queue.recorder import NoLog, Recorder
 from bots.queue.worker import Worker
@@ -45,6 +50,7 @@ from rag.models.language_model import LanguageModel
 from rag.store.task_queue import TaskQueue
 from rag.turn import Turns
 from rag.types import AdapterRef
+from tuning.console.service import ConsoleServices
 from tuning.errors import LogUnavailable
 from tuning.registry.folders import Registry
 from tuning.registry.serving import ServingAdapter
@@ -159,29 +165,16 @@ def build_library(settings: Settings, stores: Stores, search: Search, metrics: M
 
 
 def open_platforms(
-    settings: Settings, stores: Stores, metrics: Metrics, busy: Callable[[], bool]
+    settings: Settings,
+    stores: Stores,
+    metrics: Metrics,
+    busy: Callable[[], bool],
+    entries: Sequence[PlatformEntry[Any]] = PLATFORMS,
 ) -> dict[str, Platform]:
     """The platforms that have credentials. Raises ``SettingsError`` for credentials that do not belong together."""
-    platforms: dict[str, Platform] = {}
-    if settings.slack.bot_token is not None:
-        from bots.platforms.slack.platform import SlackPlatform
 
-        platforms["slack"] = SlackPlatform(
-            settings.slack,
-            redis=stores.redis,
-            keys=stores.keys,
-            ledger=stores.ledger,
-            feedback=stores.outbox.post,
-            metrics=metrics,
-            busy=busy,
-            remember=settings.memory.ttl_days * 86400,
-            handover_channel=settings.handover.slack_channel,
-        )
-    if settings.telegram.bot_token is not None:
-        from bots.platforms.telegram.platform import TelegramPlatform
-
-        platforms["telegram"] = TelegramPlatform(
-            settings.telegram,
+    def built(entry: PlatformEntry[Any]) -> Platform:
+        context = PlatformContext(
             redis=stores.redis,
             keys=stores.keys,
             ledger=stores.ledger,
@@ -189,9 +182,18 @@ def open_platforms(
             migrate=lambda old, new: _migrate(stores, old, new),
             metrics=metrics,
             busy=busy,
+            remember_seconds=settings.memory.ttl_days * 86400,
             body_bytes=settings.limits.body_bytes,
+            handover_place=settings.handover.channel(entry.name),
         )
-    return platforms
+        return entry.build(entry.section(settings), context)
+
+    return {entry.name: built(entry) for entry in entries if entry.connected(settings)}
+
+
+def platform_contacts(settings: Settings, entries: Sequence[PlatformEntry[Any]] = PLATFORMS) -> dict[str, str]:
+    """How to reach a person, by platform; also of platforms that are not connected."""
+    return {entry.name: entry.contact(entry.section(settings)) for entry in entries}
 
 
 async def _migrate(stores: Stores, old: str, new: str) -> None:
@@ -214,7 +216,7 @@ def build_handovers(
     memory: ConversationMemory,
     metrics: Metrics,
 ) -> Handovers:
-    """Without Slack, or without a channel there, nobody can be asked to come."""
+    """Without a channel on any platform nobody can be asked to come."""
     return Handovers(
         HandoverStore(redis, keys),
         inbox,
@@ -226,29 +228,38 @@ def build_handovers(
 
 
 def handover_channel(platforms: Mapping[str, Platform]) -> HandoverChannel | None:
-    slack = platforms.get("slack")
-    if slack is None:
-        return None
-    from bots.platforms.slack.platform import (
-        SlackPlatform,  # only where it is configured: importing bolt takes its time
-    )
-
-    return slack.handover if isinstance(slack, SlackPlatform) else None
+    """The one channel that is configured, if its platform is connected."""
+    return next((platform.handover for platform in platforms.values() if platform.handover is not None), None)
 
 
-def terminal_desk(settings: Settings, stores: Stores, answering: Answering) -> TerminalDesk:
-    """The desk of this process."""
-    return TerminalDesk(
+def open_service(settings: Settings, stores: Stores, answering: Answering) -> OpenService:
+    """What the operations of ``bots/desk/operations.py`` work on."""
+    seated = terminal_readers(settings.audience)
+    terminal = TerminalDesk(
         turns=answering.turns,
+        memory=stores.memory,
+        outbox=stores.outbox,
+        adapter=answering.adapter,
+        audiences=seated.audiences,
+        tenant=seated.tenant,
+    )
+    return OpenService(
+        terminal=terminal,
         retriever=answering.search.retriever,
         memory=stores.memory,
         inbox=stores.inbox,
         outbox=stores.outbox,
         forgetting=stores.forgetting,
         library=answering.library,
-        adapter=answering.adapter,
-        audiences=frozenset(settings.audience.terminal) | {"public"},
-        tenant=settings.audience.terminal_tenant,
+        readers=seated,
+    )
+
+
+def console_services(settings: Settings, stores: Stores, answering: Answering) -> ConsoleServices:
+    """What a web console asks of this service."""
+    handover = ConsoleHandover(HandoverStore(stores.redis, stores.keys), stores.inbox)
+    return ConsoleServices(
+        knowledge=ConsoleKnowledge(answering.library, sources(settings.knowledge)), handover=handover, posting=handover
     )
 
 
@@ -258,13 +269,20 @@ def build_worker(
     answering: Answering,
     platforms: dict[str, Platform],
     metrics: Metrics,
+    contacts: Mapping[str, str],
 ) -> Worker:
-    """A worker over everything that is open."""
+    """A worker over everything that is open; ``contacts`` tells, by platform, how to reach a person."""
+    rules = Rules(
+        audiences=lambda message: readers(message, platforms).audiences,
+        tenant=lambda message: readers(message, platforms).tenant,
+        adapter=lambda _: answering.adapter(),
+        contacts=contacts,
+    )
     commands = Commands(
         memory=stores.memory,
         ledger=stores.ledger,
         forgetting=stores.forgetting,
-        contact=settings.telegram.contact,
+        contact=rules.contact,
     )
     handovers = build_handovers(
         settings.handover,
@@ -286,12 +304,7 @@ def build_worker(
         inbox=stores.inbox,
         handovers=handovers,
         metrics=metrics,
-        rules=Rules(
-            audiences=lambda message: audiences(message, settings),
-            tenant=lambda message: tenant(message, settings),
-            adapter=lambda _: answering.adapter(),
-            contact=settings.telegram.contact,
-        ),
+        rules=rules,
     )
     return Worker(
         stores.inbox,

@@ -14,9 +14,12 @@ from bots.evaluation.commands import evaluation
 from tuning.cli import conversations
 
 if TYPE_CHECKING:
+    from bots.desk.operation import Operation
     from bots.settings import Settings
 
 T = TypeVar("T")
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 app = typer.Typer(
     name="cotorra",
@@ -104,9 +107,11 @@ def search(
     audience: Audience = None,
 ) -> None:
     """Look into the index: the passages that a question would find."""
-    from bots.desk import terminal
+    from bots.desk import operations, rendering
 
-    _run(terminal.search(query, limit=limit, audiences=frozenset(audience or ()), as_json=as_json))
+    request = operations.Search(query=query, limit=limit, audiences=frozenset(audience or ()))
+    found = call(operations.search, request)
+    rendering.print_found(found, as_json=as_json)
 
 
 @app.command()
@@ -118,9 +123,10 @@ def sync(
     as_json: Json = False,
 ) -> None:
     """Bring the index up to date with the documents."""
-    from bots.desk import terminal
+    from bots.desk import operations, terminal
 
-    if not _run(terminal.sync(source, allow_shrink=allow_shrink, as_json=as_json)):
+    request = operations.Sync(source=source, allow_shrink=allow_shrink)
+    if not _run(terminal.sync(request, as_json=as_json)):
         raise typer.Exit(1)
 
 
@@ -136,9 +142,10 @@ def doctor(as_json: Json = False) -> None:
 @inbox.command("list")
 def inbox_list(as_json: Json = False) -> None:
     """List the messages that were set aside."""
-    from bots.desk import terminal
+    from bots.desk import operations, rendering
 
-    _run(terminal.inbox_list(as_json=as_json))
+    messages = call(operations.set_aside, None)
+    rendering.print_set_aside(messages, as_json=as_json)
 
 
 @inbox.command("retry")
@@ -146,9 +153,10 @@ def inbox_retry(
     reference: Annotated[str | None, typer.Argument(help="The message's reference; all when left out.")] = None,
 ) -> None:
     """Put messages back into their conversations' queues."""
-    from bots.desk import terminal
+    from bots.desk import operations
 
-    _run(terminal.inbox_retry(reference))
+    count = call(operations.retry, operations.Retry(turn_id=reference))
+    print(f"{count} put back")
 
 
 def main() -> NoReturn:
@@ -167,9 +175,10 @@ def main() -> NoReturn:
 
 
 def _settings() -> Settings:
+    from bots.platforms.entries import PLATFORMS
     from bots.settings import load_settings
 
-    return load_settings()
+    return load_settings(PLATFORMS)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -177,6 +186,13 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
     logs.configure("error", "console")
     return asyncio.run(work)
+
+
+def call(operation: Operation[Any, Q, R], request: Q) -> R:
+    """Runs an operation in the service that owns the home, or here where none does."""
+    from bots.desk import terminal
+
+    return _run(terminal.call(operation, request))
 
 
 def _run_service(settings: Settings, *, host: str, port: int, receive: bool, work: bool) -> None:

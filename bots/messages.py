@@ -12,7 +12,6 @@ from pydantic import TypeAdapter
 
 from rag.types import Source
 
-PlatformName = Literal["slack", "telegram", "terminal"]
 Kind = Literal["question", "edit", "deletion", "command", "handover"]
 ChannelKind = Literal["direct", "private", "public", "shared", "ephemeral"]
 """Who reads the place: one person; members of a closed group; everybody in the organisation; outsiders too; the asker only."""
@@ -42,7 +41,7 @@ class IncomingMessage:
 
     id: str
     seen: tuple[str, ...]
-    platform: PlatformName
+    platform: str
     conversation: str
     kind: Kind
     text: str

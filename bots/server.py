@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bots.errors import BotsError
@@ -27,8 +27,49 @@ Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 """Parts that are not ready, by name, each with the reason; empty when all are."""
 
 
-def service_app(routes: Sequence[BaseRoute], metrics: Metrics, readiness: Readiness, *, body_bytes: int) -> Starlette:
-    """The public app. Health says that the process lives, readiness that it can do its work."""
+RETRY_AFTER_SECONDS = 5
+
+
+class LateApp:
+    """An app that is mounted before it can be built: until ``bind``, 503 with one sentence that says what is missing.
+
+    Everything else is answered from the start: a platform's message is safe while models still load.
+    """
+
+    def __init__(self, missing: Callable[[], str]) -> None:
+        self._missing = missing
+        self._app: ASGIApp | None = None
+
+    def bind(self, app: ASGIApp) -> None:
+        """From now on ``app`` answers."""
+        self._app = app
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """The bound app's, for the limits on bodies that they bring."""
+        routes: Sequence[BaseRoute] = getattr(self._app, "routes", ())
+        return routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {"retry-after": str(RETRY_AFTER_SECONDS)}
+        waiting = PlainTextResponse(f"Not ready yet: {self._missing()}.\n", status_code=503, headers=headers)
+        await (self._app or waiting)(scope, receive, send)
+
+
+def service_app(
+    routes: Sequence[BaseRoute],
+    metrics: Metrics,
+    readiness: Readiness,
+    *,
+    body_bytes: int,
+    mounts: Mapping[str, LateApp] | None = None,
+    trusted_proxies: Sequence[str] = (),
+) -> Starlette:
+    """The public app. Health says that the process lives, readiness that it can do its work.
+
+    ``mounts`` are apps by path, which may be bound later. ``body_bytes`` holds for routes that bring no limit of their own.
+    ``trusted_proxies`` are networks, for example ``10.0.0.0/8``.
+    """
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -41,50 +82,77 @@ def service_app(routes: Sequence[BaseRoute], metrics: Metrics, readiness: Readin
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     own = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", figures)]
-    return Starlette(routes=[*own, *routes], middleware=[Middleware(BodyLimit, limit=body_bytes)])
+    every = [*own, *routes, *(Mount(path, app=app) for path, app in (mounts or {}).items())]
+    limits = Middleware(BodyLimit, limit=body_bytes, routes=every)
+    return Starlette(routes=every, middleware=[*_forwarding(trusted_proxies), limits])
+
+
+def _forwarding(trusted: Sequence[str]) -> list[Middleware]:
+    """Of X-Forwarded-For, the last address that is no trusted proxy's; of repeated X-Forwarded-Proto, the last (uvicorn 0.54)."""
+    if not trusted:
+        return []
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    return [Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))]
+
+
+def own_limit(routes: Sequence[BaseRoute], scope: Scope) -> int | None:
+    """The attribute ``body_bytes`` of the innermost route that takes the request, if one has it."""
+    for route in routes:
+        match, inside = route.matches(scope)
+        if match is not Match.NONE:
+            inner = own_limit(getattr(route, "routes", None) or (), {**scope, **inside})
+            return inner if inner is not None else getattr(route, "body_bytes", None)
+    return None
 
 
 class BodyLimit:
-    """Answers 413 to a body of more than ``limit`` bytes, whether it is announced or just keeps coming."""
+    """Answers 413 to a body that is too large, whether it is announced or just keeps coming.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    A route's own attribute ``body_bytes`` goes before ``limit``: an upload needs more than a webhook.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, routes: Sequence[BaseRoute] = ()) -> None:
         self._app = app
         self._limit = limit
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        body = await self._read(scope, receive)
+        own = own_limit(self._routes, scope)
+        body = await _read(scope, receive, self._limit if own is None else own)
         if body is None:
             refusal = PlainTextResponse("the body is too large\n", status_code=413, headers={"connection": "close"})
             await refusal(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body, or None when it is too large.
-
-        What is too large is still read to its end, within ``_PATIENCE`` times the limit: a sender that is cut off while it
-        sends sees a reset connection and never our answer.
-        """
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self._limit * _PATIENCE:
-            return None
-        body = bytearray()
-        received = 0
-        while received <= self._limit * _PATIENCE:
-            message = await receive()
-            more = message.get("body", b"")
-            received += len(more)
-            if received <= self._limit:
-                body += more
-            if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                break
-        return bytes(body) if received <= self._limit else None
-
 
 _PATIENCE = 10
+
+
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
+    """The body, or None when it is too large.
+
+    What is too large is still read to its end, within ``_PATIENCE`` times the limit: a sender that is cut off while it
+    sends sees a reset connection and never our answer.
+    """
+    announced = dict(scope["headers"]).get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > limit * _PATIENCE:
+        return None
+    body = bytearray()
+    received = 0
+    while received <= limit * _PATIENCE:
+        message = await receive()
+        more = message.get("body", b"")
+        received += len(more)
+        if received <= limit:
+            body += more
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            break
+    return bytes(body) if received <= limit else None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -11,31 +11,39 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
+from starlette.types import ASGIApp
 
 from bots.bootstrap import (
     Answering,
     build_recorder,
     build_worker,
+    console_services,
     open_answering,
     open_platforms,
-    terminal_desk,
+    open_service,
+    platform_contacts,
 )
+from bots.desk.operations import OPERATIONS
 from bots.desk.socket import control_app
 from bots.metrics import Metrics
 from bots.operations.ownership import control_socket
 from bots.platforms.base import Accept, Platform
+from bots.platforms.entries import PLATFORMS
+from bots.platforms.entry import PlatformEntry
 from bots.queue.inbox import Backlog
 from bots.queue.receiver import Receiver
 from bots.queue.recorder import Recorder
 from bots.queue.worker import Worker
-from bots.server import HttpServer, service_app
+from bots.server import HttpServer, LateApp, service_app
 from bots.settings import Settings
 from bots.stores import Stores, open_stores
 from rag.cancellation import end
 from rag.errors import IndexLocked, IndexUnavailable, StoreUnavailable
 from rag.store.client import store_errors
+from tuning.console.service import ConsoleServices
 from tuning.errors import TuningError
 
 log = structlog.get_logger()
@@ -47,13 +55,26 @@ PRUNE_SECONDS = 6 * 3600.0
 class Service:
     """One process: receivers, worker, or both. ``listening`` is set (with ``port``) once HTTP answers.
 
-    ``owns_home``: commands given in this home are answered here, through its socket.
+    ``owns_home``: commands given in this home are answered here, through its socket. ``console`` builds the app below
+    ``/console``, once there is something to show.
     """
 
     def __init__(
-        self, settings: Settings, *, host: str, port: int, receive: bool, work: bool, owns_home: bool = True
+        self,
+        settings: Settings,
+        *,
+        host: str,
+        port: int,
+        receive: bool,
+        work: bool,
+        owns_home: bool = True,
+        platforms: Sequence[PlatformEntry[Any]] = PLATFORMS,
+        console: Callable[[ConsoleServices], ASGIApp] | None = None,
     ) -> None:
         self._settings = settings
+        self._entries = platforms
+        self._console = console
+        self._mounted = LateApp(lambda: self._waiting.get("knowledge", "the service is stopping"))
         self._host = host
         self._receive = receive
         self._work = work
@@ -69,7 +90,7 @@ class Service:
         """Runs until ``stop`` is set, then drains. Raises what made the start impossible."""
         async with AsyncExitStack() as stack:
             stores = await stack.enter_async_context(open_stores(self._settings))
-            platforms = open_platforms(self._settings, stores, self._metrics, self._busy)
+            platforms = open_platforms(self._settings, stores, self._metrics, self._busy, self._entries)
             if self._receive:
                 self._waiting.update(dict.fromkeys(platforms, "it was not reached yet"))
             for platform in platforms.values():
@@ -119,13 +140,15 @@ class Service:
             if answering is None:
                 return
             await stack.enter_async_context(answering.library.working())
+            if self._console is not None:
+                self._mounted.bind(self._console(console_services(self._settings, stores, answering)))
             empty = await answering.search.passages() == 0
             if empty and not await self._first_sync(answering, drain):
                 return
             self._waiting.pop("knowledge", None)
             _spare_what_stays()
             if self._owns_home:
-                desk = control_app(terminal_desk(self._settings, stores, answering))
+                desk = control_app(open_service(self._settings, stores, answering), OPERATIONS)
                 server = HttpServer(desk, socket=control_socket(self._settings.home))
                 await server.start()
                 stack.push_async_callback(server.stop)
@@ -135,7 +158,8 @@ class Service:
         self, stores: Stores, answering: Answering, platforms: dict[str, Platform], drain: asyncio.Event, *, read: bool
     ) -> None:
         """``read``: the documents were read just now."""
-        self._worker = build_worker(self._settings, stores, answering, platforms, self._metrics)
+        contacts = platform_contacts(self._settings, self._entries)
+        self._worker = build_worker(self._settings, stores, answering, platforms, self._metrics, contacts)
         recorder = build_recorder(self._settings, stores, self._metrics)
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(recorder.run(), name="recorder")
@@ -200,7 +224,14 @@ class Service:
         async def readiness() -> dict[str, str]:
             return {**self._waiting, **await _redis_trouble(stores)}
 
-        app = service_app(routes, self._metrics, readiness, body_bytes=self._settings.limits.body_bytes)
+        app = service_app(
+            routes,
+            self._metrics,
+            readiness,
+            body_bytes=self._settings.limits.body_bytes,
+            mounts={"/console": self._mounted} if self._console and self._work and self._receive else {},
+            trusted_proxies=[str(network) for network in self._settings.http.trusted_proxies],
+        )
         server = HttpServer(app, host=self._host, port=self.port)
         await server.start()
         try:

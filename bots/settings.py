@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, create_model, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from bots.errors import SettingsError
@@ -25,15 +25,9 @@ from rag.settings import (
 )
 from tuning.settings import LogSettings
 
-CONVENTIONAL = {
-    "SLACK_BOT_TOKEN": ("slack", "bot_token"),
-    "SLACK_APP_TOKEN": ("slack", "app_token"),
-    "SLACK_SIGNING_SECRET": ("slack", "signing_secret"),
-    "SLACK_API_URL": ("slack", "api_url"),
-    "TELEGRAM_BOT_TOKEN": ("telegram", "bot_token"),
-    "TELEGRAM_WEBHOOK_URL": ("telegram", "webhook_url"),
-    "TELEGRAM_WEBHOOK_SECRET": ("telegram", "webhook_secret"),
-    "TELEGRAM_API_URL": ("telegram", "api_url"),
+Location = tuple[str, ...]
+
+STORES: Mapping[str, Location] = {
     "REDIS_URL": ("redis", "url"),
     "QDRANT_URL": ("qdrant", "url"),
     "QDRANT_API_KEY": ("qdrant", "api_key"),
@@ -42,52 +36,23 @@ CONVENTIONAL = {
     "OPENAI_API_KEY": ("model", "api_key"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing", "endpoint"),
 }
-"""Environment names that the platforms and stores are known by, and the key that each one sets."""
+"""Environment names that stores and servers are known by, and the key that each one sets; platforms bring their own."""
 
 
-class SlackSettings(Section):
-    """Slack. HTTP needs ``signing_secret``, Socket Mode needs ``app_token``; both need ``bot_token``."""
+class PlatformSection(Protocol):
+    """What a platform adds to the configuration (``bots.platforms.entry.PlatformEntry``)."""
 
-    bot_token: SecretStr | None = None
-    app_token: SecretStr | None = None
-    signing_secret: SecretStr | None = None
-    api_url: str = "https://slack.com/api/"
-    follow_threads: bool = Field(True, description="answer follow-ups in a joined thread without a new mention")
-    quiet_channels: tuple[str, ...] = Field((), description="channel ids where only a mention is answered")
-    public_channels: tuple[str, ...] = Field(
-        (), description="internal channel ids that guests read: public documents only"
-    )
-    group_audiences: Mapping[str, str] = Field(default_factory=dict, description="user group id -> audience")
-    tenants: Mapping[str, Name] = Field(default_factory=dict, description="workspace id -> tenant")
+    @property
+    def name(self) -> str: ...
 
-    @field_validator("api_url")
-    @classmethod
-    def _ends_in_api(cls, value: str) -> str:
-        if not value.endswith("/api/"):
-            raise ValueError("ends in /api/")
-        return value
+    @property
+    def settings(self) -> type[Section]: ...
 
+    @property
+    def environment(self) -> Mapping[str, str]: ...
 
-class TelegramSettings(Section):
-    """Telegram. Long polling by default; with ``webhook_url`` a webhook, for which ``webhook_secret`` is compulsory."""
-
-    bot_token: SecretStr | None = None
-    webhook_url: str | None = None
-    webhook_secret: SecretStr | None = None
-    api_url: str = "https://api.telegram.org/bot"
-    drafts: bool = Field(False, description="stream with sendMessageDraft in private chats")
-    chat_audiences: Mapping[str, tuple[str, ...]] = Field(default_factory=dict, description="chat id -> audiences")
-    chat_tenants: Mapping[str, Name] = Field(default_factory=dict, description="chat id -> tenant")
-    contact: str = Field(
-        "", description="how to reach a person: shown by /start, by /help and when the bot does not know"
-    )
-
-    @field_validator("api_url")
-    @classmethod
-    def _ends_in_bot(cls, value: str) -> str:
-        if not value.endswith("/bot"):
-            raise ValueError("ends in /bot; the token follows")
-        return value
+    @property
+    def handover(self) -> str: ...
 
 
 class RedisSettings(Section):
@@ -107,6 +72,14 @@ class LimitSettings(Section):
     body_bytes: int = Field(1_000_000, ge=10_000, le=50_000_000)
 
 
+class HttpSettings(Section):
+    """What is believed of HTTP requests."""
+
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed"
+    )
+
+
 class WorkerSettings(Section):
     """How messages are worked off."""
 
@@ -118,10 +91,23 @@ class WorkerSettings(Section):
 
 
 class HandoverSettings(Section):
-    """Where a conversation goes whose asker wants a person. Without ``slack_channel`` people are told ``telegram.contact``."""
+    """Where a conversation goes whose asker wants a person: ``{platform}_channel``, for each platform that has such channels.
 
-    slack_channel: str = Field("", description="id of the channel where people take over, for example C0123456789")
+    Without one, people are told how to reach a person.
+    """
+
     silent_hours: float = Field(12, gt=0, le=720, description="until the bot answers again if nobody resumes it")
+
+    def channel(self, platform: str) -> str:
+        """The id of a platform's channel; empty where none is set."""
+        return str(getattr(self, f"{platform}_channel", ""))
+
+    @model_validator(mode="after")
+    def _is_one_channel(self) -> HandoverSettings:
+        named = [key for key in type(self).model_fields if key.endswith("_channel") and getattr(self, key)]
+        if len(named) > 1:
+            raise ValueError(f"people are asked in one channel: set one of {' and '.join(named)}")
+        return self
 
 
 class TracingSettings(Section):
@@ -154,9 +140,8 @@ class Settings(Section):
     qdrant: QdrantSettings = QdrantSettings()
     redis: RedisSettings = RedisSettings()
     log: LogSettings = LogSettings()
-    slack: SlackSettings = SlackSettings()
-    telegram: TelegramSettings = TelegramSettings()
     limits: LimitSettings = LimitSettings()
+    http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
     audience: AudienceSettings = AudienceSettings()
     handover: HandoverSettings = HandoverSettings()
@@ -173,38 +158,54 @@ class Settings(Section):
 
     def secrets(self) -> tuple[str, ...]:
         """Everything that must never be printed."""
-        hidden = (
-            self.slack.bot_token,
-            self.slack.app_token,
-            self.slack.signing_secret,
-            self.telegram.bot_token,
-            self.telegram.webhook_secret,
-            self.qdrant.api_key,
-            self.model.api_key,
-        )
         passwords = (
             urlsplit(url).password
             for url in (self.redis.url, self.log.url, self.qdrant.url, *self.model.servers)
             if url
         )
-        return (*(one.get_secret_value() for one in hidden if one is not None), *filter(None, passwords))
+        return (*_secrets(self), *filter(None, passwords))
 
 
-Location = tuple[str, ...]
+def _secrets(section: Section) -> Iterator[str]:
+    for _, value in section:
+        if isinstance(value, SecretStr):
+            yield value.get_secret_value()
+        elif isinstance(value, Section):
+            yield from _secrets(value)
 
 
-def load_settings(environ: Mapping[str, str] = os.environ, directory: Path | None = None) -> Settings:
+def settings_class(platforms: Sequence[PlatformSection]) -> type[Settings]:
+    """All settings, with a section for each platform and, where one can hand over, its key in ``handover``."""
+    channels: dict[str, Any] = {
+        f"{platform.name}_channel": (str, Field("", description=platform.handover))
+        for platform in platforms
+        if platform.handover
+    }
+    handover = create_model("HandoverSettings", __base__=HandoverSettings, **channels)
+    sections: dict[str, Any] = {platform.name: (platform.settings, platform.settings()) for platform in platforms}
+    return create_model("Settings", __base__=Settings, handover=(handover, handover()), **sections)
+
+
+def conventional_names(platforms: Sequence[PlatformSection]) -> dict[str, Location]:
+    """Environment names that everybody knows, and the key that each one sets."""
+    own = {name: (one.name, key) for one in platforms for name, key in one.environment.items()}
+    return {**own, **STORES}
+
+
+def load_settings(
+    platforms: Sequence[PlatformSection], environ: Mapping[str, str] = os.environ, directory: Path | None = None
+) -> Settings:
     """Reads file and environment. Raises ``SettingsError`` with one line: key, where it was set, what is allowed."""
     file = Path(environ.get("COTORRA_CONFIG") or (directory or Path.cwd()) / "cotorra.toml")
     if "COTORRA_CONFIG" in environ and not file.is_file():
         raise SettingsError(f"COTORRA_CONFIG names {file}, which is not a file; correct it or unset it")
     values = _read_file(file)
     origins: dict[Location, str] = {}
-    for name, location, value in _from_environment(environ):
+    for name, location, value in _from_environment(environ, conventional_names(platforms)):
         _put(values, location, value)
         origins[location] = f"environment variable {name}"
     try:
-        return Settings.model_validate(values)
+        return settings_class(platforms).model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error.errors()[0], origins, file)) from error
 
@@ -222,9 +223,11 @@ def _read_file(file: Path) -> dict[str, Any]:
     return values
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Location, Any]]:
+def _from_environment(
+    environ: Mapping[str, str], conventional: Mapping[str, Location]
+) -> list[tuple[str, Location, Any]]:
     found: list[tuple[str, Location, Any]] = [
-        (name, location, environ[name]) for name, location in CONVENTIONAL.items() if environ.get(name)
+        (name, location, environ[name]) for name, location in conventional.items() if environ.get(name)
     ]
     for name, value in environ.items():
         if not name.startswith("COTORRA_") or name == "COTORRA_CONFIG" or name.startswith("COTORRA_TEST_"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bots.conversation.handover.handovers import Handovers
@@ -28,13 +28,18 @@ from tuning.conversations.records import LoggedTurn
 class Rules:
     """What a resolved message decides: which documents its readers may read, and which adapter answers it.
 
-    ``contact`` tells customers how to reach a person.
+    ``contacts`` tells, by platform, how to reach a person.
     """
 
     audiences: Callable[[IncomingMessage], frozenset[str]]
     tenant: Callable[[IncomingMessage], str] = lambda _: ""
     adapter: Callable[[IncomingMessage], AdapterRef | None] = lambda _: None
-    contact: str = ""
+    contacts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def contact(self) -> str:
+        """What is told where a platform has no contact of its own: the first that any platform has."""
+        return next(filter(None, self.contacts.values()), "")
 
 
 class Answers:
@@ -139,8 +144,8 @@ class Answers:
         parts = [answer.text]
         if message.attachments:
             parts.append(say(answer.language, "attachments", names=", ".join(message.attachments)))
-        if answer.outcome == "abstained" and message.platform == "telegram" and self._rules.contact:
-            parts.append(self._rules.contact)
+        if answer.outcome == "abstained" and (contact := self._rules.contacts.get(message.platform)):
+            parts.append(contact)
         text = "\n\n".join(parts)
         return OutgoingReply(turn_id=turn, kind="answer", text=text, language=answer.language, sources=answer.sources)
 

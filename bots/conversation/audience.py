@@ -5,42 +5,47 @@ A source is for an audience, and may be one tenant's own: then only those who be
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
 from bots.messages import IncomingMessage
-from bots.settings import Settings
+from bots.settings import AudienceSettings
+from rag.types import Exchange
 
 PUBLIC = frozenset({"public"})
 INTERNAL = frozenset({"public", "employees"})
 
 
-def audiences(message: IncomingMessage, settings: Settings) -> frozenset[str]:
-    """The audiences that every reader of the reply belongs to. Whatever is not known for certain counts as public."""
-    if message.platform == "slack":
-        return _slack(message, settings)
-    if message.platform == "telegram":
-        mapped = settings.telegram.chat_audiences.get(message.address.get("chat", ""))
-        return PUBLIC if mapped is None else PUBLIC | frozenset(mapped)
-    return PUBLIC | frozenset(settings.audience.terminal)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readers:
+    """Who reads a place: the audiences that all of them belong to, and their tenant, if they have the same one."""
+
+    audiences: frozenset[str]
+    tenant: str = ""
+
+    def may_read(self, exchange: Exchange) -> bool:
+        """Whether all of them may read an answer. What an older release remembered tells no audiences."""
+        readable = bool(exchange.audiences) and self.audiences.issuperset(exchange.audiences)
+        return readable and exchange.tenant in ("", self.tenant)
 
 
-def _slack(message: IncomingMessage, settings: Settings) -> frozenset[str]:
-    if message.sender.guest or message.channel == "shared":
-        return PUBLIC
-    if message.channel in ("direct", "ephemeral"):
-        own = settings.slack.group_audiences
-        return INTERNAL | {own[group] for group in message.sender.groups if group in own}
-    return PUBLIC if message.address.get("channel") in settings.slack.public_channels else INTERNAL
+class KnowsReaders(Protocol):
+    """A platform, as far as audiences are concerned."""
+
+    def readers(self, message: IncomingMessage) -> Readers:
+        """Who reads the reply to a resolved message; whatever is not known for certain counts as public."""
 
 
-def tenant(message: IncomingMessage, settings: Settings) -> str:
-    """Whose documents the reply may use besides everybody's; empty where people of several tenants may read."""
-    if message.platform == "slack":
-        return _slack_tenant(message, settings)
-    if message.platform == "telegram":
-        return settings.telegram.chat_tenants.get(message.address.get("chat", ""), "")
-    return settings.audience.terminal_tenant
+def readers(message: IncomingMessage, platforms: Mapping[str, KnowsReaders]) -> Readers:
+    """Who reads the reply: the verdict of the message's platform. Everybody may read what is public."""
+    platform = platforms.get(message.platform)
+    if platform is None:
+        return Readers(audiences=PUBLIC)
+    verdict = platform.readers(message)
+    return replace(verdict, audiences=PUBLIC | verdict.audiences)
 
 
-def _slack_tenant(message: IncomingMessage, settings: Settings) -> str:
-    team = message.address.get("team", "")
-    foreign = message.address.get("user_team", team) not in ("", team)
-    return "" if foreign or message.channel == "shared" else settings.slack.tenants.get(team, "")
+def terminal_readers(settings: AudienceSettings) -> Readers:
+    """Who sits at the terminal, unless a command names audiences."""
+    return Readers(audiences=PUBLIC | frozenset(settings.terminal), tenant=settings.terminal_tenant)

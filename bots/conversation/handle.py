@@ -76,7 +76,7 @@ class Conversations:
             case "deletion":
                 return await self._forget_deleted(message)
             case "handover":
-                return await self._mind(message, lease)
+                return await self._hand_over(message, lease)
         message = await _in_its_language(message)
         if message.kind == "edit" and not await self._is_last(message):
             return ()
@@ -122,10 +122,13 @@ class Conversations:
         self._metrics.answered(message.platform, "handed_over", since(message.received_at))
         return ()
 
-    async def _mind(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
-        """Lets the bot resume, or brings the post about a handover up to date."""
+    async def _hand_over(self, message: IncomingMessage, lease: Lease) -> Sequence[OutboxEntry]:
+        """Lets the bot resume, sends what a person wrote elsewhere, or brings the post about a handover up to date."""
         if message.command == "redraw":
             await self._handovers.redraw(message)
+        elif message.command == "post":
+            entry = await self._ledger.open(message.turn_id, lease)
+            await self._notify(message, entry, message.text, outcome="posted")
         elif await self._handovers.resume(message):
             entry = await self._ledger.open(message.turn_id, lease)
             await self._notify(message, entry, say(message.language, "resumed"), outcome="resumed")

@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bots.conversation.forgetting import Forgetting
 from bots.conversation.turns import logged_turn
-from bots.desk.seam import Asked, AskEvent, Complete, FoundPassage, Inquiry, Retrieved, SetAside, SyncEvent, Text
-from bots.errors import BotsError
-from bots.library.library import Library
-from bots.queue.inbox import Inbox
+from bots.desk.seam import Asked, AskEvent, Complete, Text
 from bots.queue.outbox import Outbox, TurnEntry
 from bots.texts import say
-from rag.chain import QUERY_CHARACTERS
-from rag.evaluation.changes import changed
 from rag.memory.conversation import ConversationMemory
-from rag.retrieval.embeddings.models import TextEmbeddings
-from rag.retrieval.index.passages import PassageIndex, Scope
-from rag.retrieval.retriever import HybridRetriever
 from rag.turn import Turn, Turns
-from rag.types import AdapterRef, Answer, Delta, Done, Query, Question
+from rag.types import AdapterRef, Answer, Delta, Done, Question
 
 SPEAKER = "terminal"
 
 
 class TerminalDesk:
-    """The desk of this process. ``audiences`` is what the terminal reads when nothing is asked for, ``tenant`` whose."""
+    """Answers who asks at the terminal. ``audiences`` is what the terminal reads when nothing is asked for, ``tenant`` whose."""
 
     def __init__(
         self,
         *,
         turns: Turns,
-        retriever: HybridRetriever,
         memory: ConversationMemory,
-        inbox: Inbox,
         outbox: Outbox,
-        forgetting: Forgetting,
-        library: Library,
         audiences: frozenset[str],
         tenant: str = "",
         adapter: Callable[[], AdapterRef | None] = lambda: None,
     ) -> None:
         self._turns = turns
-        self._retriever = retriever
         self._memory = memory
-        self._inbox = inbox
         self._outbox = outbox
-        self._forgetting = forgetting
-        self._library = library
         self._audiences = audiences
         self._tenant = tenant
         self._adapter = adapter
@@ -91,79 +74,9 @@ class TerminalDesk:
         await self._turns.remember(question, answer.text, answered=answer.outcome == "answered", asked_at=now)
         await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))
 
-    async def new(self, conversation: str) -> None:
-        await self._memory.forget(conversation)
-
-    async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
-        readers = audiences | {"public"} if audiences else self._audiences
-        found = await self._retriever.find(Query(text=query), self._scope(readers), limit=limit)
-        return [
-            FoundPassage(
-                title=" › ".join(dict.fromkeys((hit.passage.title, *hit.passage.headings))),
-                url=hit.passage.url,
-                text=hit.passage.text,
-                score=round(hit.score, 4),
-                source=hit.passage.source,
-            )
-            for hit in found.hits
-        ]
-
-    def _scope(self, readers: frozenset[str], sources: frozenset[str] | None = None) -> Scope:
-        return Scope(audiences=readers, sources=sources, tenants=frozenset({"", self._tenant}))
-
-    async def retrieve(self, inquiry: Inquiry) -> Retrieved:
-        """The score and its evidence are those of a question that is served, however many passages are asked for here."""
-        settings = changed(self._retriever.settings, inquiry.changes)
-        retriever = self._retriever.model_copy(update={"settings": settings}) if inquiry.changes else self._retriever
-        readers = inquiry.audiences | {"public"} if inquiry.audiences else self._audiences
-        scope = self._scope(readers, inquiry.sources)
-        query = replace(inquiry.query, text=inquiry.query.text[:QUERY_CHARACTERS])
-        found = served = await retriever.find(query, scope, limit=settings.limit)
-        if inquiry.limit != settings.limit:
-            found = await retriever.find(query, scope, limit=inquiry.limit)
-        return Retrieved(
-            retrieval=replace(served, hits=found.hits),
-            limit=settings.limit,
-            threshold=settings.threshold,
-            embedding=await retriever.serving.ask(_model),
-        )
-
-    def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
-        return self._library.sync(source, allow_shrink=allow_shrink)
-
-    async def set_aside(self) -> Sequence[SetAside]:
-        return [
-            SetAside(
-                turn_id=aside.turn_id,
-                conversation=aside.conversation,
-                error=aside.error,
-                tries=aside.tries,
-                at=aside.at,
-            )
-            for aside in await self._inbox.list_aside()
-        ]
-
-    async def retry(self, turn_id: str | None) -> int:
-        count = await self._inbox.retry(turn_id)
-        if turn_id is not None and not count:
-            raise BotsError(f"no message {turn_id} is set aside; `cotorra inbox list` shows those that are")
-        return count
-
-    async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
-        if speaker == "":
-            raise BotsError("name the person to forget, or leave the name out to forget the whole conversation")
-        now = datetime.now(UTC)
-        counts = await self._forgetting.from_stores(conversation, speaker, now)
-        await self._outbox.post(self._forgetting.from_log(conversation, speaker, now))
-        return counts
-
 
 def _alone(answer: Answer) -> Answer:
     """With what is added where a person is wanted: nobody can come to a terminal."""
     if answer.outcome != "wants_person":
         return answer
     return replace(answer, text=f"{answer.text}\n\n{say(answer.language, 'nobody')}")
-
-
-async def _model(embeddings: TextEmbeddings, index: PassageIndex) -> str:  # noqa: ARG001 - what Serving.ask calls
-    return embeddings.name

@@ -19,10 +19,11 @@ class LogAccess:
 
     def log(self) -> ConversationLog:
         """The log, its schema up to date. Raises ``BotsError`` or ``TuningError``."""
+        from bots.platforms.entries import PLATFORMS
         from bots.settings import load_settings
         from bots.stores import open_log
 
-        settings = load_settings()
+        settings = load_settings(PLATFORMS)
         log = asyncio.run(open_log(settings, self._redis_url()))
         log.upgrade()
         self._stack.callback(log.close)
@@ -30,13 +31,10 @@ class LogAccess:
 
     def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
         """In every store, by the running service where there is one. Raises ``BotsError``."""
-        from bots.desk.terminal import open_desk
+        from bots.desk import operations, terminal
 
-        async def forgotten() -> Mapping[str, int]:
-            async with open_desk() as desk:
-                return await desk.forget(conversation, speaker)
-
-        return asyncio.run(forgotten())
+        request = operations.Forget(conversation=conversation, speaker=speaker)
+        return asyncio.run(terminal.call(operations.forget, request))
 
     def close(self) -> None:
         self._stack.close()
@@ -45,9 +43,10 @@ class LogAccess:
         """The private server is adopted while a service runs; otherwise it is started, and stopped again by ``close``."""
         from bots.operations.ownership import Ownership
         from bots.operations.private_redis import PrivateRedis
+        from bots.platforms.entries import PLATFORMS
         from bots.settings import load_settings
 
-        settings = load_settings()
+        settings = load_settings(PLATFORMS)
         if settings.redis.url:
             return settings.redis.url
         private = PrivateRedis(settings.home, settings.redis.appendfsync)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from bots.desk.seam import Asked, Complete, Desk, FoundPassage, SetAside, SyncedSource, Text
+from bots.desk import operations
+from bots.desk.operation import Desk
+from bots.desk.seam import Asked, Complete, FoundPassage, SetAside, SyncedSource, Text
 from bots.errors import BotsError
 from rag.errors import RagError
 from rag.types import Answer
@@ -65,7 +67,7 @@ async def converse(desk: Desk, audiences: frozenset[str]) -> None:
             case "/quit" | "/exit":
                 return
             case "/new":
-                await desk.new(conversation)
+                await desk.call(operations.new, operations.NewConversation(conversation=conversation))
                 conversation = _fresh()
                 print("We start from scratch.")
             case question:
@@ -85,7 +87,7 @@ def _read() -> str | None:
 
 async def _turn(desk: Desk, asked: Asked) -> None:
     try:
-        async for event in desk.ask(asked):
+        async for event in desk.stream(operations.ask, asked):
             if isinstance(event, Text):
                 print(event.text, end="", flush=True)
             else:

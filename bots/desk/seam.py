@@ -1,11 +1,10 @@
-"""What a person at a terminal can ask of a service: the same calls in this process or through the owner's socket."""
+"""What operations are asked with and what they answer: values that cross the owner's socket as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from rag.types import Answer, Query, Retrieval
 
@@ -113,25 +112,3 @@ class SetAside:
     error: str
     tries: int
     at: datetime
-
-
-class Desk(Protocol):
-    """Raises the errors of ``bots`` and ``rag``."""
-
-    def ask(self, asked: Asked) -> AsyncIterator[AskEvent]: ...
-
-    async def new(self, conversation: str) -> None: ...
-
-    async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]: ...
-
-    async def retrieve(self, inquiry: Inquiry) -> Retrieved: ...
-
-    def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
-        """Progress, and what was done to each source as it ends. Leaving early stops no sync."""
-        ...
-
-    async def set_aside(self) -> Sequence[SetAside]: ...
-
-    async def retry(self, turn_id: str | None) -> int: ...
-
-    async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]: ...

@@ -1,132 +1,95 @@
-"""The owner's socket: a desk served over HTTP on a Unix socket in ``COTORRA_HOME``, and the client that looks the same."""
+"""The owner's socket: operations served over HTTP on a Unix socket in ``COTORRA_HOME``, and the client that looks the same.
+
+``POST /{operation}`` takes the request as JSON. A single response is JSON; a stream is lines, each ``{class: event}``.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bots.desk.seam import (
-    Asked,
-    AskEvent,
-    Desk,
-    FoundPassage,
-    Inquiry,
-    Retrieved,
-    SetAside,
-    SyncedSource,
-    SyncEvent,
-    SyncProgress,
-)
+from bots.desk.operation import Operation, Operations, Stream
 from bots.errors import BotsError
 from rag.errors import RagError
+from tuning.errors import TuningError
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SyncLine:
-    """One line of a sync: which of the two it is stands in its name, their fields would not tell."""
-
-    progress: SyncProgress | None = None
-    synced: SyncedSource | None = None
-
-
-_ASKED: TypeAdapter[Asked] = TypeAdapter(Asked)
-_EVENT: TypeAdapter[AskEvent] = TypeAdapter(AskEvent)
-_FOUND: TypeAdapter[tuple[FoundPassage, ...]] = TypeAdapter(tuple[FoundPassage, ...])
-_INQUIRY: TypeAdapter[Inquiry] = TypeAdapter(Inquiry)
-_RETRIEVED: TypeAdapter[Retrieved] = TypeAdapter(Retrieved)
-_SYNCING: TypeAdapter[_SyncLine] = TypeAdapter(_SyncLine)
-_ASIDE: TypeAdapter[tuple[SetAside, ...]] = TypeAdapter(tuple[SetAside, ...])
+S = TypeVar("S")
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 _NO_LIMIT = httpx.Timeout(10, read=None)
 """A first sync may take minutes; connecting to a socket on this machine may not."""
 
+_ERRORS = (BotsError, RagError, TuningError)
+_ERROR = "error"
+"""The key of an error's line; the other lines are keyed by names of classes, which begin with a capital."""
 
-def control_app(desk: Desk) -> Starlette:
+
+def control_app(service: S, operations: Operations[S]) -> Starlette:
     """The ASGI app of the socket; only the folder's owner can reach it."""
-
-    async def ask(request: Request) -> Response:
-        asked = _ASKED.validate_json(await request.body())
-        return StreamingResponse(_lines(desk.ask(asked), _EVENT), media_type="application/x-ndjson")
-
-    async def new(request: Request) -> Response:
-        await desk.new((await request.json())["conversation"])
-        return Response(status_code=204)
-
-    async def search(request: Request) -> Response:
-        body = await request.json()
-        found = await desk.search(body["query"], limit=body["limit"], audiences=frozenset(body["audiences"]))
-        return _json(_FOUND, tuple(found))
-
-    async def retrieve(request: Request) -> Response:
-        return _json(_RETRIEVED, await desk.retrieve(_INQUIRY.validate_json(await request.body())))
-
-    async def sync(request: Request) -> Response:
-        body = await request.json()
-        events = desk.sync(_name_or_none(body["source"]), allow_shrink=bool(body["allow_shrink"]))
-        return StreamingResponse(_lines(_as_lines(events), _SYNCING), media_type="application/x-ndjson")
-
-    async def set_aside(_: Request) -> Response:
-        return _json(_ASIDE, tuple(await desk.set_aside()))
-
-    async def retry(request: Request) -> Response:
-        return JSONResponse({"retried": await desk.retry((await request.json())["turn_id"])})
-
-    async def forget(request: Request) -> Response:
-        body = await request.json()
-        return JSONResponse(dict(await desk.forget(body["conversation"], body["speaker"])))
-
-    calls = (ask, new, search, retrieve, sync, set_aside, retry, forget)
-    return Starlette(
-        routes=[Route(f"/{call.__name__}", _reporting(call), methods=["POST"]) for call in calls],
-    )
+    single = [_route(one.name, _answer(service, one)) for one in operations.single.values()]
+    streaming = [_route(one.name, _stream(service, one)) for one in operations.streaming.values()]
+    return Starlette(routes=[*single, *streaming])
 
 
-def _json(adapter: TypeAdapter[Any], value: object) -> Response:
-    return Response(adapter.dump_json(value), media_type="application/json")
+def _route(name: str, endpoint: Any) -> Route:
+    return Route(f"/{name}", endpoint, methods=["POST"])
 
 
-def _reporting(call: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _answer(service: S, operation: Operation[S, Q, R]) -> Any:
     async def endpoint(request: Request) -> Response:
         try:
-            return await call(request)
-        except (BotsError, RagError) as error:
-            return JSONResponse({"error": str(error)}, status_code=503)
-        except (ValueError, KeyError, TypeError) as error:  # ValueError: no JSON, no UTF-8, no valid values
-            return JSONResponse({"error": f"malformed request: {type(error).__name__}"}, status_code=400)
+            wanted = await _read(request, operation.request)
+            response = await operation.run(service, wanted)
+        except _Malformed as error:
+            return JSONResponse({_ERROR: str(error)}, status_code=400)
+        except _ERRORS as error:
+            return JSONResponse({_ERROR: str(error)}, status_code=503)
+        return Response(operation.response.dump_json(response), media_type="application/json")
 
     return endpoint
 
 
-async def _lines(events: AsyncIterator[T], adapter: TypeAdapter[T]) -> AsyncIterator[bytes]:
+def _stream(service: S, operation: Stream[S, Q, R]) -> Any:
+    async def endpoint(request: Request) -> Response:
+        try:
+            wanted = await _read(request, operation.request)
+        except _Malformed as error:
+            return JSONResponse({_ERROR: str(error)}, status_code=400)
+        return StreamingResponse(_lines(operation, operation.run(service, wanted)), media_type="application/x-ndjson")
+
+    return endpoint
+
+
+class _Malformed(Exception):
+    """A request that is none."""
+
+
+async def _read(request: Request, adapter: TypeAdapter[Q]) -> Q:
+    try:
+        return adapter.validate_json(await request.body())
+    except ValidationError as error:
+        raise _Malformed(f"malformed request: {error.errors()[0]['type']}") from error
+
+
+async def _lines(operation: Stream[S, Q, R], events: AsyncIterator[R]) -> AsyncIterator[bytes]:
     """Events as lines. The status line is already out when an error comes, so an error is a line too."""
     try:
         async for event in events:
-            yield adapter.dump_json(event) + b"\n"
-    except (BotsError, RagError) as error:
-        yield json.dumps({"error": str(error)}).encode() + b"\n"
-
-
-async def _as_lines(events: AsyncIterator[SyncEvent]) -> AsyncIterator[_SyncLine]:
-    async for event in events:
-        yield _SyncLine(progress=event) if isinstance(event, SyncProgress) else _SyncLine(synced=event)
-
-
-def _name_or_none(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError("a source is named by a string")
-    return value
+            kind = type(event).__name__
+            yield b'{"%s":%s}\n' % (kind.encode(), operation.events[kind].dump_json(event))
+    except _ERRORS as error:
+        yield json.dumps({_ERROR: str(error)}).encode() + b"\n"
 
 
 class RemoteDesk:
@@ -136,36 +99,22 @@ class RemoteDesk:
         transport = httpx.AsyncHTTPTransport(uds=str(socket))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://cotorra", timeout=_NO_LIMIT)
 
-    async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
-        async for line in self._stream("ask", _ASKED.dump_json(asked)):
-            yield _EVENT.validate_json(line)
+    async def call(self, operation: Operation[Any, Q, R], request: Q) -> R:
+        try:
+            response = await self._client.post(f"/{operation.name}", content=operation.request.dump_json(request))
+        except httpx.TransportError as error:
+            raise BotsError("the running service stopped answering; try again") from error
+        if response.status_code >= 400:
+            raise BotsError(_message(response.content))
+        try:
+            return operation.response.validate_json(response.content)
+        except ValidationError as error:
+            raise BotsError(_NOT_UNDERSTOOD) from error
 
-    async def new(self, conversation: str) -> None:
-        await self._call("new", conversation=conversation)
-
-    async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
-        return _FOUND.validate_json(await self._call("search", query=query, limit=limit, audiences=sorted(audiences)))
-
-    async def retrieve(self, inquiry: Inquiry) -> Retrieved:
-        return _RETRIEVED.validate_json(await self._post("retrieve", _INQUIRY.dump_json(inquiry)))
-
-    async def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
-        body = json.dumps({"source": source, "allow_shrink": allow_shrink}).encode()
-        async for text in self._stream("sync", body):
-            line = _SYNCING.validate_json(text)
-            event = line.progress or line.synced
-            if event is not None:
-                yield event
-
-    async def set_aside(self) -> Sequence[SetAside]:
-        return _ASIDE.validate_json(await self._call("set_aside"))
-
-    async def retry(self, turn_id: str | None) -> int:
-        return int(json.loads(await self._call("retry", turn_id=turn_id))["retried"])
-
-    async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
-        counts: dict[str, int] = json.loads(await self._call("forget", conversation=conversation, speaker=speaker))
-        return counts
+    async def stream(self, operation: Stream[Any, Q, R], request: Q) -> AsyncIterator[R]:
+        async with aclosing(self._post(operation.name, operation.request.dump_json(request))) as lines:
+            async for line in lines:
+                yield _event(operation, line)
 
     async def __aenter__(self) -> RemoteDesk:
         return self
@@ -173,33 +122,32 @@ class RemoteDesk:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def _stream(self, name: str, body: bytes) -> AsyncIterator[str]:
+    async def _post(self, name: str, body: bytes) -> AsyncGenerator[str, None]:
         try:
             async with self._client.stream("POST", f"/{name}", content=body) as response:
-                if response.status_code != 200:
+                if response.status_code >= 400:
                     raise BotsError(_message(await response.aread()))
                 async for line in response.aiter_lines():
-                    if line.startswith('{"error"'):
-                        raise BotsError(_message(line.encode()))
                     yield line
         except httpx.TransportError as error:
             raise BotsError("the running service stopped answering; try again") from error
 
-    async def _call(self, name: str, **values: object) -> bytes:
-        return await self._post(name, json.dumps(values).encode())
 
-    async def _post(self, name: str, body: bytes) -> bytes:
-        try:
-            response = await self._client.post(f"/{name}", content=body)
-        except httpx.TransportError as error:
-            raise BotsError("the running service stopped answering; try again") from error
-        if response.status_code >= 400:
-            raise BotsError(_message(response.content))
-        return response.content
+def _event(operation: Stream[Any, Q, R], line: str) -> R:
+    try:
+        [(kind, value)] = json.loads(line).items()
+        if kind == _ERROR:
+            raise BotsError(value)
+        return operation.events[kind].validate_python(value)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
+        raise BotsError(_NOT_UNDERSTOOD) from error
+
+
+_NOT_UNDERSTOOD = "the running service gave an answer that is not understood; are both of the same version?"
 
 
 def _message(body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"])
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return "the running service gave an answer that is not understood; are both of the same version?"
+        return str(json.loads(body)[_ERROR])
+    except (ValueError, KeyError, TypeError):
+        return _NOT_UNDERSTOOD

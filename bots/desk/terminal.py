@@ -8,17 +8,22 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bots.desk import rendering
-from bots.desk.seam import Asked, Complete, Desk, SyncedSource, Text
+from bots.desk import operations, rendering
+from bots.desk.operation import Desk, LocalDesk, Operation
+from bots.desk.seam import Asked, Complete, SyncedSource, Text
 from bots.desk.socket import RemoteDesk
 from bots.desk.sync_screen import sync_screen
 from bots.operations.ownership import Ownership, control_socket
+from bots.platforms.entries import PLATFORMS
 from bots.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from bots.library.library import Library
+
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 WAIT_SECONDS = 120.0
 """A service that reads a large library for the first time is worth waiting for."""
@@ -31,7 +36,7 @@ async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False, to_ask
     ``to_sync``: the desk is wanted for a sync; otherwise documents that were never read are read before it is given.
     ``to_ask``: questions will be asked, so that the language model is loaded, where there is one.
     """
-    settings = load_settings()
+    settings = load_settings(PLATFORMS)
     ownership = Ownership(settings.home)
     try:
         if await _must_ask_owner(settings, ownership, wait):
@@ -72,7 +77,7 @@ async def _listens(socket: Path) -> bool:
 
 @asynccontextmanager
 async def _local_desk(settings: Settings, *, to_sync: bool, to_ask: bool) -> AsyncIterator[Desk]:
-    from bots.bootstrap import build_recorder, open_answering, terminal_desk
+    from bots.bootstrap import build_recorder, open_answering, open_service
     from bots.metrics import Metrics
     from bots.stores import open_stores
 
@@ -83,7 +88,7 @@ async def _local_desk(settings: Settings, *, to_sync: bool, to_ask: bool) -> Asy
             await stack.enter_async_context(answering.library.working())
         elif await answering.search.passages() == 0:
             await _read_first(answering.library)
-        yield terminal_desk(settings, stores, answering)
+        yield LocalDesk(open_service(settings, stores, answering))
         await build_recorder(settings, stores, Metrics()).drain()
 
 
@@ -95,11 +100,17 @@ async def _read_first(library: Library) -> None:
                 screen.show(event)
 
 
+async def call(operation: Operation[Any, Q, R], request: Q) -> R:
+    """The response of an operation that needs no language model."""
+    async with open_desk() as desk:
+        return await desk.call(operation, request)
+
+
 async def ask(asked: Asked, *, as_json: bool) -> None:
     """Streams the answer, or prints one object."""
     complete: Complete | None = None
     async with open_desk(to_ask=True) as desk:
-        async for event in desk.ask(asked):
+        async for event in desk.stream(operations.ask, asked):
             if isinstance(event, Complete):
                 complete = event
             elif isinstance(event, Text) and not as_json:
@@ -117,18 +128,13 @@ async def chat(audiences: frozenset[str]) -> None:
         await rendering.converse(desk, audiences)
 
 
-async def search(query: str, *, limit: int, audiences: frozenset[str], as_json: bool) -> None:
-    async with open_desk() as desk:
-        rendering.print_found(await desk.search(query, limit=limit, audiences=audiences), as_json=as_json)
-
-
-async def sync(source: str | None, *, allow_shrink: bool, as_json: bool) -> bool:
+async def sync(request: operations.Sync, *, as_json: bool) -> bool:
     """Whether everything could be read."""
     synced: list[SyncedSource] = []
     async with open_desk(to_sync=True) as desk:
         try:
             with sync_screen(quiet=as_json) as screen:
-                async for event in desk.sync(source, allow_shrink=allow_shrink):
+                async for event in desk.stream(operations.sync, request):
                     screen.show(event)
                     synced += [event] if isinstance(event, SyncedSource) else []
         except asyncio.CancelledError:
@@ -143,16 +149,6 @@ async def doctor(*, as_json: bool) -> bool:
     """Whether all is well."""
     from bots.operations.doctor import examine
 
-    findings = await examine(load_settings())
+    findings = await examine(load_settings(PLATFORMS))
     rendering.print_findings(findings, as_json=as_json)
     return all(finding.ok for finding in findings)
-
-
-async def inbox_list(*, as_json: bool) -> None:
-    async with open_desk() as desk:
-        rendering.print_set_aside(await desk.set_aside(), as_json=as_json)
-
-
-async def inbox_retry(reference: str | None) -> None:
-    async with open_desk() as desk:
-        print(f"{await desk.retry(reference)} put back")

@@ -14,8 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-from bots.desk.seam import Desk, Inquiry, Retrieved
+from bots.desk import operations
+from bots.desk.operation import Desk
+from bots.desk.seam import Inquiry, Retrieved
 from bots.desk.terminal import open_desk
+from bots.platforms.entries import PLATFORMS
 from bots.settings import load_settings
 from rag.errors import EvaluationError
 from rag.evaluation.cases import Case, QuestionSet, read_questions
@@ -65,7 +68,7 @@ async def evaluate_retrieval(wish: Wish) -> Evaluated:
     """Raises ``EvaluationError``, ``ConfigurationError`` and what a desk raises."""
     questions = read_questions(wish.file)
     cases = _chosen(questions, wish.source)
-    settings = load_settings()
+    settings = load_settings(PLATFORMS)
     changed(settings.retrieval, wish.changes)  # a wrong one is told before a run of minutes
     async with open_desk() as desk:
         now = await _run(desk, cases, wish, {})
@@ -108,7 +111,8 @@ async def _run(desk: Desk, cases: Sequence[Case], wish: Wish, changes: Mapping[s
 
 async def _asked(desk: Desk, inquiries: Sequence[Inquiry]) -> AsyncIterator[Retrieved]:
     for start in range(0, len(inquiries), AT_ONCE):
-        for one in await asyncio.gather(*map(desk.retrieve, inquiries[start : start + AT_ONCE])):
+        batch = inquiries[start : start + AT_ONCE]
+        for one in await asyncio.gather(*(desk.call(operations.retrieve, each) for each in batch)):
             yield one
 
 

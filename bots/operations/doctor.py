@@ -7,12 +7,13 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bots.bootstrap import handover_channel, open_answering, open_platforms
+from bots.bootstrap import open_answering, open_platforms
 from bots.errors import AlreadyRunning, BotsError
 from bots.library.library import sources
 from bots.metrics import Metrics
@@ -20,6 +21,8 @@ from bots.operations.finding import Finding
 from bots.operations.language_models import examine_models
 from bots.operations.ownership import Ownership, control_socket
 from bots.platforms.base import Platform
+from bots.platforms.entries import PLATFORMS
+from bots.platforms.entry import PlatformEntry
 from bots.settings import Settings, without_password
 from bots.stores import database_url, open_stores
 from rag.errors import KnowledgeError, RagError, StoreUnavailable
@@ -31,7 +34,7 @@ from tuning.errors import TuningError
 OLDEST_REDIS = (6, 2)
 
 
-async def examine(settings: Settings) -> Sequence[Finding]:
+async def examine(settings: Settings, platforms: Sequence[PlatformEntry[Any]] = PLATFORMS) -> Sequence[Finding]:
     """All checks, in an order that puts causes before effects."""
     findings = [_home(settings), *_sources(settings), *await examine_models(settings.model, settings.port)]
     if settings.redis.url:
@@ -43,10 +46,10 @@ async def examine(settings: Settings) -> Sequence[Finding]:
         ownership.take()
     except AlreadyRunning:
         findings.append(await _running(control_socket(settings.home)))
-        findings.extend(await _stores(settings, adopt=True))
+        findings.extend(await _stores(settings, platforms, adopt=True))
         return findings
     try:
-        findings.extend(await _stores(settings, adopt=False))
+        findings.extend(await _stores(settings, platforms, adopt=False))
         findings.append(await _answering(settings))
     finally:
         ownership.release()
@@ -188,17 +191,18 @@ async def _running(socket: Path) -> Finding:
     return Finding(name="service", ok=True, fact="running; its /readyz covers index and model")
 
 
-async def _stores(settings: Settings, *, adopt: bool) -> list[Finding]:
+async def _stores(settings: Settings, entries: Sequence[PlatformEntry[Any]], *, adopt: bool) -> list[Finding]:
     """The stores, and every platform that has credentials."""
     findings: list[Finding] = []
     try:
         async with open_stores(settings, adopt=adopt) as stores:
             findings.append(Finding(name="stores", ok=True, fact=without_password(database_url(settings))))
-            platforms = open_platforms(settings, stores, Metrics(), lambda: False)
+            platforms = open_platforms(settings, stores, Metrics(), lambda: False, entries)
             for name, platform in platforms.items():
                 findings.append(await _checked(name, platform.check))
-            if settings.handover.slack_channel:
-                findings.append(await _handover(platforms))
+            for entry in entries:
+                if settings.handover.channel(entry.name):
+                    findings.append(await _handover(entry, platforms))
             for platform in platforms.values():
                 await platform.close()
     except (BotsError, TuningError, RagError) as error:
@@ -206,15 +210,16 @@ async def _stores(settings: Settings, *, adopt: bool) -> list[Finding]:
     return findings
 
 
-async def _handover(platforms: Mapping[str, Platform]) -> Finding:
-    channel = handover_channel(platforms)
-    if channel is not None:
-        return await _checked("handover", channel.check)
+async def _handover(entry: PlatformEntry[Any], platforms: Mapping[str, Platform]) -> Finding:
+    platform = platforms.get(entry.name)
+    if platform is not None and platform.handover is not None:
+        return await _checked("handover", platform.handover.check)
+    key = f"handover.{entry.name}_channel"
     return Finding(
         name="handover",
         ok=False,
-        fact="handover.slack_channel is set, but Slack is not connected",
-        advice="set SLACK_BOT_TOKEN, or unset handover.slack_channel",
+        fact=f"{key} is set, but {entry.name.capitalize()} is not connected",
+        advice=f"set {entry.credential_name}, or unset {key}",
     )
 
 

@@ -1,19 +1,26 @@
 """The seam of a platform: what receives, and what shows a reply.
 
-A platform is one file (or folder) here and one line in ``bots/bootstrap.py``. Receiving and showing are apart, because a
-``cotorra worker`` shows replies on every platform and receives from none.
+A platform is one folder here and one line in ``bots/platforms/entries.py``: with its settings, its audiences, its contact and
+its handover channel. Receiving and showing are apart, because a ``cotorra worker`` shows replies on every platform and
+receives from none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 
+from bots.conversation.audience import Readers
+from bots.conversation.handover.handovers import HandoverChannel
 from bots.conversation.handover.state import Whereabouts
+from bots.keys import Keys
 from bots.messages import IncomingMessage, OutgoingReply
-from bots.queue.replies import ReplyEntry
+from bots.queue.outbox import FeedbackEntry
+from bots.queue.replies import ReplyEntry, ReplyLedger
 from rag.types import Stage
 
 Accept = Callable[[IncomingMessage], Awaitable[bool]]
@@ -62,6 +69,10 @@ class Platform(Protocol):
 
     name: str
 
+    @property
+    def handover(self) -> HandoverChannel | None:
+        """Where people are asked to take a conversation over; None where nobody can be asked through this platform."""
+
     def routes(self) -> Sequence[BaseRoute]:
         """HTTP routes for the ASGI app; empty when nothing is received over HTTP."""
 
@@ -82,6 +93,9 @@ class Platform(Protocol):
         with ``away``: the answer to too narrow an audience would be stored for good.
         """
 
+    def readers(self, message: IncomingMessage) -> Readers:
+        """Who reads the reply to a resolved message; whatever is not known for certain counts as public."""
+
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
         """Opens (or, after a crash, finds again) the reply to ``message``; each confirmed step is saved through ``entry``."""
 
@@ -93,3 +107,24 @@ class Platform(Protocol):
 
     async def check(self) -> Mapping[str, str]:
         """For ``doctor`` and ``/readyz``: facts by name (bot name, scopes). Raises ``BotsError`` with what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformContext:
+    """What a platform is built from besides its own settings.
+
+    ``feedback`` stores a rating durably (raises ``StoreUnavailable``); ``migrate`` moves a conversation whose id changed (old,
+    new); ``busy`` says that messages wait, so that answers go out in as few calls as possible; ``remember_seconds`` is the
+    memory's time to live; ``handover_place`` is the setting ``handover.{name}_channel``, empty where nobody is to be asked.
+    """
+
+    redis: Redis
+    keys: Keys
+    ledger: ReplyLedger
+    feedback: Callable[[FeedbackEntry], Awaitable[None]]
+    migrate: Callable[[str, str], Awaitable[None]]
+    metrics: PlatformMetrics
+    busy: Callable[[], bool]
+    remember_seconds: float
+    body_bytes: int
+    handover_place: str = ""

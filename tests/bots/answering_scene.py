@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from starlette.routing import BaseRoute
 
 from bots.conversation.answers import Rules
+from bots.conversation.audience import Readers
 from bots.conversation.commands import Commands
 from bots.conversation.forgetting import Forgetting
 from bots.conversation.guard import Guard
@@ -57,6 +58,7 @@ class Screen(Platform):
     partial: list[str] = field(default_factory=list)
     dies_at: Step | None = None
     admins: set[str] = field(default_factory=set)
+    handover: HandoverChannel | None = None
 
     def texts(self) -> list[str]:
         return [post.text for post in self.posts.values()]
@@ -78,6 +80,9 @@ class Screen(Platform):
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
         known = replace(message.sender, name=f"Name of {message.sender.id}", admin=message.sender.id in self.admins)
         return replace(message, sender=known)
+
+    def readers(self, message: IncomingMessage) -> Readers:
+        return Readers(audiences=PUBLIC)
 
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
         self.die("intended")
@@ -177,7 +182,7 @@ class Talk:
                 audiences=lambda _: self.readers,
                 tenant=lambda _: self.tenant,
                 adapter=lambda _: adapter,
-                contact=contact,
+                contacts={"telegram": contact},
             ),
         )
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bots.desk.operation import Operations
+from bots.desk.operations import Forget, NewConversation, Retry, Search, Sync
 from bots.desk.seam import (
     Asked,
     AskEvent,
     Complete,
-    Desk,
     FoundPassage,
     Inquiry,
     Retrieved,
@@ -49,8 +50,8 @@ SYNCED = SyncedSource(source="kb", added=2, skipped=(("a.md", "no UTF-8"),))
 
 
 @dataclass(slots=True)
-class FakeDesk(Desk):
-    """Answers everything with what is known; fails with ``error``, if any, where it would have ended."""
+class FakeDesk:
+    """A service that answers everything with what is known; fails with ``error``, if any, where it would have ended."""
 
     error: Exception | None = None
     calls: list[tuple[object, ...]] = field(default_factory=list)
@@ -66,41 +67,70 @@ class FakeDesk(Desk):
         yield Text(text=" [1]")
         yield Complete(conversation=asked.conversation, answer=ANSWER)
 
-    async def new(self, conversation: str) -> None:
-        self.note("new", conversation)
-
-    async def search(self, query: str, *, limit: int, audiences: frozenset[str]) -> Sequence[FoundPassage]:
-        self.note("search", query, limit, audiences)
-        return [FoundPassage(title="Page", url="", text="Text.", score=0.5, source="kb")]
-
     async def retrieve(self, inquiry: Inquiry) -> Retrieved:
         self.note("retrieve", inquiry)
         return RETRIEVED
 
-    async def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
+    async def sync(self, request: Sync) -> AsyncIterator[SyncEvent]:
         yield SYNCING
-        self.note("sync", source, allow_shrink)
+        self.note("sync", request)
         yield SYNCED
 
-    async def set_aside(self) -> Sequence[SetAside]:
-        self.note("set_aside")
-        return [ASIDE]
 
-    async def retry(self, turn_id: str | None) -> int:
-        self.note("retry", turn_id)
-        return 2
+KNOWN: Operations[FakeDesk] = Operations()
+"""The product's operations, by name, on a fake desk."""
 
-    async def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
-        self.note("forget", conversation, speaker)
-        return {"memory": 1}
+
+@KNOWN.stream
+def ask(desk: FakeDesk, request: Asked) -> AsyncIterator[AskEvent]:
+    return desk.ask(request)
+
+
+@KNOWN.operation
+async def new(desk: FakeDesk, request: NewConversation) -> None:
+    desk.note("new", request)
+
+
+@KNOWN.operation
+async def search(desk: FakeDesk, request: Search) -> tuple[FoundPassage, ...]:
+    desk.note("search", request)
+    return (FoundPassage(title="Page", url="", text="Text.", score=0.5, source="kb"),)
+
+
+@KNOWN.operation
+async def retrieve(desk: FakeDesk, request: Inquiry) -> Retrieved:
+    return await desk.retrieve(request)
+
+
+@KNOWN.stream
+def sync(desk: FakeDesk, request: Sync) -> AsyncIterator[SyncEvent]:
+    return desk.sync(request)
+
+
+@KNOWN.operation
+async def set_aside(desk: FakeDesk, request: None) -> tuple[SetAside, ...]:
+    desk.note("set_aside", request)
+    return (ASIDE,)
+
+
+@KNOWN.operation
+async def retry(desk: FakeDesk, request: Retry) -> int:
+    desk.note("retry", request)
+    return 2
+
+
+@KNOWN.operation
+async def forget(desk: FakeDesk, request: Forget) -> Mapping[str, int]:
+    desk.note("forget", request)
+    return {"memory": 1}
 
 
 @asynccontextmanager
-async def running(desk: Desk, home: Path) -> AsyncIterator[None]:
+async def running(desk: FakeDesk, home: Path) -> AsyncIterator[None]:
     """``home`` is owned, and ``desk`` listens there, as when a service runs."""
     ownership = Ownership(home)
     ownership.take()
-    server = HttpServer(control_app(desk), socket=control_socket(home))
+    server = HttpServer(control_app(desk, KNOWN), socket=control_socket(home))
     await server.start()
     try:
         yield

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bots.conversation.handover.case import Case, Readers
+from bots.conversation.audience import Readers
+from bots.conversation.handover.case import Case
 from bots.conversation.handover.handovers import HandoverChannel
 from bots.conversation.handover.state import Handover
 

@@ -18,6 +18,9 @@ import yaml
 from typer.testing import CliRunner
 
 from bots.cli import app
+from bots.platforms.entries import PLATFORMS
+from bots.platforms.slack.entry import SLACK
+from bots.platforms.telegram.entry import TELEGRAM
 from bots.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +99,7 @@ def test_the_containers_environment_is_a_valid_configuration(
     name: str, compose: dict[str, Any], dockerfile: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     image = dict(re.findall(r"(\w+)=(\S+)", " ".join(arguments(dockerfile, "ENV"))))
-    settings = load_settings(image | compose["services"][name]["environment"], tmp_path)
+    settings = load_settings(PLATFORMS, image | compose["services"][name]["environment"], tmp_path)
     assert settings.redis.url == "redis://redis:6379/0"
     assert settings.qdrant.url == "http://qdrant:6333"
     assert settings.log.url == "postgresql://cotorra:pw@postgres:5432/cotorra"
@@ -107,9 +110,13 @@ def test_the_containers_environment_is_a_valid_configuration(
 def test_the_example_of_the_environment_names_settings_that_exist(tmp_path: Path) -> None:
     lines = (DEPLOY / ".env.example").read_text(encoding="utf-8").splitlines()
     values = {line.split("=")[0]: "https://x.example" for line in lines if line and not line.startswith("#")}
-    settings = load_settings(values, tmp_path)
-    named = [settings.slack.bot_token, settings.slack.app_token, settings.slack.signing_secret]
-    named += [settings.telegram.bot_token, settings.telegram.webhook_secret]
+    settings = load_settings(PLATFORMS, values, tmp_path)
+    named = [
+        SLACK.section(settings).bot_token,
+        SLACK.section(settings).app_token,
+        SLACK.section(settings).signing_secret,
+    ]
+    named += [TELEGRAM.section(settings).bot_token, TELEGRAM.section(settings).webhook_secret]
     assert None not in named
     assert set(values) >= set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "compose.yaml").read_text(encoding="utf-8")))
 
@@ -189,4 +196,4 @@ def test_every_service_that_answers_is_watched_on_the_port_that_it_opens(compose
     """The image's health check asks 8080: serve's own default, and what a worker is told."""
     assert compose["services"]["worker"]["environment"]["COTORRA_WORKER__PORT"] == "8080"
     assert "--port" not in compose["services"]["serve"]["command"]
-    assert load_settings({}, DEPLOY).port == 8080
+    assert load_settings(PLATFORMS, {}, DEPLOY).port == 8080

@@ -10,7 +10,11 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from bots.settings import CONVENTIONAL, Settings
+from bots.platforms.entries import PLATFORMS
+from bots.settings import conventional_names, settings_class
+
+CONVENTIONAL = conventional_names(PLATFORMS)
+SETTINGS_CLASS = settings_class(PLATFORMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +28,7 @@ class Setting:
 
 
 def every_setting() -> list[Setting]:
-    return list(_walk(Settings, ()))
+    return list(_walk(SETTINGS_CLASS, ()))
 
 
 def _walk(section: type[BaseModel], place: tuple[str, ...], *, listed: bool = False) -> Iterator[Setting]:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bots.settings import CONVENTIONAL, Settings
-from tests.docs.configuration import Setting, every_setting
+from tests.docs.configuration import CONVENTIONAL, SETTINGS_CLASS, Setting, every_setting
 from tests.docs.pages import CHECKOUT, LANGUAGES, Language, Page, every_page, pages
 
 SETTINGS = every_setting()
@@ -89,7 +88,9 @@ def test_a_conventional_environment_name_is_documented(name: str, language: Lang
 @by_page
 def test_no_page_names_a_setting_that_does_not_exist(page: Page) -> None:
     keys = {setting.key for setting in SETTINGS}
-    sections = "|".join(key for key in Settings.model_fields if any(known.startswith(f"{key}.") for known in keys))
+    sections = "|".join(
+        key for key in SETTINGS_CLASS.model_fields if any(known.startswith(f"{key}.") for known in keys)
+    )
     named = {span for span in page.code_spans() if re.fullmatch(rf"({sections})\.[a-z_.\[\]]+", span)}
     assert named <= keys
 
@@ -104,7 +105,7 @@ def test_no_page_names_an_environment_variable_that_does_not_exist(page: Page) -
 @by_page
 def test_sample_configurations_are_valid(page: Page) -> None:
     for sample in page.fences("toml"):
-        Settings.model_validate(tomllib.loads(sample))
+        SETTINGS_CLASS.model_validate(tomllib.loads(sample))
 
 
 def commands() -> dict[str, Any]:

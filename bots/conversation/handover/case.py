@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bots.conversation.audience import Readers
 from bots.conversation.handover.state import Handover
 from rag.text.utterances import unmarked
 from rag.types import Exchange
@@ -18,19 +19,6 @@ SUMMARY_CHARACTERS = 1500
 SAID_CHARACTERS = 400
 _MASKED = ("secret", "card")
 """Nobody needs these to help; names, addresses and numbers to call are what people need."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readers:
-    """Who reads where people are asked to come."""
-
-    audiences: frozenset[str]
-    tenant: str = ""
-
-    def may_read(self, exchange: Exchange) -> bool:
-        """Whether all of them may read an answer. What an older release remembered tells no audiences."""
-        readable = bool(exchange.audiences) and self.audiences.issuperset(exchange.audiences)
-        return readable and exchange.tenant in ("", self.tenant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

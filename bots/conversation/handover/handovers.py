@@ -15,7 +15,8 @@ from typing import Protocol
 
 import structlog
 
-from bots.conversation.handover.case import Case, Readers, compose
+from bots.conversation.audience import Readers
+from bots.conversation.handover.case import Case, compose
 from bots.conversation.handover.state import Ending, Handover, HandoverStore, Whereabouts, redrawing
 from bots.errors import DeliveryRefused, DeliveryRetry
 from bots.messages import IncomingMessage

@@ -134,7 +134,7 @@ class HandoverStore:
         return bool(changed)
 
     async def move(self, old: str, new: str) -> None:
-        """What is open in ``old`` goes on in ``new``; for a Telegram group that became a supergroup."""
+        """What is open in ``old`` goes on in ``new``; for a group that got another id."""
         latest = await self.latest(old)
         if latest is None or latest.stage != "open" or old == new:
             return
@@ -177,7 +177,7 @@ def redrawing(handover: Handover, now: datetime, *, gone: bool = False) -> Incom
     return IncomingMessage(
         id=identity,
         seen=(identity,),
-        platform="slack",
+        platform=handover.asked.platform,
         conversation=f"handover:{digest}",
         kind="handover",
         command="redraw",

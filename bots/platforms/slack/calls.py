@@ -15,7 +15,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from bots.errors import DeliveryError, DeliveryRefused, DeliveryRetry
 from bots.platforms.base import PlatformMetrics
 from bots.platforms.slack.pacing import Pacing
-from bots.settings import SlackSettings
+from bots.platforms.slack.settings import SlackSettings
 
 CALL_SECONDS = 10
 _READS = frozenset(

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from bots.conversation.audience import Readers
 from bots.conversation.handover.state import HandoverStore, Whereabouts
 from bots.errors import DeliveryRetry, SettingsError
 from bots.keys import Keys
@@ -24,6 +25,7 @@ from bots.platforms.slack.directory import Directory
 from bots.platforms.slack.handover.channel import SlackHandover
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.pacing import Pacing
+from bots.platforms.slack.readers import slack_readers
 from bots.platforms.slack.receiving.arrivals import Arrivals
 from bots.platforms.slack.receiving.feedback import Store
 from bots.platforms.slack.receiving.receiver import Receiver
@@ -32,9 +34,9 @@ from bots.platforms.slack.receiving.socket_addresses import forget_used_addresse
 from bots.platforms.slack.replying.ephemeral import EphemeralReply
 from bots.platforms.slack.replying.posting import Place
 from bots.platforms.slack.replying.streaming import SlackReply
+from bots.platforms.slack.settings import SlackSettings
 from bots.platforms.slack.threads import Threads
 from bots.queue.replies import ReplyEntry, ReplyLedger
-from bots.settings import SlackSettings
 
 log = structlog.get_logger()
 REMEMBER_SECONDS = 30 * 24 * 3600.0
@@ -144,6 +146,9 @@ class SlackPlatform:
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
         """Who asked, and who will read the answer. Raises ``DeliveryRetry`` while Slack cannot tell."""
         return await self._directory.resolve(message)
+
+    def readers(self, message: IncomingMessage) -> Readers:
+        return slack_readers(message, self._settings)
 
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> Reply:
         """The reply in its thread, or to the asker alone after a slash command. Raises as ``Identity.bot`` does."""

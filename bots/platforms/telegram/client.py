@@ -15,7 +15,8 @@ from telegram.request import HTTPXRequest
 from telegram.warnings import PTBDeprecationWarning
 
 from bots.errors import SettingsError
-from bots.settings import TelegramSettings, without_password
+from bots.platforms.telegram.settings import TelegramSettings
+from bots.settings import without_password
 
 UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 _CONNECTIONS = 64

@@ -15,6 +15,7 @@ from telegram import BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChat
 from telegram.constants import ChatMemberStatus
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
+from bots.conversation.audience import Readers
 from bots.conversation.handover.state import Whereabouts
 from bots.errors import BotsError, SettingsError
 from bots.keys import Keys
@@ -24,6 +25,7 @@ from bots.platforms.telegram.background import Background
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import UPDATES, code_of, open_client, refused_token
 from bots.platforms.telegram.pacing import Pacing, Timing
+from bots.platforms.telegram.readers import telegram_readers
 from bots.platforms.telegram.receiving.feedback import Feedback
 from bots.platforms.telegram.receiving.intake import Intake, Migrate
 from bots.platforms.telegram.receiving.polling import Poller
@@ -31,11 +33,11 @@ from bots.platforms.telegram.receiving.updates import Me
 from bots.platforms.telegram.receiving.webhook import PATH, Take, webhook_route
 from bots.platforms.telegram.replying.screen import Api, Screen, Target
 from bots.platforms.telegram.replying.streaming import Manner, TelegramReply
+from bots.platforms.telegram.settings import TelegramSettings
 from bots.platforms.telegram.texts import LANGUAGES, menu, say
 from bots.platforms.telegram.whereabouts import whereabouts
 from bots.queue.outbox import FeedbackEntry
 from bots.queue.replies import ReplyEntry, ReplyLedger
-from bots.settings import TelegramSettings
 from rag.cancellation import end
 from rag.store.lease import Lease
 
@@ -49,6 +51,7 @@ class TelegramPlatform:
     """See ``bots.platforms.base.Platform``. Constructing it sends nothing. Raises ``SettingsError``."""
 
     name = "telegram"
+    handover = None
 
     def __init__(
         self,
@@ -181,6 +184,9 @@ class TelegramPlatform:
             return message
         admin = member.status in (ChatMemberStatus.OWNER, ChatMemberStatus.ADMINISTRATOR)
         return replace(message, sender=replace(message.sender, admin=admin))
+
+    def readers(self, message: IncomingMessage) -> Readers:
+        return telegram_readers(message, self._settings)
 
     async def reply(self, message: IncomingMessage, entry: ReplyEntry) -> TelegramReply:
         """Raises ``StoreUnavailable``."""

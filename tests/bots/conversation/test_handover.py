@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 from redis.asyncio import Redis
 
-from bots.conversation.handover.case import SAID_CHARACTERS, Readers, compose, masked
+from bots.conversation.audience import Readers
+from bots.conversation.handover.case import SAID_CHARACTERS, compose, masked
 from bots.conversation.handover.state import Handover, HandoverStore, resumption
 from bots.errors import DeliveryRefused, DeliveryRetry, LeaseLost
 from bots.keys import Keys

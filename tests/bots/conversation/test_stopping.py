@@ -9,8 +9,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
+from bots.platforms.slack.settings import SlackSettings
 from bots.service import Service
-from bots.settings import RedisSettings, Settings, SlackSettings
+from bots.settings import RedisSettings
+from tests.bots.configured import configured
 
 NOBODY = "ws://127.0.0.1:9/nobody-listens-here"
 
@@ -28,7 +30,7 @@ async def test_a_slack_that_never_lets_us_connect_does_not_keep_the_service_from
     slack = web.Application()
     slack.router.add_post("/api/{method}", call)
     async with TestServer(slack) as server:
-        settings = Settings(
+        settings = configured(
             home=tmp_path,
             redis=RedisSettings(url=redis_url, prefix="test-stopping"),
             slack=SlackSettings(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bots.desk.operations import NewConversation, Search, Sync
 from bots.desk.seam import SyncEvent, SyncProgress
 from bots.errors import BotsError
 from bots.operations.ownership import Ownership
@@ -147,7 +148,7 @@ async def test_chat_streams_remembers_and_starts_over(shell: Shell, desk: FakeDe
     asked = [call[1] for call in desk.calls if call[0] == "ask"]
     first, second, third = (one.conversation for one in asked)  # type: ignore[attr-defined]
     assert first == second != third
-    assert ("new", first) in desk.calls
+    assert ("new", NewConversation(conversation=first)) in desk.calls
     assert (ended.status, ended.out.count("Once. [1]")) == (0, 3)
 
 
@@ -161,7 +162,7 @@ async def test_chat_goes_on_after_an_error(shell: Shell, desk: FakeDesk) -> None
 async def test_search_json_is_a_list_of_passages(shell: Shell, desk: FakeDesk) -> None:
     ended = await shell("search", "once", "--json", "--limit", "3", "--audience", "board")
     assert json.loads(ended.out) == [{"title": "Page", "url": "", "text": "Text.", "score": 0.5, "source": "kb"}]
-    assert desk.calls == [("search", "once", 3, frozenset({"board"}))]
+    assert desk.calls == [("search", Search(query="once", limit=3, audiences=frozenset({"board"})))]
 
 
 async def test_sync_names_what_it_skipped_in_its_exit_status(shell: Shell, desk: FakeDesk) -> None:
@@ -185,7 +186,7 @@ async def test_a_sync_that_is_left_goes_on_in_the_service_and_says_so(shell: She
     """Ctrl-C ends the command, which only watched."""
 
     class Slow(FakeDesk):
-        async def sync(self, source: str | None, *, allow_shrink: bool) -> AsyncIterator[SyncEvent]:
+        async def sync(self, request: Sync) -> AsyncIterator[SyncEvent]:
             yield SyncProgress(source="kb", done=1, total=2, waiting=True)
             await asyncio.Event().wait()
 

@@ -7,7 +7,11 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
+from bots.conversation.audience import Readers
+from bots.desk import operations
 from bots.desk.local import SPEAKER, TerminalDesk
+from bots.desk.operation import LocalDesk
+from bots.desk.operations import OpenService
 from bots.desk.seam import Asked, Complete
 from bots.keys import Keys
 from bots.queue.outbox import Outbox
@@ -29,16 +33,24 @@ class Terminal:
         self.talk = Talk(redis, keys)
         self.grown: list[str] = []
         chain = ConversationalChain(self.talk.finder, self.talk.answerer, RetrievalSettings())
-        unused = cast("Any", None)
         self.desk = TerminalDesk(
             turns=Turns(chain, self.talk.memory, grown=self.grown.append),
-            retriever=unused,
             memory=self.talk.memory,
-            inbox=self.talk.inbox,
             outbox=Outbox(redis, keys),
-            forgetting=self.talk.forgetting,
-            library=unused,
             audiences=frozenset({"employees", "public"}),
+        )
+        unused = cast("Any", None)
+        self.service = LocalDesk(
+            OpenService(
+                terminal=self.desk,
+                retriever=unused,
+                memory=self.talk.memory,
+                inbox=self.talk.inbox,
+                outbox=Outbox(redis, keys),
+                forgetting=self.talk.forgetting,
+                library=unused,
+                readers=Readers(audiences=frozenset({"employees", "public"})),
+            )
         )
 
     async def ask(self, text: str, conversation: str = PLACE) -> Answer:
@@ -70,7 +82,8 @@ async def test_what_the_terminal_is_told_to_remember_is_known_in_its_next_conver
 
 async def test_the_terminal_forgets_a_speaker_by_the_pseudonym_that_the_log_shows(terminal: Terminal) -> None:
     await terminal.ask("How many days of holiday?")
-    counts = await terminal.desk.forget(PLACE, pseudonym(b"secret", SPEAKER))
+    request = operations.Forget(conversation=PLACE, speaker=pseudonym(b"secret", SPEAKER))
+    counts = await terminal.service.call(operations.forget, request)
     assert counts["memory"] == 1
     assert await terminal.talk.memory.load(PLACE) == []
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bots.desk import operations
+from bots.desk.operations import OPERATIONS, Forget, NewConversation, Retry, Search, Sync
 from bots.desk.seam import Asked, AskEvent, Complete, Inquiry, Text
 from bots.desk.socket import RemoteDesk, control_app
 from bots.errors import BotsError
@@ -18,7 +20,7 @@ from bots.operations.ownership import control_socket
 from bots.server import HttpServer
 from rag.errors import IndexUnavailable
 from rag.types import Query
-from tests.bots.fake_desk import ANSWER, ASIDE, RETRIEVED, SYNCED, SYNCING, FakeDesk, running
+from tests.bots.fake_desk import ANSWER, ASIDE, KNOWN, RETRIEVED, SYNCED, SYNCING, FakeDesk, running
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def desk() -> FakeDesk:
 @pytest.fixture
 async def socket(desk: FakeDesk, tmp_path: Path) -> AsyncIterator[Path]:
     path = tmp_path / "control.sock"
-    server = HttpServer(control_app(desk), socket=path)
+    server = HttpServer(control_app(desk, KNOWN), socket=path)
     await server.start()
     yield path
     await server.stop()
@@ -48,39 +50,53 @@ INQUIRY = Inquiry(
     sources=frozenset({"kb"}),
     changes={"retrieval.threshold": "0.2"},
 )
+NEW = NewConversation(conversation="terminal:1")
+SYNC = Sync(source="kb", allow_shrink=True)
+FORGET = Forget(conversation="c", speaker="ada")
 ASKED = Asked(text="¿Cuántas?", conversation="terminal:1", audiences=frozenset({"public", "board"}))
 
 
 async def test_an_answer_streams_through_and_ends_whole(desk: FakeDesk, remote: RemoteDesk) -> None:
-    events = [event async for event in remote.ask(ASKED)]
+    events = [event async for event in remote.stream(operations.ask, ASKED)]
     assert events == [Text(text="Once."), Text(text=" [1]"), Complete(conversation="terminal:1", answer=ANSWER)]
     assert desk.calls == [("ask", ASKED)]
 
 
 async def test_every_call_arrives_as_it_was_made(desk: FakeDesk, remote: RemoteDesk) -> None:
-    await remote.new("terminal:1")
-    [found] = await remote.search("q", limit=3, audiences=frozenset({"public"}))
+    looked_for = Search(query="q", limit=3, audiences=frozenset({"public"}))
+    await remote.call(operations.new, NEW)
+    [found] = await remote.call(operations.search, looked_for)
     assert (found.title, found.score) == ("Page", 0.5)
-    assert await remote.retrieve(INQUIRY) == RETRIEVED
-    assert [event async for event in remote.sync("kb", allow_shrink=True)] == [SYNCING, SYNCED]
-    assert list(await remote.set_aside()) == [ASIDE]
-    assert await remote.retry(None) == 2
-    assert await remote.forget("c", "ada") == {"memory": 1}
+    assert await remote.call(operations.retrieve, INQUIRY) == RETRIEVED
+    assert [event async for event in remote.stream(operations.sync, SYNC)] == [SYNCING, SYNCED]
+    assert await remote.call(operations.set_aside, None) == (ASIDE,)
+    assert await remote.call(operations.retry, Retry(turn_id=None)) == 2
+    assert await remote.call(operations.forget, FORGET) == {"memory": 1}
     assert desk.calls == [
-        ("new", "terminal:1"),
-        ("search", "q", 3, frozenset({"public"})),
+        ("new", NEW),
+        ("search", looked_for),
         ("retrieve", INQUIRY),
-        ("sync", "kb", True),
-        ("set_aside",),
-        ("retry", None),
-        ("forget", "c", "ada"),
+        ("sync", SYNC),
+        ("set_aside", None),
+        ("retry", Retry(turn_id=None)),
+        ("forget", FORGET),
     ]
+
+
+def test_the_fake_desk_knows_every_operation_of_the_product() -> None:
+    assert set(KNOWN.single) == set(OPERATIONS.single)
+    assert set(KNOWN.streaming) == set(OPERATIONS.streaming)
 
 
 @pytest.mark.parametrize("error", [BotsError("no source is called x"), IndexUnavailable("Qdrant does not answer")])
 async def test_an_error_arrives_in_the_services_own_words(desk: FakeDesk, remote: RemoteDesk, error: Exception) -> None:
     desk.error = error
-    for call in (remote.new("c"), remote.set_aside(), remote.retry("t"), remote.forget("c", None)):
+    for call in (
+        remote.call(operations.new, NEW),
+        remote.call(operations.set_aside, None),
+        remote.call(operations.retry, Retry(turn_id="t")),
+        remote.call(operations.forget, FORGET),
+    ):
         with pytest.raises(BotsError, match=str(error)):
             await call
 
@@ -89,7 +105,7 @@ async def test_an_error_in_the_middle_of_an_answer_arrives_after_its_beginning(
     desk: FakeDesk, remote: RemoteDesk
 ) -> None:
     desk.error = IndexUnavailable("Qdrant does not answer")
-    stream = remote.ask(ASKED)
+    stream = remote.stream(operations.ask, ASKED)
     assert await anext(stream) == Text(text="Once.")
     with pytest.raises(BotsError, match="Qdrant does not answer"):
         await anext(stream)
@@ -97,7 +113,7 @@ async def test_an_error_in_the_middle_of_an_answer_arrives_after_its_beginning(
 
 async def test_an_error_in_the_middle_of_a_sync_arrives_after_its_progress(desk: FakeDesk, remote: RemoteDesk) -> None:
     desk.error = BotsError("no knowledge source is called x")
-    stream = remote.sync("x", allow_shrink=False)
+    stream = remote.stream(operations.sync, Sync(source="x", allow_shrink=False))
     assert await anext(stream) == SYNCING
     with pytest.raises(BotsError, match="no knowledge source is called x"):
         await anext(stream)
@@ -117,7 +133,7 @@ async def test_a_malformed_request_is_refused(desk: FakeDesk, socket: Path) -> N
 async def test_only_the_owner_may_speak_to_the_socket_and_it_goes_with_the_service(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     path.write_text("left behind by a killed service")
-    server = HttpServer(control_app(FakeDesk()), socket=path)
+    server = HttpServer(control_app(FakeDesk(), KNOWN), socket=path)
     await server.start()
     assert stat.S_ISSOCK(path.stat().st_mode)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -128,9 +144,9 @@ async def test_only_the_owner_may_speak_to_the_socket_and_it_goes_with_the_servi
 async def test_a_service_that_went_away_is_one_clear_line(tmp_path: Path) -> None:
     async with RemoteDesk(tmp_path / "nobody.sock") as remote:
         with pytest.raises(BotsError, match="stopped answering"):
-            await remote.new("c")
+            await remote.call(operations.new, NEW)
         with pytest.raises(BotsError, match="stopped answering"):
-            await anext(remote.ask(ASKED))
+            await anext(remote.stream(operations.ask, ASKED))
 
 
 class Endless(FakeDesk):
@@ -155,7 +171,7 @@ class Endless(FakeDesk):
 async def test_whoever_leaves_stops_the_answer_that_is_being_written(tmp_path: Path, waits: bool) -> None:
     desk = Endless(waits=waits)
     async with running(desk, tmp_path / "home"), RemoteDesk(control_socket(tmp_path / "home")) as remote:
-        async with aclosing(remote.ask(Asked(text="How?"))) as events:  # type: ignore[type-var]
+        async with aclosing(remote.stream(operations.ask, Asked(text="How?"))) as events:  # type: ignore[type-var]
             assert await anext(events) == Text(text="Once.")
         async with asyncio.timeout(5):
             await desk.stopped.wait()

@@ -18,8 +18,11 @@ from bots.operations.doctor import examine, redis_fault
 from bots.operations.finding import Finding
 from bots.operations.ownership import Ownership
 from bots.operations.private_redis import PrivateRedis, packaged_server
-from bots.settings import HandoverSettings, RedisSettings, Settings, SlackSettings, TelegramSettings
+from bots.platforms.slack.settings import SlackSettings
+from bots.platforms.telegram.settings import TelegramSettings
+from bots.settings import RedisSettings
 from rag.settings import KnowledgeSettings, ModelSettings, SourceSettings
+from tests.bots.configured import configured
 from tests.bots.fake_desk import FakeDesk, running
 from tests.loopback.openai import LoopbackOpenAI
 from tests.loopback.slack import BOT_TOKEN, LoopbackSlack
@@ -65,7 +68,7 @@ def documents(tmp_path: Path) -> KnowledgeSettings:
 
 
 async def findings(home: Path, **settings: Any) -> dict[str, Finding]:
-    return {finding.name: finding for finding in await examine(Settings(home=home, **settings))}
+    return {finding.name: finding for finding in await examine(configured(home=home, **settings))}
 
 
 def printed(found: Sequence[Finding]) -> str:
@@ -216,9 +219,7 @@ async def test_slack_says_who_the_bot_is(home: Path) -> None:
 async def test_the_channel_for_people_is_named(home: Path) -> None:
     async with LoopbackSlack() as loopback:
         loopback.workspace.channels["CHELP"] = {"name": "help", "is_ext_shared": True}
-        found = await findings(
-            home, slack=slack(loopback.api_url, BOT_TOKEN), handover=HandoverSettings(slack_channel="CHELP")
-        )
+        found = await findings(home, slack=slack(loopback.api_url, BOT_TOKEN), handover={"slack_channel": "CHELP"})
     assert found["handover"].ok
     assert found["handover"].fact == "channel #help, read by people from outside too"
 
@@ -226,16 +227,14 @@ async def test_the_channel_for_people_is_named(home: Path) -> None:
 async def test_a_channel_for_people_that_slack_does_not_know_says_what_to_do(home: Path) -> None:
     async with LoopbackSlack() as loopback:
         loopback.workspace.missing.add("CHELP")
-        found = await findings(
-            home, slack=slack(loopback.api_url, BOT_TOKEN), handover=HandoverSettings(slack_channel="CHELP")
-        )
+        found = await findings(home, slack=slack(loopback.api_url, BOT_TOKEN), handover={"slack_channel": "CHELP"})
     assert (found["slack"].ok, found["handover"].ok) == (True, False)
     assert found["handover"].fact == "handover.slack_channel (CHELP): Slack says channel_not_found"
     assert found["handover"].advice == "correct the id, or invite the bot to the channel"
 
 
 async def test_a_channel_for_people_without_slack_says_what_to_do(home: Path) -> None:
-    found = (await findings(home, handover=HandoverSettings(slack_channel="CHELP")))["handover"]
+    found = (await findings(home, handover={"slack_channel": "CHELP"}))["handover"]
     assert not found.ok
     assert "SLACK_BOT_TOKEN" in found.advice
 

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.conversation.answers import Rules
-from bots.conversation.audience import audiences, tenant
+from bots.conversation.audience import readers
 from bots.conversation.commands import Commands
 from bots.conversation.forgetting import Forgetting
 from bots.conversation.guard import Guard
@@ -23,13 +23,14 @@ from bots.conversation.handover.state import HandoverStore
 from bots.keys import Keys
 from bots.messages import IncomingMessage, Sender
 from bots.metrics import Metrics
+from bots.platforms.base import Platform
 from bots.platforms.slack.handover.blocks import RESUME
 from bots.platforms.slack.platform import SlackPlatform
 from bots.platforms.telegram.platform import TelegramPlatform
 from bots.queue.inbox import Inbox
 from bots.queue.replies import Lease, ReplyLedger
 from bots.queue.worker import Worker
-from bots.settings import LimitSettings, Settings, WorkerSettings
+from bots.settings import LimitSettings, WorkerSettings
 from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings, RetrievalSettings
@@ -75,7 +76,6 @@ class Stage:
     inbox: Inbox
     memory: ConversationMemory
     metrics: Metrics
-    settings: Settings
     store: MortalStore
     answerer: FakeAnswerer
     forgetting: Forgetting
@@ -94,8 +94,9 @@ class Stage:
         ledger = ReplyLedger(self.redis, self.keys)
         finder = FakeFinder({"holiday": [Hit(passage=passage("Everybody has 27 days."), score=0.9)]})
         commands = Commands(memory=self.memory, ledger=ledger, forgetting=self.forgetting, contact=CONTACT)
+        platforms: dict[str, Platform] = {"slack": platform, "telegram": telegram or self.telegram.platform}
         return Conversations(
-            platforms={"slack": platform, "telegram": telegram or self.telegram.platform},
+            platforms=platforms,
             ledger=ledger,
             memory=self.memory,
             turns=Turns(ConversationalChain(finder, self.answerer, RetrievalSettings()), self.memory),
@@ -106,9 +107,9 @@ class Stage:
             handovers=handovers,
             metrics=self.metrics,
             rules=Rules(
-                audiences=lambda message: audiences(message, self.settings),
-                tenant=lambda message: tenant(message, self.settings),
-                contact=CONTACT,
+                audiences=lambda message: readers(message, platforms).audiences,
+                tenant=lambda message: readers(message, platforms).tenant,
+                contacts={"telegram": CONTACT},
             ),
         )
 
@@ -226,7 +227,6 @@ async def stage(
             inbox=inbox,
             memory=memory,
             metrics=Metrics(),
-            settings=Settings(slack=scene.settings),
             store=MortalStore(redis, keys),
             answerer=FakeAnswerer("Everybody has ", "27 days. [1]"),
             forgetting=forgetting,

@@ -16,11 +16,12 @@ from bots.conversation.handle import Conversations
 from bots.keys import Keys
 from bots.metrics import Metrics
 from bots.platforms.slack.platform import SlackPlatform
+from bots.platforms.slack.settings import SlackSettings
 from bots.queue.inbox import Inbox
 from bots.queue.outbox import Outbox
 from bots.queue.replies import ReplyLedger
 from bots.queue.worker import Worker
-from bots.settings import HandoverSettings, LimitSettings, SlackSettings, WorkerSettings
+from bots.settings import HandoverSettings, LimitSettings, WorkerSettings
 from rag.chain import ConversationalChain
 from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings, RetrievalSettings
@@ -54,7 +55,7 @@ async def main(url: str, prefix: str, api_url: str) -> None:
             forgetting=forgetting,
             inbox=inbox,
             handovers=build_handovers(
-                HandoverSettings(slack_channel=CHANNEL),
+                HandoverSettings(),
                 {"slack": platform},
                 redis=redis,
                 keys=keys,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bots.conversation.audience import INTERNAL, PUBLIC
-from bots.conversation.handover.case import Case, Readers
+from bots.conversation.audience import INTERNAL, PUBLIC, Readers
+from bots.conversation.handover.case import Case
 from bots.conversation.handover.state import Handover, HandoverStore, redrawing, resumption
 from bots.errors import SettingsError
 from bots.messages import IncomingMessage
@@ -16,7 +16,7 @@ from bots.platforms.slack.directory import Directory
 from bots.platforms.slack.handover.blocks import case_blocks, grip_of, headline, stub_blocks
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.replying.posting import CLOCKS_APART, PATIENCE
-from bots.settings import SlackSettings
+from bots.platforms.slack.settings import SlackSettings
 
 METADATA = "cotorra_handover"
 _PAGE = 200

@@ -8,8 +8,8 @@ from typing import Any
 
 from bots.messages import IncomingMessage, Sender
 from bots.platforms.slack.receiving.events import Heard, command, readable, team_of
+from bots.platforms.slack.settings import SlackSettings
 from bots.platforms.slack.threads import Threads
-from bots.settings import SlackSettings
 
 
 class Arrivals:

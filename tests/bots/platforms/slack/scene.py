@@ -22,10 +22,11 @@ from bots.keys import Keys
 from bots.messages import IncomingMessage, OutgoingReply
 from bots.platforms.base import Reply
 from bots.platforms.slack.platform import SlackPlatform
+from bots.platforms.slack.settings import SlackSettings
 from bots.queue.inbox import Inbox
 from bots.queue.outbox import FeedbackEntry
 from bots.queue.replies import Lease, ReplyEntry, ReplyLedger
-from bots.settings import SlackSettings, WorkerSettings
+from bots.settings import WorkerSettings
 from rag.errors import StoreUnavailable
 from rag.types import Passage, Source
 from tests.loopback.slack import APP_TOKEN, BOT_TOKEN, LoopbackSlack

@@ -16,8 +16,8 @@ from bots.errors import SettingsError
 from bots.keys import Keys
 from bots.platforms.slack.identity import NEEDED_SCOPES
 from bots.platforms.slack.platform import SlackPlatform
+from bots.platforms.slack.settings import SlackSettings
 from bots.queue.replies import ReplyLedger
-from bots.settings import SlackSettings
 from tests.bots.platforms.slack.scene import SECRET, Scene, said, scene
 from tests.loopback.slack_delivery import callback, signed
 from tests.loopback.slack_faults import Fault

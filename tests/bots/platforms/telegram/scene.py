@@ -21,10 +21,11 @@ from bots.messages import ChannelKind, IncomingMessage, OutgoingReply, Sender
 from bots.platforms.telegram.pacing import Timing
 from bots.platforms.telegram.platform import TelegramPlatform
 from bots.platforms.telegram.replying.streaming import TelegramReply
+from bots.platforms.telegram.settings import TelegramSettings
 from bots.queue.inbox import Inbox
 from bots.queue.outbox import FeedbackEntry
 from bots.queue.replies import Lease, ReplyEntry, ReplyLedger
-from bots.settings import TelegramSettings, WorkerSettings
+from bots.settings import WorkerSettings
 from rag.types import Passage, Source
 from tests.loopback.telegram import LoopbackTelegram
 from tests.loopback.telegram_people import Person
