@@ -80,10 +80,10 @@ class SourceReader:
 
     async def _watched(self, run: Run, work: Coroutine[object, object, SyncReport], read: Read) -> SyncReport:
         """Tells how far ``work`` is while it goes on, and ends it when the run was taken over."""
-        expected = (await self._runs.state(run.source)).expected
         working = asyncio.create_task(work, name=f"sync {run.source}")
         told = monotonic()
         try:
+            expected = (await self._runs.state(run.source)).expected
             while not working.done():
                 await asyncio.wait((working,), timeout=TELL_SECONDS)
                 if (progress := read()) is not None:
