@@ -96,7 +96,7 @@ async def open_answering(
         chain = await build_chain(settings, search, model, callbacks)
         yield Answering(
             search=search,
-            turns=Turns(chain, stores.memory, grown=folding.after),
+            turns=Turns(chain, stores.memory, to_summarise=folding.after),
             library=build_library(settings, stores, search, metrics),
             serving_adapter=adapter,
         )

@@ -15,7 +15,7 @@ from datetime import datetime
 from langchain_core.runnables import RunnableConfig
 
 from rag.chain import ConversationalChain
-from rag.memory.conversation import ConversationMemory
+from rag.memory.conversation import FOLDED_AT_ONCE, ConversationMemory
 from rag.types import Answer, ChainEvent, Done, Exchange, Question
 
 
@@ -32,24 +32,28 @@ class Turn:
 
 
 class Turns:
-    """Takes turns with one chain and one memory; ``grown`` is told of each conversation that has one more turn.
+    """Takes turns with one chain and one memory.
 
+    ``to_summarise`` is called with each conversation in which enough exchanges wait for a summary.
     Every method raises ``StoreUnavailable`` when Redis does not answer.
     """
 
     def __init__(
-        self, chain: ConversationalChain, memory: ConversationMemory, grown: Callable[[str], None] = lambda _: None
+        self,
+        chain: ConversationalChain,
+        memory: ConversationMemory,
+        to_summarise: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._chain = chain
         self._memory = memory
-        self._grown = grown
+        self._to_summarise = to_summarise
 
     async def prepare(self, question: Question, *, alone: bool, history: Sequence[Exchange] | None = None) -> Turn:
         """The turn with its memory; ``history`` replaces the last exchanges, ``alone`` when only the speaker reads the answer."""
-        past = await self._memory.load(question.conversation) if history is None else history
-        background = await self._memory.background(
+        recent, background = await self._memory.recall(
             question.conversation, question.speaker, question.audiences, question.tenant, alone=alone
         )
+        past = recent if history is None else history
         return Turn(question=replace(question, background=background), history=past)
 
     async def answer(
@@ -92,5 +96,5 @@ class Turns:
             tenant=question.tenant,
         )
         keep = self._memory.replace if replaces else self._memory.append
-        await keep(question.conversation, exchange)
-        self._grown(question.conversation)
+        if await keep(question.conversation, exchange) >= FOLDED_AT_ONCE:
+            self._to_summarise(question.conversation)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from rag.language import adetect
 from rag.memory import scripts
@@ -63,6 +64,19 @@ class ConversationMemory:
             stored: Any = await self._redis.hgetall(self._key(conversation))
         return _exchanges(stored)
 
+    async def recall(
+        self, conversation: str, speaker: str, audiences: Collection[str], tenant: str = "", *, alone: bool = False
+    ) -> tuple[list[Exchange], Background]:
+        """:meth:`load`'s exchanges and :meth:`background`, in one trip but for the notes: every answer begins with it."""
+        with store_errors(CONSEQUENCE):
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hgetall(self._key(conversation))
+                self._read_to_fold(pipe, conversation)
+                recent, raw, waiting = await pipe.execute()
+        notes = await self.notes.load(conversation, speaker, tenant, alone=alone) if self.notes else ()
+        summary = self._summary(_to_fold(raw, waiting), audiences, tenant)
+        return _exchanges(recent), Background(summary=summary, notes=notes)
+
     async def background(
         self, conversation: str, speaker: str, audiences: Collection[str], tenant: str = "", *, alone: bool = False
     ) -> Background:
@@ -71,14 +85,14 @@ class ConversationMemory:
         The summary as far as all who read ``audiences`` and belong to ``tenant`` may read it; of the notes, all where the
         speaker reads the answer ``alone``, else those that were said in this conversation.
         """
-        notes = await self.notes.load(conversation, speaker, tenant, alone=alone) if self.notes else ()
-        return Background(summary=await self._summary(conversation, audiences, tenant), notes=notes)
+        _, background = await self.recall(conversation, speaker, audiences, tenant, alone=alone)
+        return background
 
-    async def _summary(self, conversation: str, audiences: Collection[str], tenant: str) -> str:
+    def _summary(self, to_fold: ToFold, audiences: Collection[str], tenant: str) -> str:
         if not self._most_to_fold:
             return ""
-        found = (await self._to_fold(conversation)).for_readers(audiences, tenant)
-        return selected(found.summary.text, found.told()) if found.exchanges else found.summary.text
+        own = to_fold.for_readers(audiences, tenant)
+        return selected(own.summary.text, own.told()) if own.exchanges else own.summary.text
 
     async def fold(self, conversation: str, summarise: Summarise, *, at_once: int = FOLDED_AT_ONCE) -> bool:
         """Takes what waits into the summary, if at least ``at_once`` exchanges wait; False if nothing was folded.
@@ -86,7 +100,10 @@ class ConversationMemory:
         Meant for the time after an answer. Another process may do the same: one summary stands. What was forgotten or changed
         while the summary was written makes it void; what waited waits on.
         """
-        found = await self._to_fold(conversation)
+        with store_errors(CONSEQUENCE):
+            async with self._redis.pipeline(transaction=True) as pipe:
+                self._read_to_fold(pipe, conversation)
+                found = _to_fold(*await pipe.execute())
         if not self._most_to_fold or len(found.exchanges) < at_once:
             return False
         chosen = found.for_the_newest()
@@ -96,13 +113,13 @@ class ConversationMemory:
         with store_errors(CONSEQUENCE):
             return bool(await self._fold(keys=self._below(conversation), args=arguments))
 
-    async def append(self, conversation: str, exchange: Exchange) -> None:
-        """Remembers an exchange; one whose turn is known already changes nothing."""
-        await self._write(conversation, exchange, replaces=False)
+    async def append(self, conversation: str, exchange: Exchange) -> int:
+        """Remembers an exchange; one whose turn is known already changes nothing. Returns how many wait for the summary."""
+        return await self._write(conversation, exchange, replaces=False)
 
-    async def replace(self, conversation: str, exchange: Exchange) -> None:
-        """Remembers an exchange in the place of the one with the same turn, if there was one."""
-        await self._write(conversation, exchange, replaces=True)
+    async def replace(self, conversation: str, exchange: Exchange) -> int:
+        """Like :meth:`append`, but in the place of the exchange with the same turn, if there was one."""
+        return await self._write(conversation, exchange, replaces=True)
 
     async def remove_turn(self, conversation: str, turn_id: str) -> None:
         """Forgets one exchange, and a summary that may hold it; an unknown turn is no error."""
@@ -168,27 +185,30 @@ class ConversationMemory:
         """The keys of the exchanges to fold and of the summary."""
         return [f"{self._key(conversation)}:to-fold", f"{self._key(conversation)}:summary"]
 
-    async def _to_fold(self, conversation: str) -> ToFold:
+    def _read_to_fold(self, pipe: Pipeline, conversation: str) -> None:
+        """Asks for what :func:`_to_fold` takes. In a transaction: a turn must not move between the two reads."""
         waiting, summary = self._below(conversation)
-        with store_errors(CONSEQUENCE):
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.get(summary)
-                pipe.hgetall(waiting)
-                raw, stored = await pipe.execute()
-        known = {turn: (value, exchange) for turn, value in stored.items() if (exchange := _decoded(value))}
-        exchanges = sorted((exchange for _, exchange in known.values()), key=lambda each: each.asked_at)
-        stored = {turn: value for turn, (value, _) in known.items()}
-        return ToFold(raw=raw or b"", summary=loaded(raw), exchanges=tuple(exchanges), stored=stored)
+        pipe.get(summary)
+        pipe.hgetall(waiting)
 
-    async def _write(self, conversation: str, exchange: Exchange, *, replaces: bool) -> None:
+    async def _write(self, conversation: str, exchange: Exchange, *, replaces: bool) -> int:
         if not self._turns:
-            return
+            return 0
         limits = (self._turns, self._ttl, int(replaces), self._most_to_fold)
         with store_errors(CONSEQUENCE):
-            await self._put(
+            waiting = await self._put(
                 keys=[self._key(conversation), *self._below(conversation)],
                 args=[exchange.turn_id, _encoded(exchange), *limits],
             )
+        return int(waiting)
+
+
+def _to_fold(raw: bytes | None, stored: Mapping[bytes, bytes]) -> ToFold:
+    """The summary and the exchanges that wait for it, oldest first, without what another version wrote."""
+    known = {turn: (value, exchange) for turn, value in stored.items() if (exchange := _decoded(value))}
+    exchanges = sorted((exchange for _, exchange in known.values()), key=lambda each: each.asked_at)
+    values = {turn: value for turn, (value, _) in known.items()}
+    return ToFold(raw=raw or b"", summary=loaded(raw), exchanges=tuple(exchanges), stored=values)
 
 
 async def _next(chosen: ToFold, summarise: Summarise) -> RunningSummary:

@@ -43,7 +43,7 @@ local to_fold = tonumber(ARGV[6])
 surplus(KEYS[1], ARGV[3], to_fold > 0 and KEYS[2] or nil)
 surplus(KEYS[2], to_fold)
 for place = 1, 3 do redis.call('EXPIRE', KEYS[place], ARGV[4]) end
-return 1
+return redis.call('HLEN', KEYS[2])
 """
 
 PUT = _PUT + _TRIM

@@ -164,9 +164,8 @@ class Talk:
             pseudonym=lambda speaker: pseudonym(b"secret", speaker),
         )
         self.handovers = Handovers(HandoverStore(redis, keys), self.inbox, self.memory, self.metrics, channel=channel)
-        self.told_of: list[str] = []
         chain = ConversationalChain(self.finder, answerer or self.answerer, RetrievalSettings())
-        self.turns = Turns(chain, self.memory, grown=self.told_of.append)
+        self.turns = Turns(chain, self.memory)
         self.conversations = Conversations(
             platforms={"slack": self.screen, "telegram": self.telegram},
             ledger=self.ledger,

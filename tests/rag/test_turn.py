@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bots.keys import Keys
 from rag.chain import ConversationalChain
-from rag.memory.conversation import ConversationMemory
+from rag.memory.conversation import FOLDED_AT_ONCE, ConversationMemory
 from rag.memory.notes import PersonalNotes
 from rag.settings import MemorySettings, RetrievalSettings
 from rag.turn import Turn, Turns
@@ -31,9 +31,9 @@ class Stage:
             redis, settings, keys.memory, PersonalNotes(redis, settings, keys.notes, keys.notes_of)
         )
         self.answerer = FakeAnswerer("Within three ", "days. [1]")
-        self.grown: list[str] = []
+        self.to_summarise: list[str] = []
         chain = ConversationalChain(FakeFinder({"parcel": [PARCELS]}), self.answerer, RetrievalSettings())
-        self.turns = Turns(chain, self.memory, grown=self.grown.append)
+        self.turns = Turns(chain, self.memory, to_summarise=self.to_summarise.append)
 
     async def events(self, turn: Turn) -> list[ChainEvent]:
         return [event async for event in self.turns.answer(turn)]
@@ -56,7 +56,14 @@ async def test_a_turn_is_answered_in_its_conversation_and_remembered(stage: Stag
     assert [(each.question, each.answer) for each in second.history] == [
         ("When do parcels arrive?", "Within three days. [1]")
     ]
-    assert stage.grown == ["c1"]
+
+
+async def test_a_summary_is_asked_for_once_enough_turns_wait_for_it(stage: Stage) -> None:
+    kept = MemorySettings().turns
+    for number in range(kept + FOLDED_AT_ONCE):
+        assert stage.to_summarise == []
+        await stage.remember(replace(question(f"Question {number}?"), turn_id=f"t{number}"), "An answer.")
+    assert stage.to_summarise == ["c1"]
 
 
 async def test_a_past_that_is_given_takes_the_place_of_what_memory_holds(stage: Stage) -> None:

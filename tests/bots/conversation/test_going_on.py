@@ -141,4 +141,3 @@ async def test_the_chain_is_told_the_adapter_and_memory_who_may_read_it_again(ta
     [kept] = await talk.memory.load(PLACE)
     assert (kept.audiences, kept.tenant, kept.answered) == (("employees", "public"), "acme", True)
     assert kept.speaker_name == "Name of ada"
-    assert talk.told_of == [PLACE]

@@ -31,10 +31,10 @@ class Terminal:
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self.talk = Talk(redis, keys)
-        self.grown: list[str] = []
+        self.to_summarise: list[str] = []
         chain = ConversationalChain(self.talk.finder, self.talk.answerer, RetrievalSettings())
         self.desk = TerminalDesk(
-            turns=Turns(chain, self.talk.memory, grown=self.grown.append),
+            turns=Turns(chain, self.talk.memory, to_summarise=self.to_summarise.append),
             memory=self.talk.memory,
             outbox=Outbox(redis, keys),
             audiences=frozenset({"employees", "public"}),
@@ -65,12 +65,12 @@ def terminal(redis: Redis, keys: Keys) -> Terminal:
 
 
 async def test_a_long_conversation_comes_with_its_summary_and_the_last_turns(terminal: Terminal) -> None:
-    for number in range(7):
+    for number in range(8):
         await terminal.ask(f"What about holiday number {number}?")
     question = terminal.talk.asked[-1]
-    assert [kept.question[-2] for kept in await terminal.talk.memory.load(PLACE)] == ["3", "4", "5", "6"]
+    assert [kept.question[-2] for kept in await terminal.talk.memory.load(PLACE)] == ["4", "5", "6", "7"]
     assert "holiday number 0?" in question.background.summary
-    assert terminal.grown == [PLACE] * 7
+    assert terminal.to_summarise == [PLACE]
 
 
 async def test_what_the_terminal_is_told_to_remember_is_known_in_its_next_conversation(terminal: Terminal) -> None:
