@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from bots.bootstrap_handover import build_handovers
 from bots.bootstrap_library import build_library
-from bots.bootstrap_model import Writing, open_writing, tracing, writing_chain
+from bots.bootstrap_model import follow_promotions, open_model, tracing, writing_chain
 from bots.conversation.answers import Rules
 from bots.conversation.audience import audiences, tenant
 from bots.conversation.commands import Commands
@@ -60,6 +60,7 @@ from rag.retrieval.sparse import SparseEncoder
 from rag.types import AdapterRef
 from tuning.conversations.log import ConversationLog
 from tuning.errors import LogUnavailable
+from tuning.registry.serving import ServingAdapters
 
 log = structlog.get_logger()
 KEEP_ALIVE_SECONDS = 2.0
@@ -89,11 +90,11 @@ class Answering:
     chain: ConversationalChain
     library: Library
     folding: Folding
-    writing: Writing | None = None
+    adapters: ServingAdapters | None = None
 
     def adapter(self) -> AdapterRef | None:
         """The adapter that answers the next message."""
-        return self.writing.serving.current if self.writing else None
+        return self.adapters.current("chat") if self.adapters else None
 
     async def passages(self) -> int:
         """How many passages questions find something in. Raises ``IndexUnavailable``."""
@@ -223,8 +224,9 @@ async def open_answering(
         stack.push_async_callback(serving.close)
         await serving.open()  # before the language model: a server that is away is tried every two seconds
         callbacks = stack.enter_context(tracing(settings.tracing))
-        writing = await stack.enter_async_context(open_writing(settings)) if writes else None
-        folding = Folding(stores.memory, ModelSummariser(writing.model) if writing else SelectingSummariser())
+        model = await stack.enter_async_context(open_model(settings.model)) if writes else None
+        adapters = await stack.enter_async_context(follow_promotions(settings, model)) if writes else None
+        folding = Folding(stores.memory, ModelSummariser(model) if model else SelectingSummariser())
         stack.push_async_callback(folding.close)
         sparse = SparseEncoder()
         retriever = HybridRetriever(
@@ -236,15 +238,15 @@ async def open_answering(
         )
         quoting = ExtractiveAnswerer(embeddings, sparse, settings.model)
         chain = ConversationalChain(retriever, quoting, settings.retrieval, callbacks=callbacks)
-        if writing is not None:
-            chain = await writing_chain(settings, writing, retriever, quoting, embeddings, callbacks)
+        if model is not None:
+            chain = await writing_chain(settings, model, retriever, quoting, embeddings, callbacks)
         yield Answering(
             serving=serving,
             retriever=retriever,
             chain=chain,
             library=build_library(settings, stores, ServingShelf(serving, embeddings, sparse), metrics),
             folding=folding,
-            writing=writing,
+            adapters=adapters,
         )
 
 

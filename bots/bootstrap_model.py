@@ -1,4 +1,4 @@
-"""The part of the wiring that writes: the language model, the adapter that serves, and where their traces go."""
+"""The part of the wiring that writes: the language model, the adapters that serve, and where their traces go."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib import import_module
 
 import structlog
@@ -15,15 +14,15 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from bots.settings import Settings, TracingSettings
 from rag.answering.extractive import ExtractiveAnswerer
-from rag.cancellation import end
 from rag.chain import ConversationalChain
 from rag.errors import ModelUnavailable
 from rag.models.language_model import LanguageModel
 from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.retriever import HybridRetriever
 from rag.settings import ModelSettings
-from tuning.registry.folders import Registry
-from tuning.registry.serving import ServingAdapter
+from tuning.registry.adapters import Task
+from tuning.registry.folders import FolderRegistry
+from tuning.registry.serving import AdapterHost, ServingAdapters, following
 
 log = structlog.get_logger()
 
@@ -31,34 +30,27 @@ FLUSH_SECONDS = 3
 """A collector that is away holds up no stop for longer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
-    """What writes answers, and with which adapter."""
-
-    model: LanguageModel
-    serving: ServingAdapter
-
-
 @asynccontextmanager
-async def open_writing(settings: Settings) -> AsyncIterator[Writing | None]:
+async def open_model(settings: ModelSettings) -> AsyncIterator[LanguageModel | None]:
     """None where answers are quotes: as configured, or because the model cannot be had now, which is told in one line.
 
-    Raises ``ModelError`` for a model that cannot work, and the errors of ``tuning`` for an adapter that is not there.
+    Raises ``ModelError`` for a model that cannot work.
     """
-    model = await _model(settings.model)
-    if model is None:
-        yield None
-        return
-    serving = ServingAdapter(model, Registry(settings.home / "adapters"), settings.model.adapter)
-    watching: asyncio.Task[None] | None = None
+    model = await _model(settings)
     try:
-        await serving.open()
-        watching = asyncio.create_task(serving.watch(), name="promotions")
-        yield Writing(model=model, serving=serving)
+        yield model
     finally:
-        if watching is not None:
-            await end(watching)
-        await model.close()
+        if model is not None:
+            await model.close()
+
+
+def follow_promotions(settings: Settings, model: LanguageModel | None) -> AbstractAsyncContextManager[ServingAdapters]:
+    """The adapters of every model of this process that takes some. What reads or finds joins ``hosts`` here.
+
+    Entering raises ``AdapterMissing`` or ``ModelError`` for a configured adapter that is not there or does not fit.
+    """
+    hosts: dict[Task, AdapterHost] = {"chat": model} if model else {}
+    return following(FolderRegistry(settings.home / "adapters"), hosts, {"chat": settings.model.adapter})
 
 
 async def _model(settings: ModelSettings) -> LanguageModel | None:
@@ -89,7 +81,7 @@ async def _remote(settings: ModelSettings) -> LanguageModel:
 
 async def writing_chain(
     settings: Settings,
-    writing: Writing,
+    model: LanguageModel,
     retriever: HybridRetriever,
     quoting: ExtractiveAnswerer,
     embeddings: TextEmbeddings,
@@ -107,11 +99,11 @@ async def writing_chain(
     nli = await asyncio.to_thread(CrossEncoderNli, settings.model.nli) if settings.model.nli else None
     return ConversationalChain(
         retriever,
-        GenerativeAnswerer(writing.model, settings.model, settings.memory),
+        GenerativeAnswerer(model, settings.model, settings.memory),
         settings.retrieval,
         fallback=quoting,
         grounder=Grounder(embeddings, retriever.sparse, settings.model, nli),
-        rewriter=Rewriter(writing.model) if settings.model.rewrite else None,
+        rewriter=Rewriter(model) if settings.model.rewrite else None,
         callbacks=callbacks,
     )
 
