@@ -46,7 +46,7 @@ from rag.language import load as load_languages
 from rag.memory.conversation import ConversationMemory
 from rag.memory.notes import PersonalNotes
 from rag.memory.summarising import ModelSummariser, SelectingSummariser
-from rag.retrieval.calibrated import read_calibration
+from rag.retrieval.calibrated import read_calibrations
 from rag.retrieval.calibration import DEFAULT
 from rag.retrieval.embeddings.cache import CachedEmbeddings
 from rag.retrieval.embeddings.models import TextEmbeddings, load_embeddings
@@ -229,11 +229,15 @@ async def open_answering(
         folding = Folding(stores.memory, ModelSummariser(model) if model else SelectingSummariser())
         stack.push_async_callback(folding.close)
         sparse = SparseEncoder()
+        calibrations = read_calibrations(settings.home, FEATURES, DEFAULT)
+        calibrations.of(
+            embeddings.query_name
+        )  # one that does not fit is told at the start, not with the first question
         retriever = HybridRetriever(
             serving=serving,
             sparse=sparse,
             settings=settings.retrieval,
-            calibration=read_calibration(settings.home, FEATURES, embeddings.name) or DEFAULT,
+            calibrations=calibrations,
             rerankers=rerankers,
         )
         quoting = ExtractiveAnswerer(embeddings, sparse, settings.model)

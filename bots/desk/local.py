@@ -192,4 +192,4 @@ def _alone(answer: Answer) -> str:
 
 
 async def _model(embeddings: TextEmbeddings, index: PassageIndex) -> str:  # noqa: ARG001 - what Serving.ask calls
-    return embeddings.name
+    return embeddings.query_name
