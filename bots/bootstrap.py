@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -44,7 +44,6 @@ from rag.assembly.answering import build_chain, build_summariser
 from rag.assembly.models import open_language_model
 from rag.assembly.search import Cache, Search, open_search, question_cache
 from rag.assembly.tracing import tracing
-from rag.cancellation import end
 from rag.memory.conversation import ConversationMemory
 from rag.models.language_model import LanguageModel
 from rag.store.task_queue import TaskQueue
@@ -52,8 +51,9 @@ from rag.turn import Turns
 from rag.types import AdapterRef
 from tuning.console.service import ConsoleServices
 from tuning.errors import LogUnavailable
-from tuning.registry.folders import Registry
-from tuning.registry.serving import ServingAdapter
+from tuning.registry.adapters import Task
+from tuning.registry.folders import FolderRegistry
+from tuning.registry.serving import AdapterHost, ServingAdapters, following
 
 log = structlog.get_logger()
 
@@ -65,16 +65,16 @@ DOCUMENTS_POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """Everything that finds and answers. ``serving_adapter`` is None where no language model writes."""
+    """Everything that finds and answers. ``adapters`` is None where nothing is written."""
 
     search: Search
     turns: Turns
     library: Library
-    serving_adapter: ServingAdapter | None = None
+    adapters: ServingAdapters | None = None
 
     def adapter(self) -> AdapterRef | None:
         """The adapter that answers the next message."""
-        return self.serving_adapter.current if self.serving_adapter else None
+        return self.adapters.current("chat") if self.adapters else None
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def open_answering(
         search = await stack.enter_async_context(open_search(settings, await _question_cache(settings, stores)))
         callbacks = stack.enter_context(tracing(settings.tracing.endpoint, settings.tracing.sample))
         model = await stack.enter_async_context(open_language_model(settings.model, _announce)) if writes else None
-        adapter = await stack.enter_async_context(_serving_adapter(settings, model)) if model else None
+        adapters = await stack.enter_async_context(follow_promotions(settings, model)) if writes else None
         folding = Folding(stores.memory, build_summariser(model))
         stack.push_async_callback(folding.close)
         chain = await build_chain(settings, search, model, callbacks)
@@ -98,7 +98,7 @@ async def open_answering(
             search=search,
             turns=Turns(chain, stores.memory, to_summarise=folding.after),
             library=build_library(settings, stores, search, metrics),
-            serving_adapter=adapter,
+            adapters=adapters,
         )
 
 
@@ -111,16 +111,13 @@ async def _question_cache(settings: Settings, stores: Stores) -> Cache:
     return question_cache(stores.redis, stores.keys.of("embedding"), secret, settings.embedding)
 
 
-@asynccontextmanager
-async def _serving_adapter(settings: Settings, model: LanguageModel) -> AsyncIterator[ServingAdapter]:
-    """The adapter that answers, and promotions as they come. Raises the errors of ``tuning`` for one that is not there."""
-    serving = ServingAdapter(model, Registry(settings.home / "adapters"), settings.model.adapter)
-    await serving.open()
-    watching = asyncio.create_task(serving.watch(), name="promotions")
-    try:
-        yield serving
-    finally:
-        await end(watching)
+def follow_promotions(settings: Settings, model: LanguageModel | None) -> AbstractAsyncContextManager[ServingAdapters]:
+    """The adapters of every model of this process that takes some. What reads or finds joins ``hosts`` here.
+
+    Entering raises ``AdapterMissing`` or ``ModelError`` for a configured adapter that is not there or does not fit.
+    """
+    hosts: dict[Task, AdapterHost] = {"chat": model} if model else {}
+    return following(FolderRegistry(settings.home / "adapters"), hosts, {"chat": settings.model.adapter})
 
 
 def build_library(settings: Settings, stores: Stores, search: Search, metrics: Metrics) -> Library:

@@ -7,7 +7,7 @@ TuningError
 ├── DatabaseUrlWrong         a URL that names no database we can use
 ├── ExportFailed             an export file cannot be written
 ├── ImportRefused            a line of an export file is not what an export writes
-└── AdapterMissing           an adapter is asked for that is not in COTORRA_HOME/adapters
+└── AdapterMissing           an adapter is asked for that is not in the registry
 """
 
 from __future__ import annotations

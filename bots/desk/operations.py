@@ -120,7 +120,7 @@ async def retrieve(service: OpenService, request: Inquiry) -> Retrieved:
 
 
 async def _model(embeddings: TextEmbeddings, index: PassageIndex) -> str:  # noqa: ARG001 - what Serving.ask calls
-    return embeddings.name
+    return embeddings.query_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from rag.answering.answerer import Piece, Quoted, Writer
 from rag.answering.composing import composed
 from rag.answering.quotes import quotables
 from rag.answering.quoting import BY_MEANING
-from rag.answering.reader import SentenceReader
+from rag.answering.reader import PassageReader, Unread
 from rag.answering.selection import Candidate, Studied, Terms, Wanted, candidates, choose, words_decide
 from rag.errors import ModelError
 from rag.knowledge.chunking import context
@@ -55,7 +56,7 @@ class ExtractiveAnswerer:
         embeddings: TextEmbeddings,
         sparse: SparseEncoder,
         settings: ModelSettings,
-        reader: SentenceReader | None = None,
+        reader: PassageReader | None = None,
     ) -> None:
         self._embeddings = embeddings
         self._sparse = sparse
@@ -91,14 +92,18 @@ class ExtractiveAnswerer:
         """Puts the reader's scores in place of one's own; False where there is none, or none that works."""
         if self._reader is None:
             return False
-        units = [context(candidate.hit.passage) + candidate.unit.words for candidate in found]
+        passages = [list(units) for _, units in groupby(found, key=lambda candidate: candidate.number)]
+        unread = [
+            Unread(passage=units[0].hit.passage, units=tuple(one.unit.words for one in units)) for units in passages
+        ]
         try:
-            scores = await self._reader.scores(question, history, units)
+            scored = await self._reader.read(question, history, unread)
         except ModelError as error:
             log.warning("quoting by words, since the model that reads failed: %s", error)
             return False
-        for candidate, score in zip(found, scores, strict=True):
-            candidate.score = score
+        for units, scores in zip(passages, scored, strict=True):
+            for candidate, score in zip(units, scores.units, strict=True):
+                candidate.score = scores.answers * score
         return True
 
     def _wanted(self, question: str, history: Sequence[Exchange], language: str) -> Wanted:

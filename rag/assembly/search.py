@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from rag.knowledge.sync.source import recipe_for
 from rag.language import load as load_languages
-from rag.retrieval.calibrated import read_calibration
+from rag.retrieval.calibrated import read_calibrations
 from rag.retrieval.calibration import DEFAULT
 from rag.retrieval.embeddings.cache import CachedEmbeddings
 from rag.retrieval.embeddings.models import TextEmbeddings, load_embeddings
@@ -97,11 +97,15 @@ async def open_search(settings: SearchSettings, cache: Cache = uncached) -> Asyn
     try:
         await serving.open()
         sparse = SparseEncoder()
+        calibrations = read_calibrations(settings.home, FEATURES, DEFAULT)
+        calibrations.of(
+            embeddings.query_name
+        )  # one that does not fit is told at the start, not with the first question
         retriever = HybridRetriever(
             serving=serving,
             sparse=sparse,
             settings=settings.retrieval,
-            calibration=read_calibration(settings.home, FEATURES, embeddings.name) or DEFAULT,
+            calibrations=calibrations,
             rerankers=rerankers,
         )
         yield Search(embeddings=embeddings, sparse=sparse, serving=serving, retriever=retriever)

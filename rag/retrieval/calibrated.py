@@ -26,7 +26,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 @validated(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Provenance:
-    """What a calibration was learned from. ``date`` is ISO 8601, ``sha256`` that of the file of questions."""
+    """What a calibration was learned from. ``date`` is ISO 8601, ``sha256`` that of the file of questions.
+
+    ``embedding`` names what embedded the questions: the model, and its adapter by digest if there was one.
+    """
 
     file: str
     sha256: str
@@ -80,24 +83,51 @@ class Calibration:
 _ADAPTER = TypeAdapter(Calibration)
 
 
-def read_calibration(home: Path, known: Collection[str], embedding: str) -> Calibration | None:
-    """The calibration that ``home`` holds, or None. Raises ``ConfigurationError`` for one that cannot be used.
+class Calibrations:
+    """The calibration of each side of questions, by its name (``QueryEmbeddings.query_name``).
 
-    One that was learned with other embeddings than ``embedding`` says nothing about these, and is left aside.
+    ``general`` stands in for what was not learned for a name; ``learned`` is one that was, kept in ``file``.
+    """
+
+    def __init__(self, general: Calibration, learned: Calibration | None = None, file: Path | None = None) -> None:
+        self._general = general
+        self._learned = learned
+        self._file = file
+        self._left_aside = False
+
+    def of(self, name: str) -> Calibration:
+        """The one for a name. That what was learned says nothing of this name is logged once."""
+        if self._learned is None:
+            return self._general
+        if self._learned.provenance.embedding == name:
+            return self._learned
+        if not self._left_aside:
+            self._left_aside = True
+            log.warning(
+                "%s was learned with %s and is left aside, because questions are embedded with %s; calibrate anew with "
+                "`cotorra eval retrieval --calibrate`, or delete the file",
+                self._file or "the calibration",
+                self._learned.provenance.embedding,
+                name,
+            )
+        return self._general
+
+
+def read_calibrations(home: Path, known: Collection[str], general: Calibration) -> Calibrations:
+    """What ``home`` holds beside ``general``. Raises ``ConfigurationError`` for a file that cannot be used.
+
+    Version 0.1 wrote the model's name, which is the name of questions without an adapter: its files go on to be used.
     """
     file = home / FILE
     try:
-        calibration = Calibration.from_json(file.read_bytes(), known)
+        learned = Calibration.from_json(file.read_bytes(), known)
     except FileNotFoundError:
-        return None
+        return Calibrations(general)
     except (OSError, ConfigurationError) as error:
         raise ConfigurationError(
             f"{file} cannot be used ({error}); delete it, or write it anew with `cotorra eval retrieval --calibrate`"
         ) from error
-    if calibration.provenance.embedding != embedding:
-        log.warning("%s was learned with %s and is left aside", file, calibration.provenance.embedding)
-        return None
-    return calibration
+    return Calibrations(general, learned, file)
 
 
 def write_calibration(home: Path, calibration: Calibration) -> Path:

@@ -13,7 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from rag.language import detect
-from rag.retrieval.calibrated import Calibration
+from rag.retrieval.calibrated import Calibration, Calibrations
 from rag.retrieval.calibration import DEFAULT
 from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.evidence import evidence
@@ -74,7 +74,7 @@ class HybridRetriever(BaseRetriever):
     serving: SkipValidation[Serving]
     sparse: SparseEncoder
     settings: RetrievalSettings
-    calibration: Calibration = DEFAULT
+    calibrations: Calibrations = Field(default_factory=lambda: Calibrations(DEFAULT))
     rerankers: SkipValidation[Rerankers] = Field(default_factory=Rerankers)
     _read: dict[tuple[str, str], frozenset[int]] = PrivateAttr(default_factory=dict)
 
@@ -88,6 +88,7 @@ class HybridRetriever(BaseRetriever):
         wanted = limit or self.settings.limit
 
         async def work(embeddings: TextEmbeddings, index: PassageIndex) -> Retrieval:
+            name = embeddings.query_name  # before they are embedded: a promotion may come in between
             legs = await searches(asked, language, embeddings, self.sparse)
             fetched = math.ceil(SPARE * wanted)
             candidates = max(self.settings.candidates, fetched)
@@ -96,7 +97,8 @@ class HybridRetriever(BaseRetriever):
                 IndexQuery(legs=tuple(search.leg for search in legs), scope=scope, candidates=candidates, reach=1),
                 fusion,
             )
-            return self._retrieval(await self._searched(asked, language, fusion, found), wanted)
+            searched = await self._searched(asked, language, fusion, found)
+            return self._retrieval(searched, self.calibrations.of(name), wanted)
 
         return await self.serving.ask(work)
 
@@ -114,13 +116,13 @@ class HybridRetriever(BaseRetriever):
         scores = await reranking.scores(query, [_shown(each.passage) for each in found]) if reranking else []
         return {each.key: score for each, score in zip(found, scores, strict=True)} if scores else {}
 
-    def _retrieval(self, searched: _Searched, limit: int) -> Retrieval:
+    def _retrieval(self, searched: _Searched, calibration: Calibration, limit: int) -> Retrieval:
         scores = searched.scores
         ranked = sorted(searched.found, key=lambda each: scores[each.key], reverse=True)
         kept = distinct(ranked, [self._terms(_shown(each.passage), searched.language) for each in ranked])
         readings = joined(kept[:limit])
         figures = self._evidence(searched, readings)
-        score = self.calibration.probability(figures) if readings else 0.0
+        score = calibration.probability(figures) if readings else 0.0
         hits = [
             Hit(passage=reading.passage, score=score * _share(scores, reading, readings), fused=scores[reading.key])
             for reading in readings

@@ -71,6 +71,10 @@ class WordEmbeddings:
     def __init__(self) -> None:
         self.embedded: list[str] = []
 
+    @property
+    def query_name(self) -> str:
+        return self.name
+
     def load(self) -> None: ...
 
     def count_tokens(self, text: str) -> int:

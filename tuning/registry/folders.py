@@ -1,7 +1,4 @@
-"""The adapters of an installation: a folder each below ``COTORRA_HOME/adapters``, and which of them serves.
-
-Training writes the folders and promotion the pointer; both arrive with the learning loop. What answers only reads.
-"""
+"""Adapters in folders: one each below ``COTORRA_HOME/adapters``, and beside them a small file a task that names what serves."""
 
 from __future__ import annotations
 
@@ -13,34 +10,64 @@ from pathlib import Path
 from rag.models.adapters import CONFIG, WEIGHTS, adapter_digest
 from rag.types import AdapterRef
 from tuning.errors import AdapterMissing
+from tuning.registry.adapters import AdapterRegistry, Task
 
-POINTER = "serving"
-"""A file that holds the name of the adapter that serves; none, or an empty one, means the base model."""
+FORMER_POINTER = "serving"
+"""The only pointer of version 0.1, which knew one task: that of ``chat`` until one is promoted anew."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _Stamp = tuple[int, int, int, int]
 
 
-class Registry:
-    """Blocking: a digest reads the whole adapter. What was read once is known until its files change."""
+def pointer_file(task: Task) -> str:
+    """The file that holds the name of the adapter that serves; none, or an empty one, means the base model."""
+    return f"serving.{task}"
+
+
+class FolderRegistry(AdapterRegistry):
+    """A digest reads the whole adapter: it is kept until the files change."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, tuple[_Stamp, AdapterRef]] = {}
 
     def names(self) -> list[str]:
-        """Every adapter that is there, by name."""
-        found = (config.parent for config in self._root.glob(f"*/{CONFIG}"))
-        return sorted(folder.name for folder in found if (folder / WEIGHTS).is_file())
+        """Every folder that holds both files."""
+        return sorted(config.parent.name for config in self._root.glob(f"*/{CONFIG}") if _complete(config.parent))
 
     def named(self, name: str) -> AdapterRef:
         """Raises ``AdapterMissing`` with the names that there are."""
+        return self._named(name, "correct model.adapter")
+
+    def by_digest(self, digest: str) -> AdapterRef:
+        """Reads every adapter that was not read yet."""
+        for name in self.names():
+            if (adapter := self.named(name)).digest == digest:
+                return adapter
+        raise AdapterMissing(f"there is no adapter {digest[:12]}… in {self._root} any more; put its folder back there")
+
+    def serving(self, task: Task) -> AdapterRef | None:
+        """What the task's file names, or the file of version 0.1."""
+        file = self._pointer(task)
+        name = _content(file)
+        return self._named(name, f"correct {file.name} there") if name else None
+
+    def promote(self, task: Task, name: str) -> None:
+        """Replaces the task's file; the one of version 0.1 goes once it says nothing any more."""
+        if name:
+            self.named(name)
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._write(self._root / pointer_file(task), name)
+        if task == "chat":
+            (self._root / FORMER_POINTER).unlink(missing_ok=True)
+
+    def _named(self, name: str, cure: str) -> AdapterRef:
         folder = self._root / name
-        if not _NAME.fullmatch(name) or not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+        if not _NAME.fullmatch(name) or not _complete(folder):
             there = ", ".join(self.names()) or "none"
             raise AdapterMissing(
-                f"there is no complete adapter {name!r} in {self._root} (there: {there}); correct model.adapter, or the file "
-                f"{POINTER} there, or put {CONFIG} and {WEIGHTS} into its folder"
+                f"there is no complete adapter {name!r} in {self._root} (there: {there}); {cure}, or put {CONFIG} and "
+                f"{WEIGHTS} into its folder"
             )
         stamp = _stamp(folder)
         known = self._known.get(name)
@@ -49,28 +76,27 @@ class Registry:
             self._known[name] = known
         return known[1]
 
-    def serving(self) -> AdapterRef | None:
-        """The promoted adapter, or None for the base model. Raises ``AdapterMissing``."""
-        name = self.pointer()
-        return self.named(name) if name else None
+    def _pointer(self, task: Task) -> Path:
+        own, former = self._root / pointer_file(task), self._root / FORMER_POINTER
+        return former if task == "chat" and not own.exists() else own
 
-    def pointer(self) -> str:
-        """The name that was promoted; empty for the base model."""
-        try:
-            return (self._root / POINTER).read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return ""
+    def _write(self, file: Path, name: str) -> None:
+        with tempfile.NamedTemporaryFile("w", dir=self._root, delete=False, encoding="utf-8") as draft:
+            draft.write(name)
+            draft.flush()
+            os.fsync(draft.fileno())
+        Path(draft.name).replace(file)
 
-    def promote(self, name: str) -> None:
-        """Lets ``name`` serve from the next message on, or the base model for an empty name. Raises ``AdapterMissing``."""
-        if name:
-            self.named(name)
-        self._root.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=self._root, delete=False, encoding="utf-8") as file:
-            file.write(name)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(self._root / POINTER)
+
+def _complete(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def _content(pointer: Path) -> str:
+    try:
+        return pointer.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _stamp(folder: Path) -> _Stamp:

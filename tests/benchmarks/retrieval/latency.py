@@ -29,7 +29,7 @@ UTTERANCES = (8, 40, 6, 40, 7, 40)
 class Drawn:
     """Embeddings that cost nothing: the next of the vectors made for questions."""
 
-    name, dimension, window = "drawn", DIMENSION, 256
+    name, query_name, dimension, window = "drawn", "drawn", DIMENSION, 256
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = cycle(vectors.tolist())

@@ -17,7 +17,8 @@ from bots.evaluation.retrieval import Wish, evaluate_retrieval
 from bots.evaluation.tables import print_evaluated
 from rag.errors import ConfigurationError, EvaluationError
 from rag.evaluation.changes import changed
-from rag.retrieval.calibrated import FILE, read_calibration
+from rag.retrieval.calibrated import FILE, read_calibrations
+from rag.retrieval.calibration import DEFAULT
 from rag.settings import RetrievalSettings
 from rag.types import Hit, Retrieval
 from tests.bots.desk.test_cli import Shell, shell
@@ -152,7 +153,7 @@ async def test_a_calibration_is_learned_written_and_says_from_what(desk: Finding
     file = write(shell.folder / "many.jsonl", many(40))
     out = await evaluate_retrieval(Wish(file=file, calibrate=True))
     assert out.written == str(shell.home / FILE)
-    kept = read_calibration(shell.home, {"cosine"}, "fake")
+    kept = read_calibrations(shell.home, {"cosine"}, DEFAULT).of("fake")
     assert out.learned is not None
     assert kept == out.learned.calibration
     assert (kept.provenance.cases, kept.provenance.positives, kept.provenance.embedding) == (80, 40, "fake")

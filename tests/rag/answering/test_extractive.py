@@ -11,7 +11,7 @@ from rag.answering.answerer import Quoted, Writer
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.quotes import quotables
 from rag.answering.readable import readable
-from rag.answering.reader import SentenceReader
+from rag.answering.reader import PassageReader, PassageScores, Unread
 from rag.errors import ModelError
 from rag.grounding.citations import Citations
 from rag.retrieval.sparse import SparseEncoder
@@ -160,19 +160,27 @@ async def test_a_follow_up_is_answered_with_the_words_of_the_conversation_and_no
     assert first not in text
 
 
-class Numbers(SentenceReader):
-    """Takes for an answer what holds a number."""
+class Numbers(PassageReader):
+    """Takes for an answer what holds a number, on a page that is not a draft."""
 
     def __init__(self) -> None:
-        self.read: list[tuple[str, int, Sequence[str]]] = []
+        self.read_with: list[tuple[str, int, Sequence[Unread]]] = []
 
-    async def scores(self, question: str, history: Sequence[Exchange], units: Sequence[str]) -> Sequence[float]:
-        self.read.append((question, len(history), units))
-        return [0.9 if any(character.isdigit() for character in unit) else 0.1 for unit in units]
+    async def read(
+        self, question: str, history: Sequence[Exchange], passages: Sequence[Unread]
+    ) -> Sequence[PassageScores]:
+        self.read_with.append((question, len(history), passages))
+        return [self._scores(each) for each in passages]
+
+    def _scores(self, unread: Unread) -> PassageScores:
+        units = tuple(0.9 if any(map(str.isdigit, unit)) else 0.1 for unit in unread.units)
+        return PassageScores(answers=0.01 if unread.passage.title == "Draft" else 0.8, units=units)
 
 
-class Broken(SentenceReader):
-    async def scores(self, question: str, history: Sequence[Exchange], units: Sequence[str]) -> Sequence[float]:
+class Broken(PassageReader):
+    async def read(
+        self, question: str, history: Sequence[Exchange], passages: Sequence[Unread]
+    ) -> Sequence[PassageScores]:
         raise ModelError("its weights are gone; tune it again")
 
 
@@ -182,9 +190,25 @@ async def test_a_model_that_reads_decides_what_is_quoted(embeddings: WordEmbeddi
     hits = [hit("Slack needs a token. The office opens at 9.", headings=("Page", "Setup"))]
     text = "".join(await answer(answerer, "Which token does Slack need?", hits, history=[exchange("Hi?", "Yes.")]))
     assert text == "According to **Page: Setup**:\n\nThe office opens at 9. [1]"
-    units = ["Page > Setup\n\nSlack needs a token.", "Page > Setup\n\nThe office opens at 9."]
-    assert reader.read == [("Which token does Slack need?", 1, units)]
+    unread = Unread(passage=hits[0].passage, units=("Slack needs a token.", "The office opens at 9."))
+    assert reader.read_with == [("Which token does Slack need?", 1, [unread])]
     assert embeddings.embedded == []
+
+
+async def test_each_passage_is_read_once_and_what_does_not_answer_at_all_is_not_quoted(
+    embeddings: WordEmbeddings,
+) -> None:
+    reader = Numbers()
+    answerer = ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(), reader)
+    hits = [
+        hit("The office opens at 9. It closes at 5.", title="Draft"),
+        hit("", number=2, title="Empty"),
+        hit("The office opens at 8. Pets are welcome.", number=3, title="Hours"),
+    ]
+    text = "".join(await answer(answerer, "When does the office open?", hits))
+    assert text == "According to **Hours**:\n\nThe office opens at 8. [3]"
+    [(_, _, passages)] = reader.read_with
+    assert [(each.passage.title, len(each.units)) for each in passages] == [("Draft", 2), ("Hours", 2)]
 
 
 async def test_where_the_model_that_reads_fails_words_decide_and_the_log_says_so(

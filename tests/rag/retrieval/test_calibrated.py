@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from rag.errors import ConfigurationError
-from rag.retrieval.calibrated import FILE, Calibration, Provenance, read_calibration, write_calibration
+from rag.retrieval.calibrated import FILE, Calibration, Provenance, read_calibrations, write_calibration
+from rag.retrieval.embeddings.models import PackagedEmbeddings
+from rag.retrieval.embeddings.threaded import query_name_of
+from rag.types import AdapterRef
 
 KNOWN = frozenset({"cosine", "covered"})
 CALIBRATION = Calibration(
@@ -23,6 +26,13 @@ CALIBRATION = Calibration(
         file="set.jsonl", sha256="ab", cases=9, positives=4, date="2026-01-02", embedding="packaged", version="0.1.0"
     ),
 )
+GENERAL = dataclasses.replace(CALIBRATION, intercept=-7.0)
+OF_VERSION_0_1 = """{
+  "features": ["cosine", "covered"], "weights": [2.0, 1.0], "means": [0.5, 0.0], "scales": [0.25, 1.0], "intercept": 0.25,
+  "provenance": {"file": "set.jsonl", "sha256": "ab", "cases": 9, "positives": 4, "date": "2026-01-02",
+                 "embedding": "all-MiniLM-L6-v2", "version": "0.1.0"}
+}
+"""
 
 
 def test_a_probability_is_the_logistic_of_standardised_evidence() -> None:
@@ -40,24 +50,49 @@ def test_evidence_beyond_all_bounds_has_a_probability(cosine: float, limit: floa
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     file = write_calibration(tmp_path / "home", CALIBRATION)
     assert file == tmp_path / "home" / FILE
-    assert read_calibration(tmp_path / "home", KNOWN, "packaged") == CALIBRATION
+    assert read_calibrations(tmp_path / "home", KNOWN, GENERAL).of("packaged") == CALIBRATION
     write_calibration(tmp_path / "home", dataclasses.replace(CALIBRATION, intercept=2.0))
-    again = read_calibration(tmp_path / "home", KNOWN, "packaged")
-    assert again is not None
-    assert again.intercept == 2.0
+    assert read_calibrations(tmp_path / "home", KNOWN, GENERAL).of("packaged").intercept == 2.0
     assert [each.name for each in (tmp_path / "home").iterdir()] == [FILE], "no draft is left"
 
 
-def test_a_home_without_calibration_has_none(tmp_path: Path) -> None:
-    assert read_calibration(tmp_path, KNOWN, "packaged") is None
-
-
-def test_one_that_was_learned_with_other_embeddings_is_left_aside(
+def test_a_home_without_calibration_uses_the_general_one_for_every_model(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_calibration(tmp_path, CALIBRATION)
-    assert read_calibration(tmp_path, KNOWN, "another") is None
-    assert "was learned with packaged" in caplog.text
+    calibrations = read_calibrations(tmp_path, KNOWN, GENERAL)
+    assert calibrations.of("packaged") == calibrations.of("another") == GENERAL
+    assert caplog.text == ""
+
+
+def test_one_that_was_learned_for_another_model_or_adapter_is_left_aside_and_that_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write_calibration(tmp_path, CALIBRATION)
+    calibrations = read_calibrations(tmp_path, KNOWN, GENERAL)
+    assert calibrations.of("packaged+c0ffee") == calibrations.of("another") == GENERAL
+    [line] = [record.getMessage() for record in caplog.records]
+    assert f"{file} was learned with packaged" in line
+    assert "packaged+c0ffee" in line
+    assert "eval retrieval --calibrate" in line
+    assert calibrations.of("packaged") == CALIBRATION, "after a rollback it counts again"
+
+
+def test_one_that_was_learned_with_an_adapter_is_used_with_its_files_only(tmp_path: Path) -> None:
+    house, trained_again = (AdapterRef(name="house", path="house", digest=digest) for digest in ("c0ffee", "decade"))
+    provenance = dataclasses.replace(CALIBRATION.provenance, embedding=query_name_of("packaged", house))
+    learned = dataclasses.replace(CALIBRATION, provenance=provenance)
+    write_calibration(tmp_path, learned)
+    calibrations = read_calibrations(tmp_path, KNOWN, GENERAL)
+    assert calibrations.of(query_name_of("packaged", house)) == learned
+    assert calibrations.of(query_name_of("packaged", trained_again)) == GENERAL
+    assert calibrations.of(query_name_of("packaged")) == GENERAL
+
+
+def test_a_calibration_of_version_0_1_is_used_where_its_model_still_is(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(OF_VERSION_0_1, encoding="utf-8")
+    calibrations = read_calibrations(tmp_path, KNOWN, GENERAL)
+    assert calibrations.of(PackagedEmbeddings().query_name).intercept == 0.25
+    assert calibrations.of("intfloat/multilingual-e5-small") == GENERAL
 
 
 VALUES = json.loads(CALIBRATION.to_json())
@@ -83,7 +118,7 @@ def test_a_file_that_cannot_be_used_is_one_line_that_says_what_to_do(
 ) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
-        read_calibration(tmp_path, KNOWN, "packaged")
+        read_calibrations(tmp_path, KNOWN, GENERAL)
     message = str(caught.value)
     assert named in message
     assert message.startswith(str(tmp_path / FILE))

