@@ -29,6 +29,7 @@ _FUSION, _CALIBRATION = "rag/retrieval/fusion.py", "rag/retrieval/calibration.py
 _GROUNDER = "rag/grounding/grounder.py"
 _SCRIPTS = "bots/queue/scripts.py"
 _INBOX, _LEASES = ("tests/bots/queue/test_inbox.py",), ("tests/bots/queue/test_leases.py",)
+_LEASE, _STORE_LEASE = "rag/store/lease.py", ("tests/rag/store/test_lease.py",)
 _RANKING = ("tests/rag/retrieval/test_ranking_bounds.py",)
 
 
@@ -76,22 +77,22 @@ MUTATIONS: Sequence[Mutation] = (
     _of("index: neighbours of other readers", "rag/retrieval/index/records.py", 'if payload is None or not scope.may_read(payload["audience"], payload["tenant"]):', "if payload is None:", "tests/rag/retrieval/test_passage_index.py"),
     _of("inbox: last first", _SCRIPTS, "redis.call('RPUSH', queue, turn)", "redis.call('LPUSH', queue, turn)", *_INBOX),
     _of("inbox: the next is the last", _SCRIPTS, "local following = redis.call('LINDEX', queue, 0)", "local following = redis.call('LINDEX', queue, -1)", *_INBOX),
-    _of("inbox: two at one conversation", _SCRIPTS, "if holder and holder ~= token then return {'held'} end\n", "", *_LEASES),
-    _of("inbox: an end without the lease", _SCRIPTS, "if redis.call('GET', lease) ~= token then return {'lost'} end\n", "", *_INBOX),
+    _of("lease: two owners", _LEASE, "    if lease_of_another(lease, token) then return false end\n", "", *_LEASES, *_STORE_LEASE),
+    _of("inbox: an end without the lease", _SCRIPTS, "if not owns_lease(lease, token) then return {'lost'} end\n", "", *_INBOX),
     _of("inbox: a lease without its entry", _SCRIPTS, "        redis.call('XCLAIM', ready, '\"\"\"\n    + GROUP\n    + \"\"\"', consumer, 0, entry, 'JUSTID')\n", "", *_LEASES),
     _of("inbox: a begun message dropped", _SCRIPTS, "if begun > 0 or ", "if ", *_INBOX),
     _of("inbox: claimed before the lease ran out", "bots/queue/consumer.py", "int(self._lease_ms * 1.1)", "int(self._lease_ms * 0.1)", *_LEASES),
-    _of("ledger: written without the lease", "bots/queue/replies.py", "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nredis.call('SET', KEYS[2]", "redis.call('SET', KEYS[2]", "tests/bots/queue/test_replies.py"),
+    _of("ledger: written without the lease", "bots/queue/replies.py", "if not owns_lease(KEYS[1], ARGV[1]) then return 0 end\n", "", "tests/bots/queue/test_replies.py"),
     _of("ledger: to whom an answer goes", "bots/queue/replies.py", "audiences.issuperset(self.audiences)", "bool(audiences)", "tests/bots/queue/test_reply_readers.py"),
     _of("ledger: to which tenant", "bots/queue/replies.py", 'belongs = self.tenant in ("", tenant)', "belongs = True", "tests/bots/queue/test_reply_readers.py"),
     _of("guard: one more", "bots/conversation/guard.py", ">= tonumber(ARGV[i + 2])", "> tonumber(ARGV[i + 2])", "tests/bots/conversation/test_guard.py"),
     _of("guard: two minutes", "bots/conversation/guard.py", "WINDOW_MILLISECONDS = 60_000", "WINDOW_MILLISECONDS = 120_000", "tests/bots/conversation/test_guard.py"),
     _of("guard: the longest", "bots/conversation/guard.py", "if length > limit:", "if length > limit + 1:", "tests/bots/conversation/test_guard.py"),
-    _of("audience: guests", "bots/conversation/audience.py", 'if message.sender.guest or message.channel == "shared":', 'if message.channel == "shared":', "tests/bots/conversation/test_audience.py"),
-    _of("audience: user groups in channels", "bots/conversation/audience.py", '("direct", "ephemeral")', '("direct", "ephemeral", "public")', "tests/bots/conversation/test_audience.py"),
+    _of("audience: guests", "bots/platforms/slack/readers.py", 'if message.sender.guest or message.channel == "shared":', 'if message.channel == "shared":', "tests/bots/conversation/test_audience.py"),
+    _of("audience: user groups in channels", "bots/platforms/slack/readers.py", '("direct", "ephemeral")', '("direct", "ephemeral", "public")', "tests/bots/conversation/test_audience.py"),
     _of("recorder: what is refused is lost", "bots/queue/recorder.py", '                pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)\n', "", "tests/bots/queue/test_recorder.py"),
     _of("recorder: what was recorded stays", "bots/queue/recorder.py", "*(item.place for item in run))", "run[0].place)", "tests/bots/queue/test_recorder.py"),
     _of("recorder: refused entries outlive forgetting", "bots/queue/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._exhume(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/queue/test_recorder.py"),
-    _of("recorder: two at once", "bots/queue/recorder.py", "if holder and holder ~= ARGV[1] then return 0 end\n", "", *_LEASES),
+    _of("lease: let go by another", _LEASE, "return owns_lease(lease, token) and redis.call('DEL', lease) == 1", "return redis.call('DEL', lease) == 1", *_STORE_LEASE),
 )  # fmt: skip
 """Each is a fault that a user or an operator would meet."""

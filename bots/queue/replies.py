@@ -25,24 +25,20 @@ from tuning.conversations.records import LoggedTurn
 LEDGER_SECONDS = 7 * 24 * 3600
 """How long a reply can be continued, edited again or given feedback."""
 
-_SAVE = f"""{LEASE_FUNCTIONS}
+# KEYS: lease, reply, replies. ARGV: token, record, seconds to live, turn id.
+_SAVE_FENCED = """
 if not owns_lease(KEYS[1], ARGV[1]) then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('SADD', KEYS[3], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[3])
 return 1
 """
-
-# KEYS, ARGV: as above. What is known of the reply, or the intent stored as new; in one trip, since every message pays it.
-_OPEN = """
+_SAVE = LEASE_FUNCTIONS + _SAVE_FENCED
+# The record that is there, or else the intent stored as new: reading and storing in one trip, which every message makes.
+_OPEN = f"""{LEASE_FUNCTIONS}
 local known = redis.call('GET', KEYS[2])
 if known then return known end
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
-redis.call('SADD', KEYS[3], ARGV[4])
-redis.call('EXPIRE', KEYS[3], ARGV[3])
-return 1
-"""
+{_SAVE_FENCED}"""
 
 # Not fenced by a lease, but by what stood there: the worker that answers meanwhile is not overwritten.
 _CHANGE = """
