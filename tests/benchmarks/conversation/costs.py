@@ -28,23 +28,31 @@ LONGEST_SECONDS = 1800
 
 
 def measure(data: Path, embedding: str, conversations: int) -> Json:
-    """The figures of one embedding model; empty for the one that is used when nothing is set."""
-    command = [sys.executable, "-m", "tests.benchmarks.conversation.costs", "--data", str(data)]
+    """The figures of one embedding model; empty for the one that is used when nothing is set.
+
+    One process reads the documents and another one answers, so that its memory holds nothing of the reading.
+    """
+    with tempfile.TemporaryDirectory() as homes:
+        reading = _figures_of(data, homes, embedding, 0)
+        return _figures_of(data, homes, embedding, conversations) | {"first_sync_s": reading["sync_s"]}
+
+
+def _figures_of(data: Path, homes: str, embedding: str, conversations: int) -> Json:
+    command = [sys.executable, "-m", "tests.benchmarks.conversation.costs", "--data", str(data), "--homes", homes]
     more = ["--embedding", embedding, "--conversations", str(conversations)]
     done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=LONGEST_SECONDS, check=True)
     figures: Json = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
-async def _measured(data: Path, embedding: str, conversations: int) -> Json:
-    with tempfile.TemporaryDirectory() as homes:
-        libraries = Libraries(data=data, homes=Path(homes), embedding=embedding)
-        async with libraries.open(LIBRARY) as bot:
-            first_sync = bot.sync_seconds
-        return await _played(libraries, conversations) | {"first_sync_s": round(first_sync, 1)}
+async def _measured(libraries: Libraries, conversations: int) -> Json:
+    async with libraries.open(LIBRARY) as bot:
+        if not conversations:
+            return {"sync_s": round(bot.sync_seconds, 1)}
+        return await _played(bot, conversations)
 
 
-async def _played(libraries: Libraries, conversations: int) -> Json:
+async def _played(bot: Bot, conversations: int) -> Json:
     """Over an index that is there already, as a service finds it that is started again."""
     questions = [
         turn.question
@@ -53,11 +61,10 @@ async def _played(libraries: Libraries, conversations: int) -> Json:
         if one.library == LIBRARY
         for turn in (one.first, one.then)
     ]
-    async with libraries.open(LIBRARY) as bot:
-        for text in questions[:WARM_UP]:
-            await bot.ask(text, new_conversation())
-        resting = _resident_mb()
-        seen = [await _conversation(bot, questions, number * TURNS) for number in range(conversations)]
+    for text in questions[:WARM_UP]:
+        await bot.ask(text, new_conversation())
+    resting = _resident_mb()
+    seen = [await _conversation(bot, questions, number * TURNS) for number in range(conversations)]
     first = [turns[0] for turns in seen]
     later = [one for turns in seen for one in turns[1:]]
     cpu: Json = {"first": _mean(first), "followup": _mean(later)}
@@ -88,7 +95,9 @@ def _resident_mb() -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--homes", type=Path, required=True, help="where the library is kept")
     parser.add_argument("--embedding", default="")
-    parser.add_argument("--conversations", type=int, default=20)
+    parser.add_argument("--conversations", type=int, default=20, help="0 only reads the documents")
     chosen = parser.parse_args()
-    print(json.dumps(asyncio.run(_measured(chosen.data, chosen.embedding, chosen.conversations))))
+    library = Libraries(data=chosen.data, homes=chosen.homes, embedding=chosen.embedding)
+    print(json.dumps(asyncio.run(_measured(library, chosen.conversations))))

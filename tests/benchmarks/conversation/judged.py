@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rag.types import Answer
 from tests.benchmarks.conversation.cited import page_of
@@ -46,9 +45,10 @@ def figures(cases: Sequence[Case], language: str, worst: str, *, wrong_at: float
     """The mean of each figure in one language, and the cases where ``worst`` came out as ``wrong_at``."""
     mine = [case for case in cases if case.language == language]
     names = list(dict.fromkeys(name for case in mine for name in case.values))
-    means = [mean(name, [case.values[name] for case in mine if name in case.values]) for name in names]
-    found: dict[str, Any] = {}
-    for one in means:
-        found |= one
+    found: Json = {}
+    for name in names:
+        one = mean(name, [case.values[name] for case in mine if name in case.values])
+        counted = one.pop("n")
+        found |= one | ({f"{name}_n": counted} if counted != len(mine) else {})
     wrong = [case.json() for case in mine if case.values.get(worst) == wrong_at]
     return found | {"n": len(mine), "wrong": wrong[:WORST]}

@@ -10,7 +10,7 @@ from rag.types import Answer
 from tests.benchmarks.conversation import sets
 from tests.benchmarks.conversation.bot import new_conversation
 from tests.benchmarks.conversation.cited import is_of
-from tests.benchmarks.conversation.judged import WORST
+from tests.benchmarks.conversation.judged import SHOWN_CHARACTERS, WORST
 from tests.benchmarks.conversation.libraries import Libraries
 from tests.benchmarks.conversation.pages import Section, holds, words
 from tests.benchmarks.conversation.sets import Part, Single
@@ -45,46 +45,88 @@ class Listed:
         return self.quoted == self.items
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one answer shows of the sections that it cites, and of the one that was asked for."""
+
+    single: Single
+    answer: Answer
+    lists: tuple[Listed, ...]
+    opened: tuple[tuple[Section, bool], ...]
+    """The section cited first, where it opens with yes or no, and whether the answer keeps that."""
+    complete: bool
+    """Whether the list, or the opening sentence, of the section that was asked for is in the answer."""
+
+
 async def measure(libraries: Libraries, part: Part, limit: int | None) -> Json:
     """Counts over all answers: lists cut without a sign, openings lost, answers with markup; and the shares quoted whole."""
-    lists: list[tuple[Listed, Single]] = []
-    openings: list[tuple[bool, Section, Single]] = []
-    marked: list[Json] = []
-    answered = 0
     singles = sets.composition(part, limit)
+    seen: list[Seen] = []
     for library in dict.fromkeys(one.library for one in singles):
         known = libraries.sections(library)
         async with libraries.open(library) as bot:
             for single in (one for one in singles if one.library == library):
-                answer = await bot.ask(single.turn.question, new_conversation())
-                answered += bool(answer.sources)
-                lists += [(one, single) for one in listed(answer, known)]
-                openings += [(keeps_opening(answer, one), one, single) for one in _opened(answer, known)]
-                if found := markup(answer.text):
-                    marked.append({"asked": single.turn.question, "markup": found, "text": answer.text[:400]})
-    return _figures(lists, openings, marked) | {"n": len(singles), "answered": answered}
+                seen.append(_seen(single, await bot.ask(single.turn.question, new_conversation()), known))
+    return _figures(seen)
 
 
-def _figures(
-    lists: Sequence[tuple[Listed, Single]], openings: Sequence[tuple[bool, Section, Single]], marked: Sequence[Json]
-) -> Json:
+def _seen(single: Single, answer: Answer, known: Mapping[str, Section]) -> Seen:
+    opened = [one for one in list(cited(answer, known))[:1] if one.opens_with_yes_or_no()]
+    wanted = [known[name] for name in single.turn.sections]
+    return Seen(
+        single=single,
+        answer=answer,
+        lists=tuple(listed(answer, known)),
+        opened=tuple((section, keeps_opening(answer, section)) for section in opened),
+        complete=any(is_complete(single.kind, answer, section) for section in wanted),
+    )
+
+
+def _figures(seen: Sequence[Seen]) -> Json:
+    lists = [(one, each.single) for each in seen for one in each.lists]
     cut = [(one, single) for one, single in lists if not one.is_whole and not one.signed]
-    lost = [(section, single) for kept, section, single in openings if not kept]
+    opened = [(section, kept, each.single) for each in seen for section, kept in each.opened]
+    lost = [(section, single) for section, kept, single in opened if not kept]
+    marked = [(each, kinds) for each in seen if (kinds := markup(each.answer.text))]
     return {
         "cut_lists": len(cut),
         "lists_quoted": len(lists),
-        "lists_whole": round(sum(one.is_whole for one, _ in lists) / max(1, len(lists)), 4),
+        "lists_whole": _share([one.is_whole for one, _ in lists]),
         "lost_yes_no": len(lost),
-        "sections_with_yes_no": len(openings),
+        "sections_with_yes_no": len(opened),
         "markup": len(marked),
+        "list_asked_whole": _share([one.complete for one in seen if one.single.kind == "list"]),
+        "opening_asked_kept": _share([one.complete for one in seen if one.single.kind == "opening"]),
+        "answered": sum(bool(one.answer.sources) for one in seen),
+        "n": len(seen),
         "wrong": {
-            "cut_lists": [
-                f"{single.language}: {single.turn.question} ({one.quoted} of {one.items})" for one, single in cut
-            ],
-            "lost_yes_no": [f"{single.language}: {single.turn.question} ({section.name})" for section, single in lost],
-            "markup": list(marked[:WORST]),
+            "cut_lists": [f"{_asked(single)} ({one.quoted} of {one.items})" for one, single in cut],
+            "lost_yes_no": [f"{_asked(single)} ({section.name})" for section, single in lost],
+            "markup": [_marked(one, kinds) for one, kinds in marked[:WORST]],
         },
     }
+
+
+def _share(cases: Sequence[bool]) -> float:
+    return round(sum(cases) / max(1, len(cases)), 4)
+
+
+def _asked(single: Single) -> str:
+    return f"{single.language}: {single.turn.question}"
+
+
+def _marked(seen: Seen, kinds: Sequence[str]) -> Json:
+    return {"asked": _asked(seen.single), "markup": list(kinds), "text": seen.answer.text[:SHOWN_CHARACTERS]}
+
+
+def is_complete(kind: str, answer: Answer, section: Section) -> bool:
+    """Whether all items of a section's list, or its first sentence, are in an answer that cites something."""
+    if not answer.sources:
+        return False
+    if kind == "opening":
+        return keeps_opening(answer, section)
+    text = words(answer.text)
+    return bool(section.items()) and all(holds(text, words(item)[:BEGINNING]) for item in section.items())
 
 
 def listed(answer: Answer, known: Mapping[str, Section]) -> Iterator[Listed]:
@@ -101,11 +143,6 @@ def listed(answer: Answer, known: Mapping[str, Section]) -> Iterator[Listed]:
 def says_missing(text: str, missing: int) -> bool:
     """Whether a line says that so many more there are."""
     return bool(re.search(rf"\b{missing}\b[^\n]*\b{_MORE}\b|\b{_MORE}\b[^\n]*\b{missing}\b", text, re.IGNORECASE))
-
-
-def _opened(answer: Answer, known: Mapping[str, Section]) -> list[Section]:
-    """The section cited first, where its first word is yes or no."""
-    return [one for one in list(cited(answer, known))[:1] if one.opens_with_yes_or_no()]
 
 
 def keeps_opening(answer: Answer, section: Section) -> bool:
