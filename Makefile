@@ -13,10 +13,10 @@ INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt PYTHONWARNINGS=ignore $(BIN)/pip
 OFFLINE := { echo "not installed: pip says why above; it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format bench-service bench-retrieval bench-model clean
+.PHONY: help setup run test test-all lint format bench-service bench-retrieval bench-model bench-conversation clean
 
 help: ## show this list
-	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-17s%s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-20s%s\n' "$$name" "$$what"; done
 
 $(VENV)/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -77,6 +77,9 @@ bench-retrieval: $(BENCHED) ## measure retrieval against its peers on DATA=FOLDE
 
 bench-model: $(BENCHED) ## measure generation, adapters, grounding, injection and faults on DATA=FOLDER; writes .bench/model.json
 	@$(BIN)/python -m tests.benchmarks.model --data "$(DATA)"
+
+bench-conversation: $(BENCHED) ## play conversations with the bot on DATA=FOLDER; writes .bench/conversation.json
+	@$(BIN)/python -m tests.benchmarks.conversation --data "$(DATA)"
 
 clean: ## remove what was installed and built (not COTORRA_HOME)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

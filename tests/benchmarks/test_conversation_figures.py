@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
@@ -185,16 +186,16 @@ def test_cases_are_taken_evenly_where_there_are_more_than_wanted() -> None:
 
 @pytest.mark.parametrize("part", sets.PARTS)
 def test_each_half_has_as_many_cases_in_each_language(part: sets.Part) -> None:
-    read = {
-        "followups": (sets.followups, 30),
-        "offtopic": (sets.offtopic, 20),
-        "paraphrases": (sets.paraphrases, 30),
-        "across": (sets.across, 30),
-        "composition": (sets.composition, 30),
-        "wishes": (sets.wishes, 30),
+    read: dict[str, tuple[Iterable[sets.Pair | sets.Single | sets.Wish], int]] = {
+        "followups": (sets.followups(part, None), 30),
+        "offtopic": (sets.offtopic(part, None), 20),
+        "paraphrases": (sets.paraphrases(part, None), 30),
+        "across": (sets.across(part, None), 30),
+        "composition": (sets.composition(part, None), 30),
+        "wishes": (sets.wishes(part, None), 30),
     }
     for name, (cases, count) in read.items():
-        assert Counter(one.language for one in cases(part, None)) == {"en": count, "es": count}, name
+        assert Counter(one.language for one in cases) == {"en": count, "es": count}, name
 
 
 def test_every_section_of_the_handbook_that_the_sets_name_is_there() -> None:

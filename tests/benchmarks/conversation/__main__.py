@@ -101,7 +101,7 @@ def _arguments() -> argparse.Namespace:
         help="embedding models whose costs are measured in the same run",
     )
     parser.add_argument("--peers", type=some_of(PEERS), default=PEERS[:1], help=f"peers: {','.join(PEERS)}, or none")
-    parser.add_argument("--homes", type=Path, help="folder in which what was read is kept for the next run")
+    parser.add_argument("--homes", type=Path, help="keep what was read here for another run of the same code")
     return parser.parse_args()
 
 
