@@ -16,10 +16,10 @@ FAILED = { grep -E '^ *(ERROR|error)' $(PIP_LOG) | tail -n 8; tail -n 8 $(PIP_LO
 	echo "not installed: pip says why above ($(PIP_LOG) has all of it); it needs a network, or PIP_INDEX_URL of a package index"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all mutants lint format bench-service bench-retrieval bench-model clean
+.PHONY: help setup run test test-all mutants lint format bench-service bench-retrieval bench-model bench-conversation clean
 
 help: ## show this list
-	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-17s%s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '%-20s%s\n' "$$name" "$$what"; done
 
 $(VENV)/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -83,6 +83,9 @@ bench-retrieval: $(BENCHED) ## measure retrieval against its peers on DATA=FOLDE
 
 bench-model: $(BENCHED) ## measure generation, adapters, grounding, injection and faults on DATA=FOLDER; writes .bench/model.json
 	@$(BIN)/python -m tests.benchmarks.model --data "$(DATA)"
+
+bench-conversation: $(BENCHED) ## play conversations with the bot on DATA=FOLDER; writes .bench/conversation.json
+	@$(BIN)/python -m tests.benchmarks.conversation --data "$(DATA)"
 
 clean: ## remove what was installed and built (not COTORRA_HOME)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -155,6 +155,16 @@ class ConversationalChain:
         finally:
             state.ending.cancel()
 
+    async def query(self, question: Question, history: Sequence[Exchange]) -> Query:
+        """What a turn in its conversation is searched with; without text where nothing is searched."""
+        ending = _ending(None)
+        state = _State(question=question, history=readable(history, question.audiences, question.tenant), ending=ending)
+        try:
+            await self._understand(state)
+        finally:
+            ending.cancel()
+        return state.query
+
     async def _converse(self, states: AsyncIterator[_State]) -> AsyncGenerator[ChainEvent]:
         """The four stages of one turn, one after the other; what is said without an answerer needs no more of them."""
         state = await anext(states)

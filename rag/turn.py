@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 
 from rag.chain import ConversationalChain
 from rag.memory.conversation import FOLDED_AT_ONCE, ConversationMemory
-from rag.types import Answer, ChainEvent, Done, Exchange, Question
+from rag.types import Answer, ChainEvent, Done, Exchange, Query, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,10 @@ class Turns:
         )
         past = recent if history is None else history
         return Turn(question=replace(question, background=background), history=past)
+
+    async def query(self, turn: Turn) -> Query:
+        """What the turn is searched with, as :meth:`answer` does it; without text where nothing is searched."""
+        return await self._chain.query(turn.question, turn.history)
 
     async def answer(
         self, turn: Turn, config: RunnableConfig | None = None, *, abandoned: asyncio.Event | None = None

@@ -41,8 +41,8 @@ class Metered(PackagedEmbeddings):
 class Cotorra:
     """Pages as files of one source a language, synchronised into an index in a folder."""
 
-    def __init__(self, folder: Path, embeddings: PackagedEmbeddings | None = None) -> None:
-        self.embeddings = embeddings or PackagedEmbeddings()
+    def __init__(self, folder: Path, embeddings: TextEmbeddings | None = None) -> None:
+        self.embeddings: TextEmbeddings = embeddings or PackagedEmbeddings()
         self._folder = folder
         self._sparse = SparseEncoder()
         self._index = EdgeIndex(folder / "passages", self.embeddings.dimension)
