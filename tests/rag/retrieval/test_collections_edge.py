@@ -47,6 +47,22 @@ async def test_a_switch_leaves_one_folder_and_nothing_of_former_releases(tmp_pat
     await collections.close()
 
 
+async def test_a_home_of_version_0_1_is_told_once_what_is_read_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "edge_config.json").write_text("{}")
+    collections = await edge(tmp_path)
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "index of version 0.1" in told
+    assert "all documents are read anew" in told
+    await collections.switch(FIRST)
+    await collections.close()
+    caplog.clear()
+    await (await edge(tmp_path)).close()
+    assert not caplog.records
+
+
 async def test_a_folder_called_index_that_is_no_index_stays(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "notes.txt").write_text("mine")

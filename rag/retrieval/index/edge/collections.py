@@ -105,6 +105,11 @@ class EdgeCollections:
         self._lock = lock
         for left in self._folder.glob(f"*{DROPPED}"):
             _delete(left)
+        if self._has_former() and self._serving() is None:
+            log.warning(
+                "%s is an index of version 0.1, which is not read any more: all documents are read anew, then it is deleted",
+                self._former,
+            )
 
     def _serving(self) -> Recipe | None:
         try:
@@ -118,8 +123,11 @@ class EdgeCollections:
         for folder in self._folder.iterdir():
             if folder.is_dir() and folder.name != name:
                 _drop(folder)
-        if (self._former / "edge_config.json").exists():
+        if self._has_former():
             _drop(self._former)
+
+    def _has_former(self) -> bool:
+        return (self._former / "edge_config.json").exists()
 
 
 def _is_made(folder: Path) -> bool:
