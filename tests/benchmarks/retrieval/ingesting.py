@@ -11,7 +11,7 @@ from time import perf_counter
 import torch
 
 from rag.models.processor import bfloat16_is_fast
-from rag.retrieval.embeddings import minilm
+from rag.retrieval.embeddings import bert, minilm
 from tests.benchmarks.retrieval import data
 from tests.benchmarks.retrieval.figures import Json, median_by
 from tests.benchmarks.retrieval.measures import Say
@@ -80,7 +80,7 @@ def operations(tokens: int) -> int:
     2 (4 w² + 2 w i) a token, and each token with every other for scores and for values, 4 t² w. Padding is no use, so it
     does not count; nor do norms, activations and embeddings.
     """
-    width, inner = minilm.WIDTH, minilm.INNER
+    width, inner = bert.WIDTH, bert.INNER
     return minilm.LAYERS * (2 * tokens * (4 * width**2 + 2 * width * inner) + 4 * tokens**2 * width)
 
 

