@@ -75,7 +75,7 @@ class QuantisedFile:
 
 def dequantised(blocks: Tensor) -> Tensor:
     """Bytes (…, 18 n) of blocks to weights (…, 32 n) in float32."""
-    apart = blocks.unflatten(-1, (-1, BYTES))
+    apart = blocks.reshape(*blocks.shape[:-1], -1, BYTES)
     scales = apart[..., :2].contiguous().view(torch.float16).float()
     halves = apart[..., 2:]
     whole = torch.cat((halves & 15, halves >> 4), dim=-1).float() - 8
