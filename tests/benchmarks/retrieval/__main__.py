@@ -11,9 +11,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+from rag.retrieval.embeddings.models import load_embeddings
+from rag.settings import EmbeddingSettings
 from tests.benchmarks.results import Results, say, some_of
 from tests.benchmarks.retrieval import measures
 from tests.benchmarks.retrieval.figures import Json
@@ -55,7 +58,9 @@ def _compare(part: str, arguments: argparse.Namespace, results: Results) -> None
     if not arguments.without_ours:
         from tests.benchmarks.retrieval.ours import Cotorra
 
-        results.add([part], asyncio.run(_measured(Cotorra, COMPARED[part], arguments.data)))
+        settings = EmbeddingSettings(model=arguments.embedding)
+        build = partial(Cotorra, embeddings=load_embeddings(settings))
+        results.add([part], asyncio.run(_measured(build, COMPARED[part], arguments.data)))
     for peer in arguments.peers:
         say(f"  {peer}")
         results.add(["peers", peer, part], asyncio.run(_measured(BUILDS[peer], COMPARED[part], arguments.data)))
@@ -95,6 +100,8 @@ def _arguments() -> argparse.Namespace:
     parts, known = (*COMPARED, *ALONE), (*PEERS, *ON_DEMAND)
     parser.add_argument("--only", type=some_of(parts), default=parts, help=f"parts: {','.join(parts)}")
     parser.add_argument("--peers", type=some_of(known), default=PEERS, help=f"peers: {','.join(known)}, or none")
+    default = EmbeddingSettings().model
+    parser.add_argument("--embedding", default=default, help="the model of ours, where peers are compared with us")
     parser.add_argument("--without-ours", action="store_true", help="peers only")
     return parser.parse_args()
 
