@@ -75,7 +75,7 @@ class KnowledgeSettings(Section):
 
 
 class EmbeddingSettings(Section):
-    """``packaged`` (all-MiniLM-L6-v2), or the name or folder of a sentence-transformers model."""
+    """``packaged`` (all-MiniLM-L6-v2), ``multilingual`` (multilingual-e5-small), or a sentence-transformers name or folder."""
 
     model: str = "packaged"
     batch: int = Field(64, ge=1, le=1024)
