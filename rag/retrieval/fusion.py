@@ -23,10 +23,12 @@ class Fusion:
     (reciprocal rank fusion) lose how far apart two matches are: there they find .776 where this finds .782.
     """
 
-    def __init__(self, searches: Sequence[Search], limit: int, candidates: int) -> None:
+    def __init__(self, searches: Sequence[Search], limit: int, candidates: int, language: str = "") -> None:
+        """``language`` is the question's: what is in another one counts what its search says (``Search.abroad``)."""
         self._searches = searches
         self._limit = limit
         self._candidates = candidates
+        self._language = language
         self.fused: dict[str, float] = {}
         self.found: dict[str, Sequence[Match]] = {}
 
@@ -36,7 +38,7 @@ class Fusion:
         places: dict[str, tuple[str, int]] = {}
         for search, matches in zip(self._searches, legs, strict=True):
             for match, share in zip(matches, self._stretched(search, matches), strict=True):
-                total[match.key] += search.weight * share
+                total[match.key] += search.weight * share * self._counts(search, match)
                 places[match.key] = match.document, match.position
         best: defaultdict[str, float] = defaultdict(float)
         for key, score in total.items():
@@ -47,6 +49,10 @@ class Fusion:
         self.found = {search.name: matches for search, matches in zip(self._searches, legs, strict=True)}
         # Copies of a document tie: which of them comes first must not change with every index that is built.
         return sorted(self.fused, key=lambda key: (-self.fused[key], places[key]))[: self._limit]
+
+    def _counts(self, search: Search, match: Match) -> float:
+        known = match.language and self._language
+        return search.abroad if known and match.language != self._language else 1.0
 
     def _stretched(self, search: Search, matches: Sequence[Match]) -> list[float]:
         if not matches:

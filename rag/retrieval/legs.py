@@ -26,24 +26,31 @@ CHARACTERS = 2000
 """Of a text that are embedded: more than most models read."""
 CONVERSATION = frozenset({"recent meaning", "whole words"})
 """The names of the legs that search for more than the turn."""
+WORDS_ABROAD = 0.2
+"""What words count in a passage of another language, for a model that brings languages together by meaning."""
 FOREIGN = 0.5
 """What meaning counts for a question in a language that the embedding model was not made for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """One leg of the query, what it searches for, and what its findings count."""
+    """One leg of the query, what it searches for, and what its findings count.
+
+    ``abroad``: of that, what counts where a passage is in another language than the question.
+    """
 
     name: str
     weight: float
     leg: Leg
+    abroad: float = 1.0
 
 
 async def searches(query: Query, language: str, embeddings: TextEmbeddings, sparse: SparseEncoder) -> list[Search]:
     """The legs of a query, the last turn's first. Raises ``ModelError``."""
     texts = _texts(query)
     vectors = await embeddings.aembed_queries([text for _, text in texts])
-    meaning = FOREIGN if language != "en" and embeddings.name == PackagedEmbeddings.name else 1.0
+    packaged = embeddings.name == PackagedEmbeddings.name
+    meaning = FOREIGN if language != "en" and packaged else 1.0
     found = [
         Search(name=f"{name} meaning", weight=meaning, leg=Leg(dense=vector))
         for (name, _), vector in zip(texts, vectors, strict=True)
@@ -54,7 +61,7 @@ async def searches(query: Query, language: str, embeddings: TextEmbeddings, spar
     if query.history:
         words.append(("whole", 2.0, faded((*query.history, query.text), language, sparse)))
     return found + [
-        Search(name=f"{name} words", weight=weight, leg=Leg(sparse=vector))
+        Search(name=f"{name} words", weight=weight, leg=Leg(sparse=vector), abroad=1.0 if packaged else WORDS_ABROAD)
         for name, weight, vector in words
         if vector.indices
     ]

@@ -92,7 +92,7 @@ class HybridRetriever(BaseRetriever):
             legs = await searches(asked, language, embeddings, self.sparse)
             fetched = math.ceil(SPARE * wanted)
             candidates = max(self.settings.candidates, fetched)
-            fusion = Fusion(legs, fetched, candidates)
+            fusion = Fusion(legs, fetched, candidates, language)
             found = await index.search(
                 IndexQuery(legs=tuple(search.leg for search in legs), scope=scope, candidates=candidates, reach=1),
                 fusion,

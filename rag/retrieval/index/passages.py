@@ -70,13 +70,17 @@ class IndexQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """What a leg found: the cosine of a dense one, the IDF-weighted BM25 score of a sparse one."""
+    """What a leg found: the cosine of a dense one, the IDF-weighted BM25 score of a sparse one.
+
+    ``language`` is the passage's (ISO 639-1), empty where it is unknown.
+    """
 
     key: str
     document: str
     position: int
     version: int
     score: float
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,8 +31,8 @@ async def legs(query: Query, language: str = "en") -> tuple[list[Search], list[s
     return await searches(query, language, embeddings, SPARSE), embeddings.texts
 
 
-def match(key: str, score: float, document: str = "") -> Match:
-    return Match(key=key, document=document or key, position=0, version=1, score=score)
+def match(key: str, score: float, document: str = "", language: str = "") -> Match:
+    return Match(key=key, document=document or key, position=0, version=1, score=score, language=language)
 
 
 def meaning(name: str = "turn meaning", weight: float = 1.0) -> Search:
@@ -68,6 +68,27 @@ async def test_a_turn_without_a_word_to_search_for_has_no_leg_of_words() -> None
 async def test_meaning_counts_less_in_a_language_that_the_packaged_model_does_not_know() -> None:
     weights = [(await legs(Query(text="¿Cómo conecto Slack?"), language))[0][0].weight for language in ("en", "es")]
     assert weights[1] < weights[0]
+
+
+def test_words_in_another_language_count_what_their_search_says_and_those_of_an_unknown_one_in_full() -> None:
+    searched = Search(name="turn words", weight=1.0, leg=words().leg, abroad=0.25)
+    found = [match("same", 8.0, language="en"), match("other", 8.0, language="es"), match("unknown", 8.0)]
+    fusion = Fusion([searched], 3, 80, language="en")
+    assert fusion([found])[-1] == "other"
+    assert fusion.fused["other"] == pytest.approx(fusion.fused["same"] / 4)
+    assert fusion.fused["unknown"] == fusion.fused["same"]
+
+
+async def test_words_fade_abroad_for_a_model_that_brings_languages_together() -> None:
+    class Multilingual(Written):
+        name = "of many languages"
+
+    query = Query(text="How do I connect Slack?", history=("Hello", "Ask me"))
+    english = await searches(query, "en", Written(), SPARSE)
+    many = await searches(query, "en", Multilingual(), SPARSE)
+    assert {search.abroad for search in english} == {1.0}
+    assert {search.abroad < 1 for search in many if search.leg.sparse} == {True}
+    assert {search.abroad for search in many if search.leg.dense} == {1.0}
 
 
 def test_words_fade_with_every_utterance_and_count_as_when_they_were_said_last() -> None:

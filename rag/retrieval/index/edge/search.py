@@ -34,7 +34,7 @@ class EdgeSearch:
     """
 
     def __init__(self) -> None:
-        self._places: dict[PointId, tuple[str, str, int, int]] = {}
+        self._places: dict[PointId, tuple[str, str, int, int, str]] = {}
 
     def search(self, shard: qdrant.EdgeShard, query: IndexQuery, choose: Choose) -> list[Found]:
         """The whole of it."""
@@ -63,13 +63,16 @@ class EdgeSearch:
             new = list(found)
         for record in shard.retrieve(new, records.MATCHED, False) if new else ():
             payload = record.payload or {}
-            self._places[record.id] = str(record.id), payload["document"], payload["position"], payload["version"]
+            place = payload["document"], payload["position"], payload["version"], payload["language"]
+            self._places[record.id] = str(record.id), *place
 
     def _read(self, points: Sequence[tuple[PointId, float]]) -> list[Match]:
         found = []
         for point, score in points:
-            key, document, position, version = self._places[point]
-            found.append(Match(key=key, document=document, position=position, version=version, score=score))
+            key, document, position, version, language = self._places[point]
+            found.append(
+                Match(key=key, document=document, position=position, version=version, score=score, language=language)
+            )
         return found
 
 
