@@ -30,6 +30,7 @@ _GROUNDER = "rag/grounding/grounder.py"
 _SCRIPTS = "bots/queue/scripts.py"
 _INBOX, _LEASES = ("tests/bots/queue/test_inbox.py",), ("tests/bots/queue/test_leases.py",)
 _LEASE, _STORE_LEASE = "rag/store/lease.py", ("tests/rag/store/test_lease.py",)
+_MULTILINGUAL = ("tests/rag/retrieval/test_multilingual.py",)
 _RANKING = ("tests/rag/retrieval/test_ranking_bounds.py",)
 
 
@@ -58,6 +59,11 @@ MUTATIONS: Sequence[Mutation] = (
     _of("fusion: a leg's weight", _FUSION, "total[match.key] += search.weight * share", "total[match.key] += share", *_RANKING),
     _of("fusion: the whole document", _FUSION, "WHOLE_DOCUMENT = 0.75", "WHOLE_DOCUMENT = 0.0", "tests/rag/retrieval/test_fusion.py"),
     _of("fusion: a question alone", _FUSION, "ALONE = 0.4", "ALONE = 4.0", *_RANKING),
+    _of("fusion: words abroad", _FUSION, "return search.abroad if known and", "return 1.0 if known and", "tests/rag/retrieval/test_fusion.py"),
+    _of("embedding: sides swapped", "rag/retrieval/embeddings/multilingual.py", 'QUERY, PASSAGE = "query: ", "passage: "', 'QUERY, PASSAGE = "passage: ", "query: "', *_MULTILINGUAL),
+    _of("embedding: middles swapped", "rag/retrieval/embeddings/multilingual.py", "self._about(centre.QUERIES,", "self._about(centre.PASSAGES,", *_MULTILINGUAL),
+    _of("embedding: unknown characters", "rag/retrieval/embeddings/unigram.py", "if number != self._unknown or found[-1:] != [number]:", "if True:", *_MULTILINGUAL),
+    _of("embedding: what only the model sets", "rag/retrieval/embeddings/unigram.py", "if piece not in SPECIAL}", "}", *_MULTILINGUAL),
     _of("fusion: few words", _FUSION, "low = matches[-1].score if search.leg.dense or len(matches) >= self._candidates else 0.0", "low = matches[-1].score", "tests/rag/retrieval/test_fusion.py"),
     _of("retrieval: the question's language", "rag/retrieval/retriever.py", "SAME_LANGUAGE = 0.1", "SAME_LANGUAGE = 0.0", *_RANKING),
     _of("calibration: intercept", _CALIBRATION, "intercept=0.110", "intercept=2.110", *_RANKING),
