@@ -51,7 +51,7 @@ class MultilingualEmbeddings(EncoderEmbeddings):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a whole passage, beyond the window too, the two special ones included and the prefix not."""
-        return len(self._parts()[0].encode(text))
+        return len(self._parts()[0].encode(text, keep=True))
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed passages in batches of like length; blocking."""
@@ -76,7 +76,7 @@ class MultilingualEmbeddings(EncoderEmbeddings):
 
     def _prefixed(self, prefix: str, texts: Sequence[str], most: int) -> list[list[int]]:
         tokenizer = self._parts()[0]
-        whole = (tokenizer.encode(prefix + text) for text in texts)
+        whole = (tokenizer.encode(prefix + text, keep=prefix == PASSAGE) for text in texts)
         return [ids if len(ids) <= most else [*ids[: most - 1], ids[-1]] for ids in whole]
 
     def _encoder(self) -> Encoder:

@@ -7,6 +7,8 @@ Kudo 2018, "Subword Regularization", section 3.2. The ``tokenizers`` library doe
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 
 from rag.retrieval.embeddings.quantised import Vocabulary
 
@@ -14,6 +16,8 @@ SPACE = "\u2581"
 """How SentencePiece writes the space before a word."""
 SPECIAL = frozenset({"<s>", "<pad>", "</s>", "<unk>", "<mask>"})
 """Pieces that no text may ask for."""
+KNOWN = 16_384
+"""Words of passages whose pieces are kept, some 4 MB: the splitter counts the same ones again and again."""
 
 
 class Unigram:
@@ -25,15 +29,20 @@ class Unigram:
         self._longest = max(map(len, self._ids))
         self._replaced = vocabulary.replaced
         self._start, self._end, self._unknown = vocabulary.start, vocabulary.end, vocabulary.unknown
+        self._known = lru_cache(KNOWN)(self._word)
         self._least = min(vocabulary.scores) - 10  # SentencePiece's penalty for a character that no piece has
 
-    def encode(self, text: str) -> list[int]:
-        """Ids with the one of the start and the one of the end. Blanks count as one, and at the ends not at all."""
+    def encode(self, text: str, *, keep: bool = False) -> list[int]:
+        """Ids with the one of the start and the one of the end. Blanks count as one, and at the ends not at all.
+
+        ``keep`` its words for the next text, which is not for what people ask: who said it may be forgotten.
+        """
+        pieces = self._known if keep else self._word
         # The vocabulary's own table knows single characters only; composing comes first, as in XLM-R's NFKC.
         words = unicodedata.normalize("NFC", text).translate(self._replaced).split()
-        return [self._start, *(number for word in words for number in self._word(SPACE + word)), self._end]
+        return [self._start, *(number for word in words for number in pieces(SPACE + word)), self._end]
 
-    def _word(self, word: str) -> list[int]:
+    def _word(self, word: str) -> Sequence[int]:
         """The likeliest pieces by Viterbi: for each place, the best way to it from the start."""
         ids, scores, longest = self._ids, self._scores, self._longest
         best = [0.0]
@@ -48,7 +57,7 @@ class Unigram:
             ways.append(way)
         return self._followed(ways)
 
-    def _followed(self, ways: list[tuple[int, int]]) -> list[int]:
+    def _followed(self, ways: list[tuple[int, int]]) -> tuple[int, ...]:
         """The pieces in their order; unknown characters that follow each other are one."""
         found: list[int] = []
         at = len(ways)
@@ -56,4 +65,4 @@ class Unigram:
             at, number = ways[at - 1]
             if number != self._unknown or found[-1:] != [number]:
                 found.append(number)
-        return found[::-1]
+        return tuple(reversed(found))

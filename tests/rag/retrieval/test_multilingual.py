@@ -107,6 +107,7 @@ def test_tokens_are_those_of_the_tokenizers_library(tokenizer: Unigram) -> None:
     reference = Tokenizer(models.Unigram(scored, unk_id=vocabulary.unknown, byte_fallback=False))
     reference.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     for text in [*TEXTS, *handbook_lines()]:
+        assert tokenizer.encode(text, keep=True) == tokenizer.encode(text)
         # What characters are replaced with is in our file only, so that both are given the text after it.
         replaced = text.translate(vocabulary.replaced)
         assert tokenizer.encode(text)[1:-1] == reference.encode(replaced).ids, text
