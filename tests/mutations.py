@@ -89,9 +89,9 @@ MUTATIONS: Sequence[Mutation] = (
     _of("guard: the longest", "bots/conversation/guard.py", "if length > limit:", "if length > limit + 1:", "tests/bots/conversation/test_guard.py"),
     _of("audience: guests", "bots/conversation/audience.py", 'if message.sender.guest or message.channel == "shared":', 'if message.channel == "shared":', "tests/bots/conversation/test_audience.py"),
     _of("audience: user groups in channels", "bots/conversation/audience.py", '("direct", "ephemeral")', '("direct", "ephemeral", "public")', "tests/bots/conversation/test_audience.py"),
-    _of("recorder: what is refused is lost", "bots/queue/recorder.py", '                pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)\n', "", "tests/bots/queue/test_recorder.py"),
+    _of("recorder: what is refused is lost", "bots/queue/recorder.py", '                pipe.xadd(self._refused, {"entry": raw, "error": type(error).__name__}, maxlen=REFUSED_LENGTH)\n', "", "tests/bots/queue/test_recorder.py"),
     _of("recorder: what was recorded stays", "bots/queue/recorder.py", "*(item.place for item in run))", "run[0].place)", "tests/bots/queue/test_recorder.py"),
-    _of("recorder: refused entries outlive forgetting", "bots/queue/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._exhume(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/queue/test_recorder.py"),
+    _of("recorder: refused entries outlive forgetting", "bots/queue/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._forget_refused(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/queue/test_recorder.py"),
     _of("recorder: two at once", "bots/queue/recorder.py", "if holder and holder ~= ARGV[1] then return 0 end\n", "", *_LEASES),
 )  # fmt: skip
 """Each is a fault that a user or an operator would meet."""

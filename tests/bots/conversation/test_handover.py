@@ -43,7 +43,7 @@ async def redraw(talk: Talk) -> None:
     for ready in await consumer.read(100):
         head = await consumer.take(ready)
         while head is not None:
-            head = await consumer.done(head, await talk.conversations.handle(head.message, ready.lease))
+            head = await consumer.finish(head, await talk.conversations.handle(head.message, ready.lease))
 
 
 @pytest.mark.parametrize("step", get_args(Step))
