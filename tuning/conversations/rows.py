@@ -1,4 +1,4 @@
-"""Records as rows, and rows as records."""
+"""Conversion between records and rows of the log's tables."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rag.types import snapshot_digest
 from tuning.conversations import tables
 from tuning.conversations.records import LoggedFeedback, LoggedPassage, LoggedTurn, ReviewedTurn
 
-# PostgreSQL stores no NUL, and neither database half of a surrogate pair.
+# PostgreSQL cannot store NUL, and neither database a lone surrogate.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _LISTS = ("cited", "recalled", "notes")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def storable(text: str) -> str:
-    """The text as both databases can give it back."""
+    """The text with characters replaced that a database could not store and return unchanged."""
     return _UNSTORABLE.sub(REPLACEMENT, text)
 
 
@@ -40,7 +40,7 @@ def storable_feedback(feedback: LoggedFeedback) -> LoggedFeedback:
 
 
 def _storable_passage(passage: LoggedPassage) -> LoggedPassage:
-    """Exact, unless it cannot be stored: then it is another text, and gets that text's digest."""
+    """The passage, unchanged if it can be stored; otherwise with its text replaced and the digest of the new text."""
     title, url, text = storable(passage.title), storable(passage.url), storable(passage.text)
     headings = tuple(storable(heading) for heading in passage.headings)
     if (title, headings, url, text) == (passage.title, passage.headings, passage.url, passage.text):
@@ -51,6 +51,7 @@ def _storable_passage(passage: LoggedPassage) -> LoggedPassage:
 
 def turn_row(turn: LoggedTurn) -> dict[str, Any]:
     row = {field.name: getattr(turn, field.name) for field in fields(turn) if field.name != "passages"}
+    # JSON columns take lists and dicts, and would give a tuple back as a list anyway.
     return row | {"seconds": dict(turn.seconds)} | {name: list(row[name]) for name in _LISTS}
 
 
@@ -62,7 +63,7 @@ def shown_rows(turn: LoggedTurn) -> list[dict[str, Any]]:
 
 
 def passage_rows(turns: Iterable[LoggedTurn]) -> list[dict[str, Any]]:
-    """One row a snapshot, in the order of digests: two writers that lock rows in one order cannot deadlock."""
+    """One row for each snapshot, sorted by digest: two writers that lock rows in one order cannot deadlock."""
     shown = {passage.digest: passage for turn in turns for passage in turn.passages}
     columns = [column.name for column in tables.passages.columns]
     rows = [{name: getattr(shown[digest], name) for name in columns} for digest in sorted(shown)]
@@ -74,17 +75,20 @@ def feedback_row(feedback: LoggedFeedback) -> dict[str, Any]:
 
 
 def reviewed(connection: Connection, statement: Select[Any]) -> list[ReviewedTurn]:
-    """The turns that a select over ``turns`` yields, in its order, each with its passages and feedback."""
-    found = connection.execute(statement).mappings().all()
-    ids = [row["turn_id"] for row in found]
+    """The turns that ``statement`` selects, in its order, each with its passages and feedback.
+
+    Three queries for any number of turns.
+    """
+    turn_rows = connection.execute(statement).mappings().all()
+    ids = [row["turn_id"] for row in turn_rows]
     shown = _by_turn(connection.execute(_shown(ids)).mappings().all())
-    said = _by_turn(connection.execute(_said(ids)).mappings().all())
+    feedback = _by_turn(connection.execute(_feedback(ids)).mappings().all())
     return [
         ReviewedTurn(
             turn=_turn(row, shown.get(row["turn_id"], [])),
-            feedback=tuple(LoggedFeedback(**given) for given in said.get(row["turn_id"], [])),
+            feedback=tuple(LoggedFeedback(**given) for given in feedback.get(row["turn_id"], [])),
         )
-        for row in found
+        for row in turn_rows
     ]
 
 
@@ -99,14 +103,14 @@ def _shown(ids: Sequence[str]) -> Select[Any]:
     )
 
 
-def _said(ids: Sequence[str]) -> Select[Any]:
+def _feedback(ids: Sequence[str]) -> Select[Any]:
     given = tables.feedback
     return select(given).where(given.c.turn_id.in_(ids)).order_by(given.c.turn_id, given.c.given_at, given.c.speaker)
 
 
-def _by_turn(found: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
+def _by_turn(rows: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
     groups: dict[str, list[RowMapping]] = {}
-    for row in found:
+    for row in rows:
         groups.setdefault(row["turn_id"], []).append(row)
     return groups
 

@@ -1,4 +1,4 @@
-"""The log's schema, brought up to date from Python at every start."""
+"""Migrations of the log's schema, run from Python at every start."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Runs what is missing up to a revision, inside the caller's transaction, which must be the only one to do so at a time."""
+    """Runs the missing migrations up to a revision, inside the caller's transaction. Only one caller at a time may do so."""
     config = Config()
-    # Alembic reads options as configparser does: a percent sign in the path must be doubled.
+    # Alembic reads options with configparser, which takes a percent sign for interpolation: it must be doubled.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     _refuse_unknown(connection, ScriptDirectory.from_config(config))
