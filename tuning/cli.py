@@ -128,8 +128,8 @@ def _transcript(reviewed: ReviewedTurn) -> str:
         f"  A: {turn.answer}",
         *(f"     [{number}] {passage.title} <{passage.url}>" for number, passage in enumerate(cited, start=1)),
     ]
-    for given in reviewed.feedback:
-        lines.append("     " + ": ".join(filter(None, (given.rating, given.reason, given.better_answer))))
+    for entry in reviewed.feedback:
+        lines.append("     " + ": ".join(filter(None, (entry.rating, entry.reason, entry.better_answer))))
     return "\n".join(lines)
 
 

@@ -43,8 +43,8 @@ def readers(message: IncomingMessage, platforms: Mapping[str, KnowsReaders]) -> 
     platform = platforms.get(message.platform)
     if platform is None:  # an unknown platform gets the least, never the most
         return Readers(audiences=PUBLIC)
-    known = platform.readers(message)
-    return replace(known, audiences=PUBLIC | known.audiences)
+    confirmed = platform.readers(message)
+    return replace(confirmed, audiences=PUBLIC | confirmed.audiences)
 
 
 def terminal_readers(settings: AudienceSettings) -> Readers:

@@ -148,7 +148,7 @@ class Forgetting:
         for handover in await self._handovers.all(conversation):
             if whole(handover):
                 # Queued before the record is deleted: after a crash in between, nothing else would name the post.
-                await self._inbox.accept(redrawing(handover, now, gone=True))
+                await self._inbox.accept(redrawing(handover, now, removed=True))
                 await self._handovers.forget(handover)
             elif handover.stage == "open" and not handover.bare:
                 bare = replace(handover, bare=True)

@@ -64,11 +64,11 @@ class ServingCollections:
                 if any((each.audience, each.tenant) != readers for each in await former.passages(document)):
                     await former.remove([document])
 
-    async def drop_others(self, known: Sequence[str]) -> Mapping[str, int]:
-        """Removes the documents of unknown sources from both collections. Returns how many were removed, by source."""
+    async def drop_others(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Removes from both collections the documents of sources that ``names`` lacks. Returns how many, by source."""
         dropped: Counter[str] = Counter()
         for index in (await self._serving.target(), await self._serving.former()):
             if index is not None:
                 # The union takes the larger count: a document in both collections is counted once.
-                dropped |= Counter(await Synchronizer(index, self._embeddings, self._sparse).drop_others(known))
+                dropped |= Counter(await Synchronizer(index, self._embeddings, self._sparse).drop_others(names))
         return dropped

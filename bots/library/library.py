@@ -59,8 +59,8 @@ class Collections(Protocol):
     async def withdraw(self, source: SourceSettings) -> None:
         """Removes from the old collection, while a new one is filled, passages that its readers may not read any more."""
 
-    async def drop_others(self, known: Sequence[str]) -> Mapping[str, int]:
-        """Removes the documents of unknown sources. Returns how many were removed, by source."""
+    async def drop_others(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Removes the documents of sources that ``names`` lacks. Returns how many were removed, by source."""
 
 
 class Observer(Protocol):
@@ -179,8 +179,8 @@ class Library:
     def _chosen(self, name: str | None) -> Sequence[str]:
         chosen = [source for source in self._sources if name in (None, source)]
         if not chosen:
-            known = ", ".join(self._sources) or "none is configured"
-            raise BotsError(f"no knowledge source is called {name}; sources: {known}" if name else _NOTHING)
+            available = ", ".join(self._sources) or "none is configured"
+            raise BotsError(f"no knowledge source is called {name}; sources: {available}" if name else _NOTHING)
         return chosen
 
     async def _reset_stale_runs(self) -> None:
@@ -283,9 +283,9 @@ def _configured(source: SourceSettings) -> str:
     return hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:12]
 
 
-def _drop_caches(caches: Path, known: frozenset[str]) -> None:
+def _drop_caches(caches: Path, names: frozenset[str]) -> None:
     """Deletes what loaders cached for sources that are not configured any more. A cache that cannot be deleted does no harm."""
     if caches.is_dir():
         for folder in caches.iterdir():
-            if folder.name not in known:
+            if folder.name not in names:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -79,11 +79,11 @@ def redact_turn(turn: LoggedTurn) -> LoggedTurn:
     question = redact(turn.question, language=turn.language)
     in_question = find(turn.question, turn.language)
     personal = {_canonical(turn.question[finding.start : finding.end]) for finding in in_question}
-    shown = "\n".join(passage.text for passage in turn.passages)
+    documents = "\n".join(passage.text for passage in turn.passages)
     answer = [
         finding
         for finding in find(turn.answer, turn.language)
-        if (quoted := turn.answer[finding.start : finding.end]) not in shown or _canonical(quoted) in personal
+        if (quoted := turn.answer[finding.start : finding.end]) not in documents or _canonical(quoted) in personal
     ]
     return replace(
         turn,

@@ -53,19 +53,19 @@ def _exchange(turn: LoggedTurn) -> Exchange:
 
 
 def _passages(turn: LoggedTurn) -> list[Passage]:
-    return [_passage(turn, shown, rank) for rank, shown in enumerate(turn.passages)]
+    return [_passage(turn, snapshot, rank) for rank, snapshot in enumerate(turn.passages)]
 
 
-def _passage(turn: LoggedTurn, shown: LoggedPassage, rank: int) -> Passage:
+def _passage(turn: LoggedTurn, snapshot: LoggedPassage, rank: int) -> Passage:
     """The passage of a snapshot. Fields that only the index knows are empty, since no prompt contains them."""
     return Passage(
-        id=shown.digest,
+        id=snapshot.digest,
         document="",
-        source=shown.source,
-        title=shown.title,
-        headings=shown.headings,
-        url=shown.url,
-        text=shown.text,
+        source=snapshot.source,
+        title=snapshot.title,
+        headings=snapshot.headings,
+        url=snapshot.url,
+        text=snapshot.text,
         position=rank,
         language=turn.language,
         audience="",

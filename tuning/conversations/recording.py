@@ -48,13 +48,13 @@ def _without_forgotten_summary(turn: LoggedTurn, tombstones: Tombstones) -> Logg
     return replace(turn, summary="", prompt_version="") if forgotten else turn
 
 
-def give_feedback(connection: Connection, given: Sequence[LoggedFeedback], key: KeyOf) -> None:
+def give_feedback(connection: Connection, entries: Sequence[LoggedFeedback], key: KeyOf) -> None:
     """Merges feedback with what is there, except feedback of forgotten speakers and on forgotten turns or conversations."""
-    ids = {one.turn_id for one in given}
+    ids = {one.turn_id for one in entries}
     forgotten_ids = set(
         connection.execute(select(forgotten_turns.c.turn_id).where(forgotten_turns.c.turn_id.in_(ids))).scalars()
     )
-    accepted = [one for one in given if one.turn_id not in forgotten_ids]
+    accepted = [one for one in entries if one.turn_id not in forgotten_ids]
     if not accepted:
         return
     connection.execute(_merge_feedback(connection), [rows.feedback_row(one) for one in accepted])
@@ -71,8 +71,8 @@ def _store(connection: Connection, retained: Sequence[LoggedTurn]) -> None:
         connection.execute(upsert(connection, passages).on_conflict_do_nothing(), snapshots)
     connection.execute(_replace_turn(connection), [rows.turn_row(turn) for turn in retained])
     connection.execute(delete(turn_passages).where(turn_passages.c.turn_id.in_(ids)))
-    if shown := [row for turn in retained for row in rows.shown_rows(turn)]:
-        connection.execute(turn_passages.insert(), shown)
+    if references := [row for turn in retained for row in rows.shown_rows(turn)]:
+        connection.execute(turn_passages.insert(), references)
     connection.execute(delete(forgotten_turns).where(forgotten_turns.c.turn_id.in_(ids)))
 
 

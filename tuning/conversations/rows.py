@@ -57,16 +57,22 @@ def turn_row(turn: LoggedTurn) -> dict[str, Any]:
 
 def shown_rows(turn: LoggedTurn) -> list[dict[str, Any]]:
     return [
-        {"turn_id": turn.turn_id, "rank": rank, "digest": shown.digest, "score": shown.score, "source": shown.source}
-        for rank, shown in enumerate(turn.passages)
+        {
+            "turn_id": turn.turn_id,
+            "rank": rank,
+            "digest": passage.digest,
+            "score": passage.score,
+            "source": passage.source,
+        }
+        for rank, passage in enumerate(turn.passages)
     ]
 
 
 def passage_rows(turns: Iterable[LoggedTurn]) -> list[dict[str, Any]]:
     """One row for each snapshot, sorted by digest: two writers that lock rows in one order cannot deadlock."""
-    shown = {passage.digest: passage for turn in turns for passage in turn.passages}
+    snapshots = {passage.digest: passage for turn in turns for passage in turn.passages}
     columns = [column.name for column in tables.passages.columns]
-    rows = [{name: getattr(shown[digest], name) for name in columns} for digest in sorted(shown)]
+    rows = [{name: getattr(snapshots[digest], name) for name in columns} for digest in sorted(snapshots)]
     return [row | {"headings": list(row["headings"])} for row in rows]
 
 
@@ -81,18 +87,18 @@ def reviewed(connection: Connection, statement: Select[Any]) -> list[ReviewedTur
     """
     turn_rows = connection.execute(statement).mappings().all()
     ids = [row["turn_id"] for row in turn_rows]
-    shown = _by_turn(connection.execute(_shown(ids)).mappings().all())
+    snapshots = _by_turn(connection.execute(_passages(ids)).mappings().all())
     feedback = _by_turn(connection.execute(_feedback(ids)).mappings().all())
     return [
         ReviewedTurn(
-            turn=_turn(row, shown.get(row["turn_id"], [])),
-            feedback=tuple(LoggedFeedback(**given) for given in feedback.get(row["turn_id"], [])),
+            turn=_turn(row, snapshots.get(row["turn_id"], [])),
+            feedback=tuple(LoggedFeedback(**entry) for entry in feedback.get(row["turn_id"], [])),
         )
         for row in turn_rows
     ]
 
 
-def _shown(ids: Sequence[str]) -> Select[Any]:
+def _passages(ids: Sequence[str]) -> Select[Any]:
     columns = [tables.turn_passages.c[name] for name in ("turn_id", "score", "source")]
     joined = tables.turn_passages.join(tables.passages)
     return (
@@ -104,8 +110,9 @@ def _shown(ids: Sequence[str]) -> Select[Any]:
 
 
 def _feedback(ids: Sequence[str]) -> Select[Any]:
-    given = tables.feedback
-    return select(given).where(given.c.turn_id.in_(ids)).order_by(given.c.turn_id, given.c.given_at, given.c.speaker)
+    entries = tables.feedback.c
+    order = (entries.turn_id, entries.given_at, entries.speaker)
+    return select(tables.feedback).where(entries.turn_id.in_(ids)).order_by(*order)
 
 
 def _by_turn(rows: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
@@ -115,8 +122,8 @@ def _by_turn(rows: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
     return groups
 
 
-def _turn(row: RowMapping, shown: Sequence[RowMapping]) -> LoggedTurn:
-    passages = tuple(_passage(passage) for passage in shown)
+def _turn(row: RowMapping, snapshots: Sequence[RowMapping]) -> LoggedTurn:
+    passages = tuple(_passage(passage) for passage in snapshots)
     return LoggedTurn(**{**row, **{name: tuple(row[name]) for name in _LISTS}, "passages": passages})
 
 

@@ -62,7 +62,7 @@ def read_turns(file: Path) -> Iterator[ReviewedTurn]:
 
 def _record(log: ConversationLog, batch: Sequence[ReviewedTurn]) -> int:
     written = log.record([reviewed.turn for reviewed in batch])
-    log.give_feedback([given for reviewed in batch for given in reviewed.feedback])
+    log.give_feedback([entry for reviewed in batch for entry in reviewed.feedback])
     return written
 
 
@@ -82,18 +82,18 @@ def _read(line: bytes, place: str) -> ReviewedTurn:
 def _complaint(reviewed: ReviewedTurn) -> str | None:
     """The first violation that types alone do not detect, or None."""
     turn = reviewed.turn
-    times = (turn.asked_at, *(given.given_at for given in reviewed.feedback))
+    times = (turn.asked_at, *(entry.given_at for entry in reviewed.feedback))
     figures = (*turn.seconds.values(), *(passage.score for passage in turn.passages))
     wrong = {
         "a time has no zone; write it as 2026-01-31T12:00:00Z": any(time.tzinfo is None for time in times),
         "a time lies outside the years 1 to 9999 in UTC": not all(map(_in_range, times)),
         "an id or a name holds a NUL, which no log can store": any(storable(name) != name for name in _names(reviewed)),
-        "feedback belongs to another turn": any(given.turn_id != turn.turn_id for given in reviewed.feedback),
+        "feedback belongs to another turn": any(entry.turn_id != turn.turn_id for entry in reviewed.feedback),
         "a figure is not finite": not all(map(isfinite, figures)),
         "cited names a passage that was not shown": not all(0 <= rank < len(turn.passages) for rank in turn.cited),
         "dropped is no count": not 0 <= turn.dropped < 2**31,
         "a passage is not the one that its digest names": any(
-            shown.digest != _digest(shown) for shown in turn.passages
+            passage.digest != _digest(passage) for passage in turn.passages
         ),
     }
     return next((complaint for complaint, applies in wrong.items() if applies), None)
@@ -112,7 +112,7 @@ def _names(reviewed: ReviewedTurn) -> Iterator[str]:
     yield from (turn.turn_id, turn.conversation, turn.platform, turn.speaker, turn.language, turn.model, turn.reply_id)
     yield from (turn.adapter or "", turn.adapter_digest, turn.prompt_version, *turn.recalled)
     yield from (passage.source for passage in turn.passages)
-    yield from (given.speaker for given in reviewed.feedback)
+    yield from (entry.speaker for entry in reviewed.feedback)
 
 
 def _digest(passage: LoggedPassage) -> str:

@@ -130,9 +130,9 @@ class Handovers:
         if self._channel is None:
             self._metrics.handover("nobody")
             return False
-        handover, known = await self._store.begin(self._intent(wish), lease)
+        handover, existed = await self._store.begin(self._intent(wish), lease)
         if handover.stage == "intended":
-            handover = await self._post(self._channel, handover, wish, again=known)
+            handover = await self._post(self._channel, handover, wish, again=existed)
         return handover.stage != "failed"
 
     def _intent(self, wish: Wish) -> Handover:

@@ -182,13 +182,13 @@ def resumption(handover: Handover, by: str, now: datetime) -> IncomingMessage:
     )
 
 
-def redrawing(handover: Handover, now: datetime, *, gone: bool = False) -> IncomingMessage:
+def redrawing(handover: Handover, now: datetime, *, removed: bool = False) -> IncomingMessage:
     """The message that makes a worker update a post. It gets a queue of its own, so that it delays no reply.
 
-    With ``gone`` the post is to be removed, since its record will be deleted.
+    With ``removed`` the post is to be removed, since its record will be deleted.
     """
     # The state is part of the identity: each state is queued once, and a later one is not taken for a redelivery.
-    state = "gone" if gone else f"{handover.stage}:{handover.ended}:{handover.bare}"
+    state = "gone" if removed else f"{handover.stage}:{handover.ended}:{handover.bare}"
     digest = hashlib.sha256(f"{handover.conversation}:{handover.turn_id}".encode()).hexdigest()[:32]
     identity = f"handover:redraw:{digest}:{state}"
     return IncomingMessage(

@@ -27,8 +27,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def _refuse_unknown(connection: Connection, scripts: ScriptDirectory) -> None:
-    known = {script.revision for script in scripts.walk_revisions()}
-    if unknown := set(MigrationContext.configure(connection).get_current_heads()) - known:
+    revisions = {script.revision for script in scripts.walk_revisions()}
+    if unknown := set(MigrationContext.configure(connection).get_current_heads()) - revisions:
         raise DatabaseTooNew(
             f"the conversation log was written by a newer version of Cotorra (its revision {min(unknown)} is unknown "
             "here); install that version again, or name another database in DATABASE_URL"
