@@ -26,7 +26,7 @@ from bots.desk.console import ConsoleHandover, ConsoleKnowledge
 from bots.desk.local import TerminalDesk
 from bots.desk.operations import OpenService
 from bots.keys import Keys
-from bots.library.collections import ServingShelf
+from bots.library.collections import ServingCollections
 from bots.library.documents import SharedDocuments, as_configured
 from bots.library.library import Library, sources
 from bots.library.reading import SourceReader
@@ -122,7 +122,7 @@ def follow_promotions(settings: Settings, model: LanguageModel | None) -> Abstra
 
 def build_library(settings: Settings, stores: Stores, search: Search, metrics: Metrics) -> Library:
     """Where no other process can help, a source is read and written by one; else its documents go through a queue."""
-    shelf = ServingShelf(search.serving, search.embeddings, search.sparse)
+    collections = ServingCollections(search.serving, search.embeddings, search.sparse)
     runs = Runs(stores.redis, stores.keys)
     caches = settings.home / "sources"
     alone = settings.needs_home()
@@ -146,16 +146,16 @@ def build_library(settings: Settings, stores: Stores, search: Search, metrics: M
         None
         if alone
         else SharedDocuments(
-            stores.redis, stores.keys, as_configured(sources(settings.knowledge), shelf.take), documents
+            stores.redis, stores.keys, as_configured(sources(settings.knowledge), collections.take), documents
         )
     )
     return Library(
         settings.knowledge,
         runs=runs,
-        reader=SourceReader(shelf.synchronizer, runs, caches, shared),
+        reader=SourceReader(collections.synchronizer, runs, caches, shared),
         queue=lambda work: queue("sources", work, SOURCES_AT_ONCE, 1.0),
         documents=shared,
-        shelf=shelf,
+        collections=collections,
         caches=caches,
         metrics=metrics,
     )

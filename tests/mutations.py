@@ -90,9 +90,9 @@ MUTATIONS: Sequence[Mutation] = (
     _of("guard: the longest", "bots/conversation/guard.py", "if length > limit:", "if length > limit + 1:", "tests/bots/conversation/test_guard.py"),
     _of("audience: guests", "bots/platforms/slack/readers.py", 'if message.sender.guest or message.channel == "shared":', 'if message.channel == "shared":', "tests/bots/conversation/test_audience.py"),
     _of("audience: user groups in channels", "bots/platforms/slack/readers.py", '("direct", "ephemeral")', '("direct", "ephemeral", "public")', "tests/bots/conversation/test_audience.py"),
-    _of("recorder: what is refused is lost", "bots/queue/recorder.py", '                pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)\n', "", "tests/bots/queue/test_recorder.py"),
+    _of("recorder: what is refused is lost", "bots/queue/recorder.py", '                pipe.xadd(self._refused, {"entry": raw, "error": type(error).__name__}, maxlen=REFUSED_LENGTH)\n', "", "tests/bots/queue/test_recorder.py"),
     _of("recorder: what was recorded stays", "bots/queue/recorder.py", "*(item.place for item in run))", "run[0].place)", "tests/bots/queue/test_recorder.py"),
-    _of("recorder: refused entries outlive forgetting", "bots/queue/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._exhume(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/queue/test_recorder.py"),
+    _of("recorder: refused entries outlive forgetting", "bots/queue/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._forget_refused(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/queue/test_recorder.py"),
     _of("lease: let go by another", _LEASE, "return owns_lease(lease, token) and redis.call('DEL', lease) == 1", "return redis.call('DEL', lease) == 1", *_STORE_LEASE),
 )  # fmt: skip
 """Each is a fault that a user or an operator would meet."""

@@ -1,4 +1,7 @@
-"""What the web console asks of the service around it. The service fills these Protocols; the console knows no platform."""
+"""Protocols of what the web console asks of the service that runs it.
+
+``bots`` implements them, since ``tuning`` may not import it; so the console knows no platform.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
-    """What reading one source did, in documents. ``skipped`` holds path and reason; ``error`` is set when all of it failed."""
+    """What one sync of a source did, in documents. ``skipped`` holds pairs of path and reason.
+
+    ``error`` is set if the source failed as a whole.
+    """
 
     source: str
     added: int = 0
@@ -21,38 +27,41 @@ class SourceReport:
 
 
 class KnowledgeSync(Protocol):
-    """The documents that answers are made of."""
+    """The documents from which answers are made."""
 
     def sources(self) -> Sequence[str]:
         """The names of the configured sources."""
 
     async def sync(self, source: str | None = None) -> Sequence[SourceReport]:
-        """Reads one source, or all, and returns when that is done; may take minutes."""
+        """Reads one source, or all, again. Returns when that is finished, which may take minutes."""
 
 
 class Handover(Protocol):
-    """Conversations that people took over."""
+    """Conversations that were handed over to people."""
 
     async def with_person(self, conversation: str) -> bool:
         """Whether a person was asked to come and the bot is silent there."""
 
     async def resume(self, conversation: str, by: str) -> bool:
-        """Lets the bot answer again; False where it was not silent. Accepted durably, done in the conversation's order."""
+        """Lets the bot answer again. Returns False if it was not silent.
+
+        The request is stored durably, and carried out in the order of the conversation's messages.
+        """
 
 
 class Posting(Protocol):
-    """Messages of people, sent by the bot."""
+    """Messages that people write and the bot sends."""
 
     async def post(self, conversation: str, text: str, identity: str) -> bool:
-        """Sends ``text`` (Markdown) into a conversation in which the bot is silent; False where it is not.
+        """Sends ``text`` (Markdown) into a conversation in which the bot is silent. Returns False if it is not silent.
 
-        Accepted durably, and sent once for each ``identity``, however often it is asked for.
+        The message is stored durably, and sent once for each ``identity``, however often this is called with it.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleServices:
-    """All that a console is built with besides what is tuning's own."""
+    """Everything that a console needs from outside of ``tuning``."""
 
     knowledge: KnowledgeSync
     handover: Handover

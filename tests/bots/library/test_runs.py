@@ -46,8 +46,8 @@ async def test_a_failed_run_is_no_success_and_keeps_the_last_recipe(runs: Runs) 
 async def test_progress_is_told_by_the_run_under_way_only(runs: Runs) -> None:
     dead = await runs.begin("kb")
     living = await runs.begin("kb")
-    await runs.tell(living, done=5, total=9, passages=12)
-    for late in (runs.tell(dead, done=1, total=1, passages=1), runs.end(dead, REPORT, "recipe")):
+    await runs.store_progress(living, done=5, total=9, passages=12)
+    for late in (runs.store_progress(dead, done=1, total=1, passages=1), runs.end(dead, REPORT, "recipe")):
         with pytest.raises(LeaseLost):
             await late
     state = await runs.state("kb")

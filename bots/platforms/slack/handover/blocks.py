@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from bots.conversation.handover.case import Case, Said
+from bots.conversation.handover.case import Case, ShownExchange
 from bots.conversation.handover.state import Handover, Whereabouts
 from bots.platforms.slack.replying.blocks import Block, plain_text
 from bots.platforms.slack.replying.formatting import escape, link
@@ -53,9 +53,9 @@ def case_blocks(case: Case) -> list[Block]:
         parts.append(_section(f"*{word('question', language)}*\n{escape(case.question)}"))
     if case.summary:
         parts.append(_section(f"*{word('summary', language)}*\n{escape(case.summary)}"))
-    if case.said:
+    if case.exchanges:
         parts.append(_section(f"*{word('last', language)}*"))
-        parts += [_section(_exchange(said, language)) for said in case.said]
+        parts += [_section(_exchange(exchange, language)) for exchange in case.exchanges]
     return [*parts, *_grips(case.handover)]
 
 
@@ -110,10 +110,10 @@ def _place(handover: Handover) -> str:
     return f"{platform}, {word('in_private', asked.language)}" if private else platform
 
 
-def _exchange(said: Said, language: str | None) -> str:
-    who = f"*{escape(said.who)}:* " if said.who else "• "
-    answer = word("withheld", language) if said.answer is None else escape(said.answer)
-    return f"{who}{escape(said.question)}\n> {answer}"
+def _exchange(exchange: ShownExchange, language: str | None) -> str:
+    who = f"*{escape(exchange.who)}:* " if exchange.who else "• "
+    answer = word("withheld", language) if exchange.answer is None else escape(exchange.answer)
+    return f"{who}{escape(exchange.question)}\n> {answer}"
 
 
 def _section(text: str) -> Block:
