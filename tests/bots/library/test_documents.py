@@ -17,6 +17,7 @@ from rag.errors import IndexUnavailable
 from rag.knowledge.loaders.sources import LoadedDocument
 from rag.knowledge.sync.survey import Change, Tally
 from rag.store.task_queue import TaskQueue
+from tests.waiting import until
 
 PATIENCE = 60.0
 
@@ -141,10 +142,16 @@ async def test_a_document_that_nobody_can_even_fail_at_is_given_up(process: Proc
 
 
 async def test_a_document_whose_worker_leaves_is_taken_by_another(process: Process) -> None:
-    leaving, staying = Writer(before=asyncio.Event().wait), Writer()
+    begun = asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    leaving, staying = Writer(before=hold), Writer()
     first = await process(leaving)
     spreading = asyncio.create_task(spread(first, [change(1)]))
-    await asyncio.sleep(0)
+    await begun.wait()
     await process(staying)
     await first.close()
     assert list((await spreading).written) == ["kb/1.md"]
@@ -156,8 +163,7 @@ async def test_what_redis_lost_is_offered_again(process: Process, redis: Redis) 
     writer = Writer(before=held.wait)
     documents = await process(writer)
     spreading = asyncio.create_task(spread(documents, [change(number) for number in range(5)]))
-    while not await redis.dbsize():
-        await asyncio.sleep(0)
+    await until(redis.dbsize)
     await redis.flushdb()
     held.set()
     assert len((await spreading).written) == 5

@@ -11,6 +11,7 @@ from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.types import AdapterRef
 from tests.rag.scripted_model import ScriptedModel
 from tests.tuning.adapters import put
+from tests.waiting import until
 from tuning.errors import AdapterMissing
 from tuning.registry import serving as serving_adapter
 from tuning.registry.adapters import TASKS, Task
@@ -112,9 +113,7 @@ async def test_promotions_are_followed_while_it_serves(tmp_path: Path, monkeypat
     await serving.open()
     watching = asyncio.create_task(serving.watch())
     registry.promote("chat", "one")
-    async with asyncio.timeout(10):
-        while serving.current is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: serving.current)
     watching.cancel()
     assert serving.current.name == "one"
 
@@ -179,9 +178,7 @@ async def test_a_look_that_fails_in_a_way_of_its_own_is_not_the_last(
     await serving.open()
     registry.promote("chat", "one")
     watching = asyncio.create_task(serving.watch())
-    async with asyncio.timeout(10):
-        while serving.current is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: serving.current)
     watching.cancel()
     assert serving.current.name == "one"
 
@@ -209,14 +206,10 @@ async def test_quotes_follow_promotions_without_any_language_model(
     async with following(registry, {"retrieve": encoder}) as serving:
         assert serving.current("retrieve") is None
         registry.promote("retrieve", "one")
-        async with asyncio.timeout(10):
-            while serving.current("retrieve") is None:
-                await asyncio.sleep(0.01)
+        await until(lambda: serving.current("retrieve"))
         assert encoder.works_with == registry.named("one")
         registry.promote("retrieve", "")
-        async with asyncio.timeout(10):
-            while serving.current("retrieve") is not None:
-                await asyncio.sleep(0.01)
+        await until(lambda: serving.current("retrieve") is None)
     assert encoder.works_with is None
 
 

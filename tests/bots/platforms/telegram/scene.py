@@ -30,6 +30,7 @@ from rag.types import Passage, Source
 from tests.loopback.telegram import LoopbackTelegram
 from tests.loopback.telegram_people import Person
 from tests.loopback.telegram_values import TOKEN
+from tests.waiting import until
 
 QUICK = Timing(
     private=0.02, group=0.02, typing=0.03, patience=0.5, pause=0.01, longest_pause=0.05, lease=0.4, long_poll=5
@@ -145,9 +146,7 @@ async def served(platform: TelegramPlatform, port: int) -> AsyncIterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(10):
-            while not server.started:
-                await asyncio.sleep(0.005)
+        await until(lambda: server.started)
         yield
     finally:
         server.should_exit = True
