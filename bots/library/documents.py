@@ -68,7 +68,8 @@ def as_configured(
 class SharedDocuments:
     """``take`` embeds and writes one change; ``queue`` makes the queue for what it is given as work.
 
-    Between :meth:`open` and :meth:`close` this process takes its share of the documents, whoever offered them.
+    Between :meth:`open` and :meth:`close` this process takes its share of the documents, whoever offered them. At most
+    ``offered`` documents of a source are in flight; the pauses are described where their defaults are.
     """
 
     def __init__(
@@ -77,7 +78,14 @@ class SharedDocuments:
         keys: Keys,
         take: Callable[[Change], Awaitable[Tally]],
         queue: Callable[[Callable[[str], Awaitable[None]]], TaskQueue],
+        *,
+        offered: int = OFFERED,
+        offer_again_seconds: float = OFFER_AGAIN_SECONDS,
+        waits: Sequence[float] = WAITS,
     ) -> None:
+        self._offered = offered
+        self._offer_again_seconds = offer_again_seconds
+        self._waits = waits
         self._redis = redis
         self._keys = keys
         self._take = take
@@ -98,13 +106,16 @@ class SharedDocuments:
         """Has every change taken, and adds up what became of them. Raises what ``changes`` raises, ``StoreUnavailable``."""
         flying: dict[str, _Offer] = {}
         async for change in changes:
-            while _full(flying):
+            while self._full(flying):
                 await self._collect(flying, tally)
             task, offer = _task(change), _Offer(document=change.document.id, body=_packed(change))
             await self._offer(task, offer)
             flying[task] = offer
         while flying:
             await self._collect(flying, tally)
+
+    def _full(self, flying: dict[str, _Offer]) -> bool:
+        return len(flying) >= self._offered or sum(len(offer.body) for offer in flying.values()) >= OFFERED_BYTES
 
     async def _work(self, task: str) -> None:
         """One document, in whichever process the queue chose."""
@@ -127,7 +138,7 @@ class SharedDocuments:
     async def _outcome(self, change: Change, begun: int) -> Tally:
         if begun > TRIES:
             return _skipped(change, f"the process ended {TRIES} times while this was embedded")
-        for wait in (*WAITS, None):
+        for wait in (*self._waits, None):
             try:
                 return await self._take(change)
             except RagError as error:
@@ -157,12 +168,12 @@ class SharedDocuments:
     async def _collect(self, flying: dict[str, _Offer], tally: Tally) -> None:
         """Takes in what has come back, and waits until something has."""
         loop = asyncio.get_running_loop()
-        again = loop.time() + OFFER_AGAIN_SECONDS
+        again = loop.time() + self._offer_again_seconds
         while not (outcomes := await self._outcomes(list(flying))):
             if loop.time() >= again:
                 for task, offer in flying.items():
                     await self._offer(task, offer)
-                again = loop.time() + OFFER_AGAIN_SECONDS
+                again = loop.time() + self._offer_again_seconds
             await asyncio.sleep(LOOK_SECONDS)
         for task, outcome in outcomes.items():
             tally.add(outcome)
@@ -173,10 +184,6 @@ class SharedDocuments:
             values = await self._redis.mget([self._key("outcome", task) for task in tasks])
         found = zip(tasks, values, strict=True)
         return {task: _TALLY.validate_json(value) for task, value in found if value is not None}
-
-
-def _full(flying: dict[str, _Offer]) -> bool:
-    return len(flying) >= OFFERED or sum(len(offer.body) for offer in flying.values()) >= OFFERED_BYTES
 
 
 def _task(change: Change) -> str:

@@ -31,11 +31,11 @@ DUE_SECONDS = 30.0
 """How often it is seen which sources are due, at most."""
 
 
-def sources(settings: KnowledgeSettings) -> tuple[SourceSettings, ...]:
+def sources(settings: KnowledgeSettings, checkout: Path = CHECKOUT) -> tuple[SourceSettings, ...]:
     """The configured sources; without any, the handbook beside the packages, if it is there."""
     if settings.sources:
         return settings.sources
-    return (handbook_source(CHECKOUT),) if (CHECKOUT / "docs").is_dir() else ()
+    return (handbook_source(checkout),) if (checkout / "docs").is_dir() else ()
 
 
 class Shelf(Protocol):
@@ -82,9 +82,10 @@ class Library:
         shelf: Shelf,
         caches: Path,
         metrics: Observer,
+        checkout: Path = CHECKOUT,
     ) -> None:
         self._settings = settings
-        self._sources = {source.name: source for source in sources(settings)}
+        self._sources = {source.name: source for source in sources(settings, checkout)}
         self._runs = runs
         self._reader = reader
         self._queue = queue(self._perform)

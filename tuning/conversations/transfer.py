@@ -32,7 +32,7 @@ def export_turns(log: ConversationLog, file: TextIO, conversation: str | None = 
     return count
 
 
-def import_turns(log: ConversationLog, file: Path) -> int:
+def import_turns(log: ConversationLog, file: Path, *, at_once: int = BATCH) -> int:
     """Records an export; importing it twice changes nothing. Returns how many turns were kept.
 
     The whole file is checked before anything is written. Raises ``ImportRefused`` with the number of the bad line.
@@ -42,7 +42,7 @@ def import_turns(log: ConversationLog, file: Path) -> int:
         pass
     lines = read_turns(file)
     kept = 0
-    while batch := list(islice(lines, BATCH)):
+    while batch := list(islice(lines, at_once)):
         kept += _record(log, batch)
     return kept
 

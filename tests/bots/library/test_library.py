@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from bots.desk.seam import SyncedSource, SyncProgress
 from bots.errors import BotsError
 from bots.keys import Keys
-from bots.library import library as knowledge
 from bots.library.library import sources
 from bots.library.runs import Runs
 from rag.errors import IndexUnavailable
@@ -62,9 +61,8 @@ async def test_an_unknown_name_is_one_line_that_names_the_known_ones(case: Bookc
             await library.synced("x")
 
 
-async def test_without_any_source_the_line_says_what_to_add(case: Bookcase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(knowledge, "CHECKOUT", case.folder / "elsewhere")
-    async with case.library() as library:
+async def test_without_any_source_the_line_says_what_to_add(case: Bookcase) -> None:
+    async with case.library(checkout=case.folder / "elsewhere") as library:
         with pytest.raises(BotsError, match=r"add a \[\[knowledge.sources\]\] section"):
             await library.synced()
 
