@@ -198,15 +198,18 @@ def call(operation: Operation[Any, Q, R], request: Q) -> R:
 def _run_service(settings: Settings, *, host: str, port: int, receive: bool, work: bool) -> None:
     from bots import logs
     from bots.operations.ownership import Ownership
-    from bots.service import Service, run
+    from rag.store.client import checked_url
 
     logs.configure(settings.log_level, settings.log_format, settings.secrets())
+    if settings.redis.url:
+        checked_url(settings.redis.url)
     ownership = Ownership(settings.home)
     owns = ownership.try_take()  # of processes that share a home, the first answers the commands that are given there
     if not owns and (settings.needs_home() if work else not settings.redis.url):
         ownership.take()
-    service = Service(settings, host=host, port=port, receive=receive, work=work, owns_home=owns)
     try:
-        run(service.run)
+        from bots.service import Service, run  # seconds: what is wrong above is said before
+
+        run(Service(settings, host=host, port=port, receive=receive, work=work, owns_home=owns).run)
     finally:
         ownership.release()

@@ -73,7 +73,8 @@ def as_configured(
 class SharedDocuments:
     """Spreads documents over all workers. ``take`` embeds and writes one; ``queue`` makes a task queue for a function.
 
-    Between :meth:`open` and :meth:`close`, this process also handles documents that other processes offer.
+    Between :meth:`open` and :meth:`close`, this process also handles documents that other processes offer. At most
+    ``offered`` documents of a source are in flight; the pauses are described where their defaults are.
     """
 
     def __init__(
@@ -82,7 +83,14 @@ class SharedDocuments:
         keys: Keys,
         take: Callable[[Change], Awaitable[Tally]],
         queue: Callable[[Callable[[str], Awaitable[None]]], TaskQueue],
+        *,
+        offered: int = OFFERED,
+        offer_again_seconds: float = OFFER_AGAIN_SECONDS,
+        waits: Sequence[float] = WAITS,
     ) -> None:
+        self._offered = offered
+        self._offer_again_seconds = offer_again_seconds
+        self._waits = waits
         self._redis = redis
         self._keys = keys
         self._take = take
@@ -106,13 +114,16 @@ class SharedDocuments:
         """
         in_flight: dict[str, _Offer] = {}
         async for change in changes:
-            while _full(in_flight):
+            while self._full(in_flight):
                 await self._collect(in_flight, tally)
             task, offer = _task(change), _Offer(document=change.document.id, body=_packed(change))
             await self._offer(task, offer)
             in_flight[task] = offer
         while in_flight:
             await self._collect(in_flight, tally)
+
+    def _full(self, in_flight: dict[str, _Offer]) -> bool:
+        return len(in_flight) >= self._offered or sum(len(offer.body) for offer in in_flight.values()) >= OFFERED_BYTES
 
     async def _work(self, task: str) -> None:
         """Handles one document, in the process that the queue chose."""
@@ -137,7 +148,7 @@ class SharedDocuments:
     async def _outcome(self, change: Change, begun: int) -> Tally:
         if begun > TRIES:
             return _skipped(change, f"the process ended {TRIES} times while this was embedded")
-        for wait in (*WAITS, None):
+        for wait in (*self._waits, None):
             try:
                 return await self._take(change)
             except RagError as error:
@@ -166,12 +177,12 @@ class SharedDocuments:
     async def _collect(self, in_flight: dict[str, _Offer], tally: Tally) -> None:
         """Waits until at least one outcome is there, and adds all that are to ``tally``."""
         loop = asyncio.get_running_loop()
-        offer_again_at = loop.time() + OFFER_AGAIN_SECONDS
+        offer_again_at = loop.time() + self._offer_again_seconds
         while not (outcomes := await self._outcomes(list(in_flight))):
             if loop.time() >= offer_again_at:
                 for task, offer in in_flight.items():
                     await self._offer(task, offer)
-                offer_again_at = loop.time() + OFFER_AGAIN_SECONDS
+                offer_again_at = loop.time() + self._offer_again_seconds
             await asyncio.sleep(LOOK_SECONDS)
         for task, outcome in outcomes.items():
             tally.add(outcome)
@@ -182,10 +193,6 @@ class SharedDocuments:
             values = await self._redis.mget([self._key("outcome", task) for task in tasks])
         pairs = zip(tasks, values, strict=True)
         return {task: _TALLY.validate_json(value) for task, value in pairs if value is not None}
-
-
-def _full(in_flight: dict[str, _Offer]) -> bool:
-    return len(in_flight) >= OFFERED or sum(len(offer.body) for offer in in_flight.values()) >= OFFERED_BYTES
 
 
 def _task(change: Change) -> str:

@@ -36,11 +36,11 @@ DUE_SECONDS = 30.0
 """The longest pause between two looks for sources that are due."""
 
 
-def sources(settings: KnowledgeSettings) -> tuple[SourceSettings, ...]:
+def sources(settings: KnowledgeSettings, checkout: Path = CHECKOUT) -> tuple[SourceSettings, ...]:
     """The configured sources. If none is configured: the handbook beside the packages, if it is there."""
     if settings.sources:
         return settings.sources
-    return (handbook_source(CHECKOUT),) if (CHECKOUT / "docs").is_dir() else ()
+    return (handbook_source(checkout),) if (checkout / "docs").is_dir() else ()
 
 
 class Collections(Protocol):
@@ -88,9 +88,10 @@ class Library:
         collections: Collections,
         caches: Path,
         metrics: Observer,
+        checkout: Path = CHECKOUT,
     ) -> None:
         self._settings = settings
-        self._sources = {source.name: source for source in sources(settings)}
+        self._sources = {source.name: source for source in sources(settings, checkout)}
         self._runs = runs
         self._reader = reader
         self._queue = queue(self._perform)

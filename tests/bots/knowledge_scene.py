@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from bots.keys import Keys
 from bots.library.collections import ServingCollections
 from bots.library.documents import SharedDocuments
-from bots.library.library import Library
+from bots.library.library import CHECKOUT, Library
 from bots.library.reading import SourceReader
 from bots.library.runs import Runs
 from bots.metrics import Metrics
@@ -86,7 +86,11 @@ class Bookcase:
 
     @asynccontextmanager
     async def library(
-        self, *chosen: SourceSettings, every_minutes: float = 60, shared: bool = False
+        self,
+        *chosen: SourceSettings,
+        every_minutes: float = 60,
+        shared: bool = False,
+        checkout: Path = CHECKOUT,
     ) -> AsyncIterator[Library]:
         """A library of these sources, at work; ``shared``: among others, with its documents in a queue."""
         collections = ServingCollections(self.serving, _Held(self), SparseEncoder())
@@ -112,6 +116,7 @@ class Bookcase:
             collections=collections,
             caches=self.caches,
             metrics=self.metrics,
+            checkout=checkout,
         )
         async with library.working():
             yield library

@@ -104,9 +104,9 @@ class ConversationLog:
             name = present_names(connection, [conversation])[conversation]
             return rows.reviewed(connection, statement.where(tables.turns.c.conversation == name))
 
-    def turns(self, conversation: str | None = None) -> Iterator[ReviewedTurn]:
+    def turns(self, conversation: str | None = None, *, at_once: int = PAGE) -> Iterator[ReviewedTurn]:
         """Every turn (of one conversation, or all), ordered by id and read page by page: the log may be larger than memory."""
-        statement = select(tables.turns).order_by(tables.turns.c.turn_id).limit(PAGE)
+        statement = select(tables.turns).order_by(tables.turns.c.turn_id).limit(at_once)
         if conversation is not None:
             with self._database.read() as connection:
                 name = present_names(connection, [conversation])[conversation]
@@ -117,7 +117,7 @@ class ConversationLog:
             with self._database.read() as connection:
                 page = rows.reviewed(connection, statement.where(tables.turns.c.turn_id > last))
             yield from page
-            if len(page) < PAGE:
+            if len(page) < at_once:
                 return
             last = page[-1].turn.turn_id
 

@@ -33,7 +33,7 @@ def export_turns(log: ConversationLog, file: TextIO, conversation: str | None = 
     return count
 
 
-def import_turns(log: ConversationLog, file: Path) -> int:
+def import_turns(log: ConversationLog, file: Path, *, at_once: int = BATCH) -> int:
     """Imports an export; doing it twice changes nothing. Returns how many turns were written.
 
     The whole file is checked before anything is written. Raises ``ImportRefused`` with the number of the bad line.
@@ -44,7 +44,7 @@ def import_turns(log: ConversationLog, file: Path) -> int:
         pass
     lines = read_turns(file)
     written = 0
-    while batch := list(islice(lines, BATCH)):
+    while batch := list(islice(lines, at_once)):
         written += _record(log, batch)
     return written
 

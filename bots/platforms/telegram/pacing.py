@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+
+Clock = Callable[[], float]
+"""Seconds since whenever."""
 
 _CHATS = 10_000
 """Chats whose pace is kept; the longest unused one is dropped first."""
@@ -35,49 +39,52 @@ class Timing:
 class Pace:
     """The writes to one chat. A final text may run one write ahead, which the following ones make up for."""
 
-    __slots__ = ("_interval", "_next", "_strained_until")
+    __slots__ = ("_clock", "_interval", "_next", "_strained_until")
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, clock: Clock) -> None:
         self._interval = interval
+        self._clock = clock
         self._next = 0.0
         self._strained_until = 0.0
 
     def free(self) -> bool:
         """Whether an intermediate state may be written now."""
-        return monotonic() >= self._next
+        return self._clock() >= self._next
 
     async def turn(self) -> None:
         """Waits until a final text may be written: at once in the usual case, that nobody waits for a pace's sake."""
         ahead = 0.0 if self._strained() else self._interval
-        wait = self._next - ahead - monotonic()
+        wait = self._next - ahead - self._clock()
         if wait > 0:
             await asyncio.sleep(wait)
 
     def written(self) -> None:
         """Notes a write; after a RetryAfter the distance is twice the usual for a minute."""
         step = self._interval * (2 if self._strained() else 1)
-        self._next = max(self._next, monotonic()) + step
+        self._next = max(self._next, self._clock()) + step
 
     def postpone(self, seconds: float) -> None:
         """Telegram asked for ``seconds`` of silence in this chat."""
-        now = monotonic()
+        now = self._clock()
         self._next = max(self._next, now + seconds)
         self._strained_until = now + seconds + _STRAIN_SECONDS
 
     def _strained(self) -> bool:
-        return monotonic() < self._strained_until
+        return self._clock() < self._strained_until
 
 
 class Pacing:
     """The paces of all chats that this process writes to."""
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, timing: Timing, clock: Clock = monotonic) -> None:
         self._timing = timing
+        self._clock = clock
         self._paces: OrderedDict[int, Pace] = OrderedDict()
 
     def of(self, chat: int) -> Pace:
         """Private chats have positive ids, groups negative ones."""
-        pace = self._paces.pop(chat, None) or Pace(self._timing.private if chat > 0 else self._timing.group)
+        interval = self._timing.private if chat > 0 else self._timing.group
+        pace = self._paces.pop(chat, None) or Pace(interval, self._clock)
         self._paces[chat] = pace
         if len(self._paces) > _CHATS:
             self._paces.popitem(last=False)

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,7 +25,7 @@ from bots.platforms.base import Accept, NoMetrics, PlatformMetrics
 from bots.platforms.telegram.background import Background
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import UPDATES, code_of, open_client, refused_token
-from bots.platforms.telegram.pacing import Pacing, Timing
+from bots.platforms.telegram.pacing import Clock, Pacing, Timing
 from bots.platforms.telegram.readers import telegram_readers
 from bots.platforms.telegram.receiving.feedback import Feedback
 from bots.platforms.telegram.receiving.intake import Intake, Migrate
@@ -66,6 +67,7 @@ class TelegramPlatform:
         busy: Callable[[], bool] = lambda: False,
         body_bytes: int = 1_000_000,
         timing: Timing | None = None,
+        clock: Clock = monotonic,
     ) -> None:
         self._settings = settings
         self._secret = _checked_secret(settings)
@@ -74,6 +76,7 @@ class TelegramPlatform:
         self._body_bytes = body_bytes
         self._migrate = migrate
         self._timing = timing or Timing()
+        self._clock = clock
         self._metrics = metrics or NoMetrics()
         self._chats = Chats(redis, keys)
         self._background = Background()
@@ -82,7 +85,7 @@ class TelegramPlatform:
         self._api = Api(
             client=self._client,
             chats=self._chats,
-            pacing=Pacing(self._timing),
+            pacing=Pacing(self._timing, clock),
             timing=self._timing,
             metrics=self._metrics,
         )
@@ -203,6 +206,7 @@ class TelegramPlatform:
             allowed=self._allowed,
             busy=self._busy,
             timing=self._timing,
+            clock=self._clock,
             metrics=self._metrics,
         )
         return TelegramReply(Screen(self._api, target, blocked=blocked), entry, manner)

@@ -23,7 +23,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,11 @@ Payload = Mapping[str, Any]
 """What the engines give back: JSON objects, read by the functions below and nowhere else."""
 
 
+def milliseconds() -> int:
+    """Since 2020, by this host's clock."""
+    return time.time_ns() // 1_000_000 - EPOCH
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
     """One version of a document. ``readers`` are those of its passages, each once."""
@@ -68,15 +73,15 @@ def marker_for(
     return Marker(document=document, source=source, digest=digest, version=version, readers=tuple(sorted(readers)))
 
 
-def next_version(existing: Iterable[Marker]) -> int:
+def next_version(existing: Iterable[Marker], clock: Callable[[], int] = milliseconds) -> int:
     """A number above all that exist, even where another host's clock is ahead."""
     after = max((marker.version // TIES + 1 for marker in existing), default=0)
-    return max(_clock(), after) * TIES + secrets.randbelow(TIES)
+    return max(clock(), after) * TIES + secrets.randbelow(TIES)
 
 
 def version_before(seconds: float) -> int:
     """The versions below this number were begun more than so many seconds ago."""
-    return (_clock() - int(seconds * 1000)) * TIES
+    return (milliseconds() - int(seconds * 1000)) * TIES
 
 
 def readers_change(marker: Marker, existing: Iterable[Marker]) -> bool:
@@ -250,7 +255,3 @@ def outdated(legs: Iterable[Iterable[Match]]) -> set[tuple[str, int]]:
 
 def _reader(tenant: str, audience: str) -> str:
     return json.dumps([tenant, audience], ensure_ascii=False)
-
-
-def _clock() -> int:
-    return time.time_ns() // 1_000_000 - EPOCH

@@ -161,7 +161,7 @@ class Endless(FakeDesk):
         yield Text(text="Once.")
         try:
             while True:
-                await asyncio.sleep(3600 if self.waits else 0.001)
+                await (asyncio.Event().wait() if self.waits else asyncio.sleep(0))
                 yield Text(text=" More.")
         finally:
             self.stopped.set()

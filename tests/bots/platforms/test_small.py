@@ -25,7 +25,7 @@ from bots.service import Service
 from bots.settings import Settings, load_settings
 from tests.bots.fake_desk import FakeDesk, running
 from tests.bots.platforms.small.entry import NOTICEBOARD
-from tests.service.stage import until
+from tests.waiting import until
 from tuning.console.service import ConsoleServices
 
 ROOT = Path(__file__).resolve().parents[3]

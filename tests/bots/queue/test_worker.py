@@ -24,7 +24,8 @@ from bots.queue.worker import AWAY_TRIES, Worker
 from bots.settings import WorkerSettings
 from rag.errors import StoreUnavailable
 from rag.store.client import connect
-from tests.bots.engine import QUICK, Desk, emptied, message, until, working
+from tests.bots.engine import QUICK, Desk, emptied, message, working
+from tests.waiting import until
 
 
 @pytest.fixture

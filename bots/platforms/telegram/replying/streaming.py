@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import structlog
 from telegram import InlineKeyboardMarkup
 
-from bots.errors import DeliveryError, DeliveryRefused, DeliveryRetry
+from bots.errors import DeliveryError, DeliveryRefused, DeliveryRetry, LeaseLost
 from bots.messages import OutgoingReply
 from bots.platforms.base import PlatformMetrics
-from bots.platforms.telegram.pacing import Timing
+from bots.platforms.telegram.pacing import Clock, Timing
 from bots.platforms.telegram.receiving.feedback import thumbs
 from bots.platforms.telegram.replying.formatting import answer_spans, render
 from bots.platforms.telegram.replying.screen import Screen, Uncertain
@@ -37,6 +37,7 @@ class Manner:
     allowed: frozenset[str]
     busy: Callable[[], bool]
     timing: Timing
+    clock: Clock
     metrics: PlatformMetrics
 
 
@@ -47,7 +48,7 @@ class TelegramReply:
         self._screen = screen
         self._entry = entry
         self._manner = manner
-        self._typing = TypingMark(screen, manner.timing)
+        self._typing = TypingMark(screen, manner.timing, manner.clock)
         self._draft = manner.draft
         self._streaming = True
         self._shown = False
@@ -58,7 +59,14 @@ class TelegramReply:
 
     async def show(self, text: str) -> None:
         """Raises ``LeaseLost`` or ``StoreUnavailable``."""
-        self._typing.keep()
+        try:
+            await self._show(text)
+        except LeaseLost:  # whoever took the reply over shows the mark
+            self._typing.stop()
+            raise
+        self._typing.keep()  # after the write, which finds out whether the lease still holds
+
+    async def _show(self, text: str) -> None:
         if not self._streaming or not self._screen.free() or (self._shown and self._manner.busy()):
             return
         pieces = split(answer_spans(text, self._manner.allowed))

@@ -33,7 +33,8 @@ class EdgeSearch:
     places of points that were found before are remembered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: int = KNOWN) -> None:
+        self._known = known
         self._places: dict[PointId, tuple[str, str, int, int]] = {}
 
     def search(self, shard: qdrant.EdgeShard, query: IndexQuery, choose: Choose) -> list[Found]:
@@ -58,7 +59,7 @@ class EdgeSearch:
 
     def _learn(self, shard: qdrant.EdgeShard, found: set[PointId]) -> None:
         new = [key for key in found if key not in self._places]
-        if len(self._places) + len(new) > KNOWN:
+        if len(self._places) + len(new) > self._known:
             self._places.clear()
             new = list(found)
         for record in shard.retrieve(new, records.MATCHED, False) if new else ():

@@ -17,9 +17,6 @@ from rag.types import Passage
 if TYPE_CHECKING:
     from qdrant_edge import NamedVector
 
-SLICE = 64
-"""Points written at once: 15 ms, in which no search runs."""
-
 
 def version_points(marker: Marker, passages: Iterable[IndexedPassage]) -> list[qdrant.Point]:
     """All points of one version of a document: what a small one's replacement writes in its first step."""
@@ -45,16 +42,21 @@ def begin(
     return marker, records.readers_change(marker, existing)
 
 
-def finish(shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage], first: bool) -> None:
-    """From the second step of a replacement on; ``first`` if the older versions must go first."""
+def finish(
+    shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage], *, first: bool, waiting: bool
+) -> None:
+    """From the second step of a replacement on; ``first`` if the older versions must go first.
+
+    ``waiting``: the passages were written already and wait for their readers.
+    """
     if first:
         _delete_older(shard, marker)
-    if len(passages) <= SLICE:
-        write(shard, version_points(marker, passages))
-    else:
+    if waiting:
         for reader, keys in records.keys_by_reader(marker, passages).items():
             shard.update(UpdateOperation.set_payload(list(keys), {"reader": reader}))
         write(shard, [_marker_point(marker)])
+    else:
+        write(shard, version_points(marker, passages))
     newest_markers(shard, matching(kind=[records.MARKER], document=[marker.document]))
     _delete_older(shard, marker)
 

@@ -30,11 +30,19 @@ TRIES = 8
 class ServerIndex:
     """A PassageIndex that any number of processes share."""
 
-    def __init__(self, settings: QdrantSettings, dimension: int, collection: str | None = None) -> None:
-        """``collection`` stands in for the one of the settings."""
+    def __init__(
+        self,
+        settings: QdrantSettings,
+        dimension: int,
+        collection: str | None = None,
+        *,
+        request_bytes: int = server_writing.LIMIT,
+    ) -> None:
+        """``collection`` stands in for the one of the settings; ``request_bytes``: of a request with passages, at most."""
         self._settings = settings
         self._dimension = dimension
         self._collection = collection or settings.collection
+        self._request_bytes = request_bytes
         self._client = connect(settings)
 
     async def open(self) -> None:
@@ -54,7 +62,7 @@ class ServerIndex:
         chosen = matching(kind=[records.MARKER], document=[document])
         existing = await self._markers(chosen)
         marker = records.marker_for(document, source, digest, passages, existing)
-        batches = server_writing.batches(passages)
+        batches = server_writing.batches(passages, self._request_bytes)
         if len(batches) > 1:
             for batch in batches:
                 await self._upsert(server_writing.passage_points(marker, batch, waiting=True))

@@ -21,15 +21,15 @@ ABANDONED = 3600.0
 """Seconds after which nobody is still writing a document."""
 
 
-def batches(passages: Sequence[IndexedPassage]) -> list[list[IndexedPassage]]:
-    """Passages that fit into one request each time; one that is larger by itself goes alone."""
+def batches(passages: Sequence[IndexedPassage], limit: int = LIMIT) -> list[list[IndexedPassage]]:
+    """Passages that fit into one request of ``limit`` bytes each time; one that is larger by itself goes alone."""
     found: list[list[IndexedPassage]] = [[]]
-    room = LIMIT
+    room = limit
     for each in passages:
         size = _size(each)
         if size > room and found[-1]:
             found.append([])
-            room = LIMIT
+            room = limit
         found[-1].append(each)
         room -= size
     return found
