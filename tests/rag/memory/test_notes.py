@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from bots.keys import Keys
 from rag.errors import StoreUnavailable
-from rag.intents.notes import noted, said, wish_in
+from rag.intents.notes import note_in, reply_text, wish_in
 from rag.memory.conversation import ConversationMemory
 from rag.memory.notes import PersonalNotes
 from rag.settings import MemorySettings
@@ -40,7 +40,7 @@ PRIVATE = "telegram:7:0"
     ],
 )
 def test_what_is_to_be_remembered_is_recognised(text: str, note: str) -> None:
-    assert noted(text) == note
+    assert note_in(text) == note
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_no_text_makes_the_recogniser_fail(text: str) -> None:
 
 
 def test_a_note_is_told_back_as_plain_text() -> None:
-    assert "“I like \\*tea\\*”" in said("en", "remembered", ("I like *tea*",))
-    assert said("es", "listed", ("té", "[x](http://y)")).endswith("\n- té\n- \\[x\\](http://y)")
+    assert "“I like \\*tea\\*”" in reply_text("en", "remembered", ("I like *tea*",))
+    assert reply_text("es", "listed", ("té", "[x](http://y)")).endswith("\n- té\n- \\[x\\](http://y)")
 
 
 def asked(
