@@ -266,10 +266,10 @@ class ConversationalChain:
                 state.writer = piece
             state.interrupted = state.interrupted or (isinstance(piece, Notice) and piece.interrupted)
             with state.clocked("ground"):
-                shown = await text.feed(piece)
-            if shown:
-                state.text += shown
-                yield Delta(text=shown)
+                checked = await text.feed(piece)
+            if checked:
+                state.text += checked
+                yield Delta(text=checked)
         with state.clocked("ground"):
             rest = await text.finish()
         if rest:

@@ -73,6 +73,7 @@ def fit_prompt(
     """
     parts = _Parts(question=question, history=history, language=language, count=count)
     room = window - answer_tokens
+    # Whole prompts are counted and not their parts: a chat template adds tokens around each message.
     without_past = parts.prompt_with(0, Background(), hits)
     size = parts.size(without_past)
     if size > room:
@@ -85,6 +86,7 @@ def _with_past(parts: _Parts, hits: Sequence[Hit], room: int) -> FittedPrompt | 
 
     None if not even an empty past fits.
     """
+    # tried once if there is neither summary nor notes, since both are equal then
     for background in dict.fromkeys((parts.question.background, Background())):
 
         def fit(turns: int, included: Background = background) -> bool:

@@ -37,6 +37,7 @@ class Rewriter:
             async with asyncio.timeout(SECONDS):
                 return _first_line(await self._generate(question, history[-TURNS:], language))
         except (ModelError, TimeoutError) as error:
+            # the type only: a message may contain text of the conversation
             log.info("the turn was not rewritten (%s)", type(error).__name__)
             return ""
 
@@ -44,6 +45,7 @@ class Rewriter:
         thinking = WithoutThinking()
         text = ""
         prompt = rewrite_prompt(question, history, language)
+        # temperature 0: the same turn must find the same passages again
         chunks = streamed(self._model.chat, prompt, adapter=None, max_tokens=TOKENS, temperature=0.0)
         async with aclosing(chunks):
             async for chunk in chunks:
@@ -52,5 +54,6 @@ class Rewriter:
 
 
 def _first_line(text: str) -> str:
+    # what a model adds below its question is no part of it
     lines = cleaned(text).splitlines()
     return lines[0].strip().strip('"“”«»').strip() if lines else ""

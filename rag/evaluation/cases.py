@@ -84,6 +84,8 @@ def read_questions(file: Path) -> QuestionSet:
         raise EvaluationError(f"{file} cannot be read: {error.strerror}") from error
     cases: list[Case] = []
     errors: list[str] = []
+    # A byte order mark comes from editors on Windows. Bytes are split, because str.splitlines also splits at U+2028, which JSON
+    # allows within a string.
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
             try:

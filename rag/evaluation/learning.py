@@ -130,6 +130,7 @@ def _cross_validated(features: Floats, truth: NDArray[np.bool_], groups: Sequenc
     held_out = np.empty(len(truth))
     for fold in np.unique(folds):
         members = folds == fold
+        # a single conversation leaves nothing else to train on
         training = ~members if (~members).any() else members
         held_out[members] = _fit(features[training], truth[training]).probabilities(features[members])
     return held_out
@@ -138,6 +139,7 @@ def _cross_validated(features: Floats, truth: NDArray[np.bool_], groups: Sequenc
 def _fit(features: Floats, truth: NDArray[np.bool_]) -> _Fit:
     """Newton's method on the penalised likelihood (iteratively reweighted least squares)."""
     means, spread = features.mean(axis=0), features.std(axis=0)
+    # a constant feature tells nothing, and must not divide by zero
     scales = np.where(spread > 1e-9, spread, 1.0)
     columns = np.column_stack([np.ones(len(truth)), (features - means) / scales])
     # Almost no penalty on the intercept; without any it would grow without end if a fold holds one kind of turn only.
@@ -156,6 +158,7 @@ def _fit(features: Floats, truth: NDArray[np.bool_]) -> _Fit:
 
 
 def _logistic(odds: Floats) -> Floats:
+    # np.exp overflows beyond 709
     clipped: Floats = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
     return clipped
 

@@ -107,6 +107,7 @@ def _paired(
     statistics: Callable[[Sequence[JudgedTurn], Rules], dict[str, Statistic]],
 ) -> dict[str, Figure]:
     earlier, later = statistics(before, rules[0]), statistics(after, rules[1])
+    # runs of different depth have different figures: only common ones are compared
     return _figures({name: difference(later[name], earlier[name]) for name in earlier if name in later}, before)
 
 

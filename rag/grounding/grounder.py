@@ -72,6 +72,7 @@ class Grounding:
 
     async def feed(self, text: str) -> str:
         """The text that may be sent after this piece: supported statements with their citation markers. Raises ``ModelError``."""
+        # one after the other: leads and gaps depend on the order
         return self._release([await self._checked_text(one) for one in self._statements.feed(text)])
 
     async def finish(self) -> str:
@@ -86,6 +87,7 @@ class Grounding:
     def _release(self, texts: Sequence[str]) -> str:
         if not self._abstains:
             return "".join(texts)
+        # nothing is sent before the end: a single dropped statement turns the answer into an abstention
         self._withheld += texts
         return ""
 

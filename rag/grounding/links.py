@@ -26,6 +26,7 @@ from rag.text.addresses import (
 )
 from rag.types import Passage
 
+# A cheap test comes first: most statements contain none of these and are sent as they are.
 _SUSPECT: Final = re.compile(
     r"[<&\\@`~\uff20\ufe6b]|\[(?!\d{1,3}\](?![(:]))|[:./\u3002\uff0e\uff61](?=[\w/\\*])|\+(?=\d)"
 )
@@ -38,11 +39,13 @@ _CODE = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _NEEDLESS = re.compile(r"\\(?=[:/@?=%&])|\\(?=\.\w)|(?<=\w)\\(?=[-_.]\w)")
+# Known tags only: "<name>" in a command is a placeholder that readers need, and stays as text.
 _TAGS = (
     "a|abbr|audio|b|base|big|blockquote|body|br|button|center|code|del|details|div|em|embed|font|form|h[1-6]|head|hr|html|i|"
     "iframe|img|input|ins|kbd|label|li|link|mark|meta|object|ol|p|picture|pre|q|s|script|small|source|span|strike|strong|style|sub|"
     "summary|sup|svg|table|tbody|td|template|textarea|tg-emoji|tg-spoiler|th|thead|title|tr|u|ul|video"
 )
+# Bounded, possessive repetitions here and below: an answer full of brackets must not take quadratic time.
 _LABEL = r"\[(?P<{0}>(?:[^\[\]\\]|\\.|\[[^\[\]]{{0,200}}+\](?:\([^()\s]{{0,500}}+\))?+){{0,300}}+)\]"
 _MARKUP: Final = re.compile(
     r"(?=[\[!<\\ \t>*+-])(?:(?P<definition>^[ \t>*+-]*+\[[^\[\]\n]{1,200}+\]:[ \t]*+\n?[ \t]*+<?"
@@ -101,6 +104,7 @@ class _Statement:
 
     def sanitized(self, markdown: str) -> str:
         text = _CODE.sub(self._code, markdown)
+        # No real statement has 3,200 pieces of code, and its links need placeholders too.
         if len(self._final) > _PLACEHOLDERS // 2:
             return ""
         text = _NEEDLESS.sub("", _ENTITY.sub(_entity, text))
@@ -108,6 +112,7 @@ class _Statement:
         if len(self._final) > _PLACEHOLDERS or self._hides_address(text):
             return ""
         text = _escaped(text)
+        # Only removing something leaves empty brackets and double spaces; those of an untouched text are meant.
         if self._restored(text) != markdown:
             text = _EMPTY.sub(lambda match: " " if match[0].isspace() and len(match[0]) > 1 else "", text)
         if not re.search(r"[^\W_]|[\ue000-\uf8ff]", _MARKER.sub("", text)):
@@ -133,11 +138,13 @@ class _Statement:
             return self._store("".join(f"\\{char}" if char in "`~" else char for char in match["lone"]))
         if match["indent"] and not _stays_within(match["indent"], match[0]):
             return match[0].replace("`", "\\`").replace("~", "\\~")
+        # This pattern and CommonMark may disagree about what is code: with brackets in it, the parser has the last word.
         self._is_suspect |= "[" in match[0] or "<" in match[0]
         return self._store(match[0])
 
     def _passage_address(self, address: str) -> str:
         """The address as a cited passage writes it; empty if none of them contains it."""
+        # parsed at the first address only, since most statements have none
         if self._passage_targets is None:
             self._passage_targets = {}
             for passage in self._passages:
@@ -217,6 +224,7 @@ class _Statement:
             sign = self._store(shown)
             self._bare[sign] = shown
             return sign
+        # Perhaps a file, or two sentences without a space: it stays readable, and joiners keep clients from linking it.
         if bare.kind == "bare" and not is_certain(bare.text):
             return _DOTTED.sub(JOINER, bare.text) if is_possible(bare.text) else bare.text
         return ""
@@ -227,6 +235,7 @@ class _Statement:
 
     def _command(self, match: re.Match[str]) -> str:
         first = match["first"]
+        # Within a line a path such as /etc/hosts is no command if a cited passage contains it.
         if first is None and any(f"/{match['name']}" in passage.text for passage in self._passages):
             return match[0]
         return f"{first or ''}/{JOINER}{match['name']}"

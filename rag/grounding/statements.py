@@ -32,6 +32,7 @@ _LINE_OF_MARKERS = re.compile(rf"\s*(?:{_CITATION}[ \t,.]*)+(?:\n|\Z)")
 _MAYBE_LINE_OF_MARKERS = re.compile(rf"\s*(?:{_CITATION}[ \t,.]*)*(?:\[[\d,; \t]*)?\Z")
 _SPAN = re.compile(r"(?<!`)(`++).+?(?<!`)\1(?!`)", re.DOTALL)
 _EVENT = re.compile(r"(?P<ticks>`+)|(?P<end>[.!?…。！？]+[\"'”’»)*_]*)|(?P<line>\n)")
+# What may stand at the end of a piece behind a full stop: only the next piece tells whether a sentence ends there.
 _UNDECIDED = re.compile(r"[ \t]*(?:\[[\d,; \t]{0,20}\]?|[\"'“‘«(\[*_`¿¡]*)\Z")
 _LINE = re.compile(
     r"(?P<blank>[ \t]*\n)"
@@ -182,6 +183,7 @@ class Statements:
         return len(self._buffer) - self._position < BLANK and len(self._buffer[self._position :].lstrip(" \t>")) < LOOK
 
     def _prefix(self, text: str, *, item: bool) -> None:
+        # one blank line at most, and a bounded gap, however many line breaks the model writes
         self._before = re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", (self._before + text)[-BLANK:])
         self._buffer = self._buffer[len(text) :]
         self._item = item
@@ -224,6 +226,7 @@ class Statements:
         line, self._buffer, self._position = self._buffer[:end], self._buffer[end:], 0
         first = len(self._lines) == 1
         self._size += len(line)
+        # An overlong block is read to its end without being kept, or its rest would be taken for sentences.
         self._lines.append(line if self._size <= LONGEST_BLOCK else "")
         if self._kind == "code" and not first and self._closes(line):
             self._close()

@@ -19,7 +19,7 @@ LONGEST = 200
 _LONGEST_MESSAGE = 1000
 """Most characters of a message that can be a request about notes."""
 
-Wanted = Literal["remember", "forget", "list"]
+NoteAction = Literal["remember", "forget", "list"]
 Reply = Literal["remembered", "too_long", "forgotten", "none", "listed"]
 
 
@@ -27,7 +27,7 @@ Reply = Literal["remembered", "too_long", "forgotten", "none", "listed"]
 class NoteWish:
     """A request about the speaker's notes; ``text`` is the note to remember."""
 
-    wanted: Wanted
+    action: NoteAction
     language: str
     text: str = ""
 
@@ -105,7 +105,7 @@ _REPLIES: dict[str, dict[Reply, str]] = {
 def note_in(text: str) -> str | None:
     """The note that ``text`` asks to remember, or None."""
     wish = wish_in(text)
-    return wish.text if wish is not None and wish.wanted == "remember" else None
+    return wish.text if wish is not None and wish.action == "remember" else None
 
 
 def wish_in(text: str) -> NoteWish | None:
@@ -113,15 +113,16 @@ def wish_in(text: str) -> NoteWish | None:
     normalized = " ".join(cleaned(text[: _LONGEST_MESSAGE + 1]).replace("’", "'").split())
     if len(normalized) > _LONGEST_MESSAGE:
         return None
+    # "What do you remember about me?" is a request in spite of its question mark
     bare = normalized.strip("¿?¡!. ")
     for language in ("en", "es"):
         if _FORGET[language].fullmatch(bare):
-            return NoteWish(wanted="forget", language=language)
+            return NoteWish(action="forget", language=language)
         if _LIST[language].fullmatch(bare):
-            return NoteWish(wanted="list", language=language)
+            return NoteWish(action="list", language=language)
         match = None if "?" in normalized else _REMEMBER[language].fullmatch(normalized)
         if match is not None and re.search(r"\w", match["note"]):
-            return NoteWish(wanted="remember", language=language, text=match["note"].rstrip(". "))
+            return NoteWish(action="remember", language=language, text=match["note"].rstrip(". "))
     return None
 
 

@@ -46,6 +46,7 @@ def _either(*alternatives: str) -> str:
     return f"(?:{'|'.join(alternatives)})"
 
 
+# "If a customer says …" and "the button: talk to a person" report a request and do not make one.
 _REPORTED = re.compile(
     r"\b(?:if|when|whenever|unless) (?:a|an|the|some|our|my|one|any|someone|somebody|customers?|users?|people|they|he|she)\b"
     r"|\b(?:says?|said|writes?|wrote|asks?|asked|means?|called|meaning|translate|button|message|phrase|text) ?[\"“«':]"

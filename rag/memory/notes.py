@@ -131,7 +131,7 @@ class PersonalNotes:
             await self._redis.delete(self._place(old))
 
     async def _obeyed(self, wish: NoteWish, question: Question) -> str:
-        match wish.wanted:
+        match wish.action:
             case "remember" if len(wish.text) > LONGEST:
                 return reply_text(wish.language, "too_long")
             case "remember":

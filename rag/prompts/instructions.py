@@ -64,6 +64,7 @@ _SUMMARY = {
 _TEMPLATE = ChatPromptTemplate.from_messages(
     [("system", "{instructions}"), MessagesPlaceholder("past"), ("human", "{request}")]
 )
+# Only the tags of our own prompts: passages with code and HTML are full of other ones.
 _TAG = re.compile(r"<(?=/?\s*(?:passage|passages|summary|notes|conversation)\b)", re.IGNORECASE)
 
 
@@ -126,6 +127,7 @@ def _passage(number: int, passage: Passage) -> str:
 
 def _turn(exchange: Exchange, *, with_names: bool) -> list[BaseMessage]:
     speaker = f"{exchange.speaker_name}: " if with_names and exchange.speaker_name else ""
+    # The markers of an earlier answer number other passages, and a model would repeat them.
     return [HumanMessage(plain_text(speaker + exchange.question)), AIMessage(plain_text(unmarked(exchange.answer)))]
 
 

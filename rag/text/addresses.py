@@ -119,6 +119,7 @@ def is_certain(bare: str) -> bool:
         or last.lower().startswith("xn--")
     ):
         return not last.isdigit() or host.count(".") == 3
+    # two letters are a country, except in a file name or, with a capital ("done.It"), between two sentences
     return len(last) == 2 and last.isascii() and last.isalpha() and host == host.lower() and last not in _FILES
 
 
@@ -135,6 +136,7 @@ def address_key(address: str) -> str:
     http or https, the case of the host, a final slash, a fragment and percent-encoding make no difference. A query does, because
     it can carry text of the conversation to somebody else's server.
     """
+    # NFKC: browsers resolve full-width letters and dots as their ASCII forms
     text = unicodedata.normalize("NFKC", unescape(visible_text(address))).strip().replace("。", ".")
     text = _SLASHES.sub("//", text)
     scheme, colon, rest = text.partition(":")

@@ -42,6 +42,7 @@ def parse(markdown: str) -> list[Block]:
     Code is always between fences, even if the document indents it or forgets the closing fence: a quote of it must not swallow
     the text behind it.
     """
+    # markdown-it counts a lone CR as a line break too, and its line numbers must fit ours
     markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")
     lines = markdown.split("\n")
     tokens = _PARSER.parse(markdown)

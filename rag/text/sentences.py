@@ -18,6 +18,7 @@ STARTS = re.compile(r"[\"'“‘«(\[*_`]*[A-ZÀ-ÖØ-Þ\d¿¡`]")
 def sentences(text: str) -> list[str]:
     """The sentences of a paragraph, word for word; line breaks become spaces."""
     text = " ".join(text.split())
+    # punctuation within code ends no sentence
     code = [match.span() for match in _CODE.finditer(text)]
     result, start = [], 0
     for end in (match.end() for match in END.finditer(text)):

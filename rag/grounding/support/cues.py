@@ -192,6 +192,7 @@ def _negated(tokens: Sequence[str], negations: Sequence[int]) -> tuple[bool, ...
         for index in range(place + 1, min(len(tokens), place + 1 + SCOPE)):
             if tokens[index] in _SCOPE_ENDS:
                 break
+            # a negation within the scope of another one cancels it
             negated[index] = not negated[index]
     return tuple(negated)
 

@@ -163,6 +163,7 @@ class Support:
 
     def code(self, text: str, cited: Sequence[int]) -> Verdict:
         """A passage that contains every line of a code block, whatever its indentation."""
+        # without the opening fence: a passage need not name the same language
         lines = {" ".join(line.split()) for line in text.splitlines()[1:] if line.strip("`~ \t>")}
         return self._first_match(cited, lambda premise: bool(lines) and lines <= premise.lines)
 
@@ -178,6 +179,7 @@ class Support:
         premise = self.premise(tuple(cited))
         vectors = await premise.embed(self._embeddings)
         vector = np.asarray(await self._embeddings.aembed_query(claim))
+        # computation over all windows of a passage, kept off the event loop
         return await asyncio.to_thread(evidence, claim, vector, premise, vectors)
 
     def premise(self, cited: tuple[int, ...]) -> Premise:
@@ -258,6 +260,7 @@ class Support:
         """The passages outside ``without`` that share most words with the claim, and at least the share ``least``."""
         others = [index for index in range(len(self._hits)) if index not in without]
         shares = {index: self._shared(claim, self.premise((index,))) for index in others}
+        # the few likeliest only: the windows of each further passage would have to be embedded
         return sorted((index for index in others if shares[index] >= least), key=lambda index: -shares[index])[
             :CANDIDATES
         ]

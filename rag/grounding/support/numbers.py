@@ -44,6 +44,7 @@ _MONTHS = {
 }  # fmt: skip
 _VAGUE = frozenset({"one", "un", "una", "uno", "once", "first", "second"})
 """Number words that usually mean something else: "the first one", *una*, *once* (Spanish eleven, English "as soon as")."""
+# First numbers with separators between thousands, then all others with dots and commas, versions among them.
 _FIGURE = re.compile(r"(?<![\w.,])\d+(?:[.,\u202f\u00a0' ]\d{3})*(?:[.,]\d+)?|\d+(?:[.,]\d+)*")
 _ENGLISH = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 _SPANISH = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+(?:,\d+)?")
@@ -93,6 +94,7 @@ def _spelled(text: str, *, certain: bool) -> set[str]:
             current = (current or 1) * _SCALES[word] if _SCALES[word] != 100 else (current or 1) * 100
             total, current = (total + current, 0) if _SCALES[word] >= 1000 else (total, current)
             run = f"{run} {word}"
+        # "two hundred and five", "treinta y dos": the conjunction does not end a number
         elif word not in {"and", "y"} or not run:
             if run and not (certain and run in _VAGUE):
                 values.add(str(total + current))

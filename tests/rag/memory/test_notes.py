@@ -84,14 +84,14 @@ def test_what_may_be_a_question_is_one(text: str) -> None:
 def test_notes_are_deleted_and_listed_on_request(text: str, wanted: str, language: str) -> None:
     wish = wish_in(text)
     assert wish is not None
-    assert (wish.wanted, wish.language) == (wanted, language)
+    assert (wish.action, wish.language) == (wanted, language)
 
 
 @given(st.text())
 def test_no_text_makes_the_recogniser_fail(text: str) -> None:
     for before in ("", "remember that ", "recuerda que "):
         wish = wish_in(before + text)
-        assert wish is None or wish.wanted != "remember" or wish.text
+        assert wish is None or wish.action != "remember" or wish.text
 
 
 def test_a_note_is_told_back_as_plain_text() -> None:
