@@ -100,10 +100,10 @@ async def search(service: OpenService, request: Search) -> tuple[FoundPassage, .
 async def retrieve(service: OpenService, request: Inquiry) -> Retrieved:
     """The score and its evidence are those of a question that is served, however many passages are asked for here."""
     from rag.chain import QUERY_CHARACTERS
-    from rag.evaluation.changes import changed
+    from rag.evaluation.changes import apply_changes
 
     retriever = service.retriever
-    settings = changed(retriever.settings, request.changes)
+    settings = apply_changes(retriever.settings, request.changes)
     if request.changes:
         retriever = retriever.model_copy(update={"settings": settings})
     scope = service.scope(request.audiences, request.sources)

@@ -22,9 +22,9 @@ from bots.platforms.entries import PLATFORMS
 from bots.settings import load_settings
 from rag.errors import EvaluationError
 from rag.evaluation.cases import Case, QuestionSet, read_questions
-from rag.evaluation.changes import changed
-from rag.evaluation.judging import Judged, expects, judge
-from rag.evaluation.learning import Learned, learn
+from rag.evaluation.changes import apply_changes
+from rag.evaluation.judging import JudgedTurn, expects, judge
+from rag.evaluation.learning import LearnedCalibration, learn
 from rag.evaluation.report import Comparison, Report, Rules, compare, report
 from rag.retrieval.calibrated import Provenance, write_calibration
 
@@ -53,13 +53,13 @@ class Evaluated:
     file: str
     report: Report
     comparison: Comparison | None = None
-    learned: Learned | None = None
+    learned: LearnedCalibration | None = None
     written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    judged: Sequence[Judged]
+    judged: Sequence[JudgedTurn]
     rules: Rules
     embedding: str
 
@@ -69,7 +69,7 @@ async def evaluate_retrieval(wish: Wish) -> Evaluated:
     questions = read_questions(wish.file)
     cases = _chosen(questions, wish.source)
     settings = load_settings(PLATFORMS)
-    changed(settings.retrieval, wish.changes)  # a wrong one is told before a run of minutes
+    apply_changes(settings.retrieval, wish.changes)  # a wrong one is told before a run of minutes
     async with open_desk() as desk:
         now = await _run(desk, cases, wish, {})
         other = await _run(desk, cases, wish, wish.changes) if wish.changes else None
@@ -130,7 +130,7 @@ def _compared(now: _Run, other: _Run, wish: Wish) -> Comparison:
     return compare(now.judged, other.judged, (now.rules, other.rules), wish.changes, worst=wish.worst)
 
 
-def _learned(questions: QuestionSet, run: _Run, wish: Wish) -> Learned:
+def _learned(questions: QuestionSet, run: _Run, wish: Wish) -> LearnedCalibration:
     provenance = Provenance(
         file=questions.file.name,
         sha256=questions.sha256,

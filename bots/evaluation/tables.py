@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bots.evaluation.retrieval import Evaluated
 from rag.evaluation.bootstrap import Figure
-from rag.evaluation.learning import Learned
+from rag.evaluation.learning import LearnedCalibration
 from rag.evaluation.report import Comparison, Figures, Report, WorstCase
 
 Rows = Sequence[Sequence[str]]
@@ -85,7 +85,7 @@ def _print_worst(worst: Sequence[WorstCase]) -> None:
         print(_printable(f"    found {found}"))
 
 
-def _print_learned(learned: Learned, written: str) -> None:
+def _print_learned(learned: LearnedCalibration, written: str) -> None:
     before, after = dataclasses.asdict(learned.before), dataclasses.asdict(learned.after)
     quality = [
         [name.replace("_", " "), *(_figure(one and Figure(**one)) for one in (before[name], after[name]))]

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
-from rag.intents.notes import LONGEST, NoteWish, said, wish_in
+from rag.intents.notes import LONGEST, NoteWish, reply_text, wish_in
 from rag.memory.records import CONSEQUENCE, STAMP, stamp
 from rag.settings import MemorySettings
 from rag.store.client import store_errors
@@ -131,18 +131,20 @@ class PersonalNotes:
             await self._redis.delete(self._place(old))
 
     async def _obeyed(self, wish: NoteWish, question: Question) -> str:
-        match wish.wanted:
+        match wish.action:
             case "remember" if len(wish.text) > LONGEST:
-                return said(wish.language, "too_long")
+                return reply_text(wish.language, "too_long")
             case "remember":
                 await self._remember(question, wish.text)
-                return said(wish.language, "remembered", (wish.text,))
+                return reply_text(wish.language, "remembered", (wish.text,))
             case "forget":
                 with store_errors(CONSEQUENCE):
-                    return said(wish.language, "forgotten" if await self._forget_person(question.speaker) else "none")
+                    return reply_text(
+                        wish.language, "forgotten" if await self._forget_person(question.speaker) else "none"
+                    )
             case "list":
                 notes = question.background.notes
-                return said(wish.language, "listed" if notes else "none", notes)
+                return reply_text(wish.language, "listed" if notes else "none", notes)
 
     async def _remember(self, question: Question, text: str) -> None:
         """Where it was said is stored first: what stands among the notes can always be found and forgotten."""

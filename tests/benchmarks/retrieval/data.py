@@ -58,7 +58,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class JudgedTurn:
     """A conversation of MTRAG and what its annotators called its last turn."""
 
     asked: Asked
@@ -136,14 +136,14 @@ def fastapi(folder: Path) -> tuple[list[Page], list[Expected]]:
     return pages, questions
 
 
-def mtrag(folder: Path) -> tuple[list[Page], list[Judged]]:
+def mtrag(folder: Path) -> tuple[list[Page], list[JudgedTurn]]:
     """All passages of all conversations as one pool, and the conversations."""
     pool: dict[str, str] = {}
-    judged: list[Judged] = []
+    judged: list[JudgedTurn] = []
     for row in lines(folder / "mtrag" / "answerability_dev.jsonl"):
         pool |= {context["document_id"]: context["text"] for context in row["contexts"]}
         *history, last = (turn["text"] for turn in row["input"])
         judged.append(
-            Judged(asked=Asked(text=last, history=tuple(history)), answerability=row["answerability"][0].lower())
+            JudgedTurn(asked=Asked(text=last, history=tuple(history)), answerability=row["answerability"][0].lower())
         )
     return [Page(path=f"{number:04}.md", markdown=text) for number, text in enumerate(pool.values())], judged

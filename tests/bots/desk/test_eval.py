@@ -16,7 +16,7 @@ from bots.errors import BotsError
 from bots.evaluation.retrieval import Wish, evaluate_retrieval
 from bots.evaluation.tables import print_evaluated
 from rag.errors import ConfigurationError, EvaluationError
-from rag.evaluation.changes import changed
+from rag.evaluation.changes import apply_changes
 from rag.retrieval.calibrated import FILE, read_calibrations
 from rag.retrieval.calibration import DEFAULT
 from rag.settings import RetrievalSettings
@@ -36,7 +36,7 @@ class FindingDesk(FakeDesk):
 
     async def retrieve(self, inquiry: Inquiry) -> Retrieved:
         self.note("retrieve", inquiry)
-        settings = changed(RetrievalSettings(), inquiry.changes)
+        settings = apply_changes(RetrievalSettings(), inquiry.changes)
         asked = inquiry.query.text.lower()
         pages = sorted(PAGES, key=lambda page: page.lower() not in asked)
         if settings.candidates < 160:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from bots.keys import Keys
 from rag.errors import StoreUnavailable
-from rag.intents.notes import noted, said, wish_in
+from rag.intents.notes import note_in, reply_text, wish_in
 from rag.memory.conversation import ConversationMemory
 from rag.memory.notes import PersonalNotes
 from rag.settings import MemorySettings
@@ -40,7 +40,7 @@ PRIVATE = "telegram:7:0"
     ],
 )
 def test_what_is_to_be_remembered_is_recognised(text: str, note: str) -> None:
-    assert noted(text) == note
+    assert note_in(text) == note
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_what_may_be_a_question_is_one(text: str) -> None:
 def test_notes_are_deleted_and_listed_on_request(text: str, wanted: str, language: str) -> None:
     wish = wish_in(text)
     assert wish is not None
-    assert (wish.wanted, wish.language) == (wanted, language)
+    assert (wish.action, wish.language) == (wanted, language)
 
 
 @given(st.text())
 def test_no_text_makes_the_recogniser_fail(text: str) -> None:
     for before in ("", "remember that ", "recuerda que "):
         wish = wish_in(before + text)
-        assert wish is None or wish.wanted != "remember" or wish.text
+        assert wish is None or wish.action != "remember" or wish.text
 
 
 def test_a_note_is_told_back_as_plain_text() -> None:
-    assert "“I like \\*tea\\*”" in said("en", "remembered", ("I like *tea*",))
-    assert said("es", "listed", ("té", "[x](http://y)")).endswith("\n- té\n- \\[x\\](http://y)")
+    assert "“I like \\*tea\\*”" in reply_text("en", "remembered", ("I like *tea*",))
+    assert reply_text("es", "listed", ("té", "[x](http://y)")).endswith("\n- té\n- \\[x\\](http://y)")
 
 
 def asked(
