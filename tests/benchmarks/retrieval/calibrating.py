@@ -71,7 +71,7 @@ async def loaded(pages: Sequence[data.Page], home: Path) -> tuple[Without, Hybri
 
 async def doc2dial(folder: Path, home: Path) -> Table:
     """Evidence and labels."""
-    pages, texts, turns = data.doc2dial(folder, "train")
+    pages, texts, turns = data.doc2dial(folder, "train", answers=False)
     index, finder = await loaded(pages, home)
     places = {path: Places(text) for path, text in texts.items()}
     rows: list[tuple[Retrieval, float]] = []
