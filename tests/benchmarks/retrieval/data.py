@@ -88,7 +88,9 @@ def scifact(folder: Path) -> tuple[list[Page], list[Claim]]:
     return pages, claims
 
 
-def doc2dial(folder: Path, part: str = "dev", *, answers: bool = True) -> tuple[list[Page], dict[str, str], list[Grounded]]:
+def doc2dial(
+    folder: Path, part: str = "dev", *, answers: bool = True
+) -> tuple[list[Page], dict[str, str], list[Grounded]]:
     """The documents as pages, their original texts by path, and every agent turn with a grounding.
 
     Without ``answers``, a history holds what the user said, and nothing of the agent.
