@@ -71,9 +71,11 @@ def standalone(text: str, history: Sequence[Exchange]) -> str:
 
 
 def utterances(history: Sequence[Exchange]) -> tuple[str, ...]:
-    """What both sides said, oldest first, without citation markers, and without what the bot said when it did not know."""
-    said = ((exchange.question, exchange.answer if exchange.answered else "") for exchange in history)
-    return tuple(text for pair in said for text in map(unmarked, pair) if text)
+    """What people asked, oldest first.
+
+    The bot's own text stays out: it quotes the passages that were found, so it would find them again, whatever is asked next.
+    """
+    return tuple(text for exchange in history if (text := unmarked(exchange.question)))
 
 
 def unmarked(text: str) -> str:
