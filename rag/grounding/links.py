@@ -114,7 +114,7 @@ class _Statement:
         text = _escaped(text)
         # Only removing something leaves empty brackets and double spaces; those of an untouched text are meant.
         if self._restored(text) != markdown:
-            text = _EMPTY.sub(lambda match: " " if match[0].isspace() and len(match[0]) > 1 else "", text)
+            text = _EMPTY.sub(_gap, text)
         if not re.search(r"[^\W_]|[\ue000-\uf8ff]", _MARKER.sub("", text)):
             return ""
         restored = self._restored(text)
@@ -258,6 +258,14 @@ class _Statement:
         return hrefs <= {_PARSER.normalizeLink(target) for target in self._targets} and not any(
             token.type in ("image", "html_inline") for token in tokens
         )
+
+
+def _gap(match: re.Match[str]) -> str:
+    """What remains of empty brackets and quotes: a space if they kept two texts apart, or an address would grow."""
+    if match[0].isspace():
+        return " " if len(match[0]) > 1 else ""
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    return " " if before.strip() and after.strip() else ""
 
 
 def _stays_within(indent: str, block: str) -> bool:

@@ -9,8 +9,6 @@ from rag.types import Exchange
 
 FOLLOW_UP_WORDS = 12
 """Most words of a question in which a pronoun refers to the question before; in a longer one it refers to the question itself."""
-REACH = 3
-"""Most earlier questions that a chain of follow-ups is joined with."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _MARKER = re.compile(r"[ \t]*\[\d{1,3}\](?![(:])")
@@ -58,16 +56,6 @@ def follows_up(text: str) -> bool:
     if not words or len(words) > FOLLOW_UP_WORDS:
         return False
     return bool(_CONNECTIVE.match(text)) or any(word in _PRONOUNS for word in words)
-
-
-def standalone(text: str, history: Sequence[Exchange]) -> str:
-    """The question with the earlier questions that it depends on, oldest first, one a line."""
-    questions = [text]
-    for exchange in reversed(history[-REACH:]):
-        if not follows_up(questions[0]):
-            break
-        questions.insert(0, exchange.question)
-    return "\n".join(questions)
 
 
 def utterances(history: Sequence[Exchange]) -> tuple[str, ...]:

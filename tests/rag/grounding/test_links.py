@@ -256,3 +256,10 @@ def test_a_long_hostile_statement_takes_no_longer_than_its_length(unit: str) -> 
 
     permitted_markdown(unit * 100, CITED)
     assert seconds(40_000) < 8 * max(seconds(10_000), 0.01)
+
+
+@pytest.mark.parametrize("between", ['"\n"', '""', "()", "“”"])
+@pytest.mark.parametrize("after", ["+", "/own", "y"])
+def test_what_stood_between_an_address_and_more_text_lets_them_not_grow_together(between: str, after: str) -> None:
+    sent = permitted_markdown(f"`https://old.example.com/x{between}{after}", CITED)
+    assert f"x{after}" not in sent
