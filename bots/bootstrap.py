@@ -49,7 +49,7 @@ from rag.models.language_model import LanguageModel
 from rag.store.task_queue import TaskQueue
 from rag.turn import Turns
 from rag.types import AdapterRef
-from tuning.console.service import ConsoleServices
+from tuning.console import ConsoleServices
 from tuning.errors import LogUnavailable
 from tuning.registry.adapters import Task
 from tuning.registry.folders import FolderRegistry

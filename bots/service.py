@@ -43,7 +43,7 @@ from bots.stores import Stores, open_stores
 from rag.cancellation import end
 from rag.errors import IndexLocked, IndexUnavailable, StoreUnavailable
 from rag.store.client import store_errors
-from tuning.console.service import ConsoleServices
+from tuning.console import ConsoleServices
 from tuning.errors import TuningError
 
 log = structlog.get_logger()

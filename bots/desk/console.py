@@ -10,11 +10,11 @@ from bots.conversation.handover.state import Handover, HandoverStore, resumption
 from bots.library.library import Library
 from bots.queue.inbox import Inbox
 from rag.settings import SourceSettings
-from tuning.console.service import SourceReport
+from tuning.console import SourceReport
 
 
 class ConsoleKnowledge:
-    """``tuning.console.service.KnowledgeSync`` over the library. Raises ``BotsError`` and ``StoreUnavailable``."""
+    """``tuning.console.KnowledgeSync`` over the library. Raises ``BotsError`` and ``StoreUnavailable``."""
 
     def __init__(self, library: Library, sources: Sequence[SourceSettings]) -> None:
         self._library = library
@@ -39,7 +39,7 @@ class ConsoleKnowledge:
 
 
 class ConsoleHandover:
-    """``Handover`` and ``Posting`` of ``tuning.console.service``: through the inbox, in the conversation's own order.
+    """``Handover`` and ``Posting`` of ``tuning.console``: through the inbox, in the conversation's own order.
 
     Methods raise ``StoreUnavailable``.
     """

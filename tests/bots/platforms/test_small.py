@@ -26,7 +26,7 @@ from bots.settings import Settings, load_settings
 from tests.bots.fake_desk import FakeDesk, running
 from tests.bots.platforms.small.entry import NOTICEBOARD
 from tests.waiting import until
-from tuning.console.service import ConsoleServices
+from tuning.console import ConsoleServices
 
 ROOT = Path(__file__).resolve().parents[3]
 ENTRIES: tuple[PlatformEntry[Any], ...] = (*PLATFORMS, NOTICEBOARD)
