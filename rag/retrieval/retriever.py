@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -32,6 +32,10 @@ READ = 4096
 """Passages whose terms are kept: some 20 MB."""
 SPARE = 1.5
 """Times the limit that is fetched: some repeat others, and what is in the question's language comes first."""
+LEANING_TERMS = 1
+"""Terms to search for, stop words aside, up to which a turn leans on what was said before it."""
+LEANS_ON = 3
+"""Utterances at most that it is joined with: each of them may lean on the one before."""
 SAME_LANGUAGE = 0.1
 """Added to the fused score, out of 1, of what is in the question's language: of a page and its translation, that one."""
 
@@ -83,8 +87,9 @@ class HybridRetriever(BaseRetriever):
 
         IndexUnavailable or ModelError when one of the two does not work.
         """
-        asked = _encodable(query)
-        language = asked.language or detect(asked.text)
+        encodable = _encodable(query)
+        language = encodable.language or detect(encodable.text)
+        asked = self._in_context(encodable, language)
         wanted = limit or self.settings.limit
 
         async def work(embeddings: TextEmbeddings, index: PassageIndex) -> Retrieval:
@@ -101,6 +106,18 @@ class HybridRetriever(BaseRetriever):
             return self._retrieval(searched, self.calibrations.of(name), wanted)
 
         return await self.serving.ask(work)
+
+    def _in_context(self, query: Query, language: str) -> Query:
+        """A turn of hardly a word of its own ("and for contractors?"), together with what it leans on; any other as it is.
+
+        The two are searched for and judged as one text: alone such a turn finds anything, and nothing speaks for what it finds.
+        """
+        text, history = query.text, query.history
+        for _ in range(LEANS_ON):
+            if not history or len(self.sparse.encode_query(text, language).indices) > LEANING_TERMS:
+                break
+            text, history = f"{history[-1]}\n{text}", history[:-1]
+        return replace(query, text=text, history=history)
 
     async def _searched(self, query: Query, language: str, fusion: Fusion, found: Sequence[Found]) -> _Searched:
         fused = {

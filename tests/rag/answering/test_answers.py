@@ -129,6 +129,20 @@ async def test_a_follow_up_that_moves_on_is_answered_from_the_other_page(chain: 
     assert [answer.sources[0].title for answer in (before, after)] == ["Vacation", "Slack: Connect Slack"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "title"),
+    [
+        ("How many days of vacation do employees have?", "And who gets them?", "Vacation"),
+        ("¿Cuántos días de vacaciones tienen los empleados?", "¿y quién los tiene?", "Vacaciones"),
+    ],
+)
+async def test_a_turn_of_hardly_a_word_is_understood_with_the_one_before(
+    chain: ConversationalChain, first: str, second: str, title: str
+) -> None:
+    _, after = await talk(chain, first, second)
+    assert (after.outcome, after.sources[0].title) == ("answered", title)
+
+
 async def test_who_may_not_read_the_pages_gets_no_answer_and_no_name_of_one(chain: ConversationalChain) -> None:
     answer = await ask(chain, "How do I connect Slack?", audience="guests")
     assert answer.outcome == "abstained"
