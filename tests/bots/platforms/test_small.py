@@ -104,7 +104,7 @@ async def serving(
     life = asyncio.create_task(service.run(stop))
     try:
         await service.listening.wait()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=60) as client:
             boards = Boards(client)
             await until(boards.ready)
             yield boards
