@@ -52,7 +52,7 @@ async def test_a_rare_audience_finds_its_own_as_exactly(made: Corpus, tmp_path: 
 
 
 async def test_more_places_than_are_remembered_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_search, "KNOWN", 3)
+    monkeypatch.setattr(edge_search, "CACHED_PLACES", 3)
     index = EdgeIndex(tmp_path, SMALL)
     await index.open()
     for name in ("a.md", "b.md"):
