@@ -68,7 +68,7 @@ class Turns:
 
     async def _noted(self, turn: Turn) -> Answer | None:
         notes, question = self._memory.notes, turn.question
-        told = await notes.told(question) if notes is not None and turn.notes else None
+        told = await notes.reply(question) if notes is not None and turn.notes else None
         if told is None:
             return None
         return Answer(text=told.text, outcome="small_talk", language=told.language, background=question.background)
