@@ -48,6 +48,7 @@ class _Identifier(Protocol):
     def rank(self, text: str) -> list[tuple[str, float]]: ...
 
 
+# Two messages may need the model for the first time at once, in different threads.
 _lock = Lock()
 _identifiers: list[_Identifier] = []
 

@@ -24,6 +24,7 @@ class SourceSettings(Section):
 
     name: Name
     path: Path | None = Field(None, description="a folder or a single file")
+    # Not in the repr: an address may contain a password or a token, and options a secret.
     url: str | None = Field(None, repr=False, description="a site: its sitemap or the page to start from")
     git: str | None = Field(None, repr=False, description="a Git repository: an address or a path")
     loader: str | None = Field(None, description="a LangChain document loader by its dotted name")

@@ -84,6 +84,7 @@ class PersonalNotes:
             return ()
         person, place = self._person(speaker), self._place(conversation)
         with store_errors(CONSEQUENCE):
+            # One round trip, without MULTI: nothing here must be atomic.
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hgetall(person)
                 pipe.hkeys(place)
@@ -103,6 +104,7 @@ class PersonalNotes:
             if speaker is not None:
                 theirs = [turn for turn, person in turns_here.items() if person == self._person(speaker).encode()]
                 deleted = await self._forget_person(speaker)
+                # HDEL needs at least one field.
                 await self._redis.hdel(place, *theirs or [""])
                 return deleted
             deleted = 0

@@ -88,6 +88,7 @@ def _repeats(passage: Passage, terms: Set[int], other: Passage, others: Set[int]
     shorter, longer = sorted((len(terms), len(others)))
     if shorter < FEW:
         return passage.text == other.text
+    # The share of common terms cannot exceed shorter / longer.
     if shorter < ALIKE * longer:
         return False
     return len(terms & others) >= ALIKE * len(terms | others)

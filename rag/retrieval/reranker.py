@@ -90,6 +90,7 @@ class CrossEncoderReranker:
 
     def __init__(self, name: str) -> None:
         self._model = _read(name)
+        # One thread: torch uses several cores for one batch already.
         self._thread = ThreadPoolExecutor(1, "reranker")
 
     async def scores(self, question: str, passages: Sequence[str]) -> list[float]:
@@ -101,6 +102,7 @@ class CrossEncoderReranker:
         from torch.nn import Identity
 
         pairs = [(question, passage) for passage in passages]
+        # Identity: the model's own activation is often a sigmoid, and ``logistic`` would then be applied twice.
         output = self._model.predict(pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=Identity())
         scores: list[float] = output.tolist()
         return scores

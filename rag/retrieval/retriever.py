@@ -107,6 +107,7 @@ class HybridRetriever(BaseRetriever):
             each.key: min(1.0, fusion.fused[each.key] + SAME_LANGUAGE * (each.passage.language == language))
             for each in passages
         }
+        # The calibration is trained on fused scores, so they are kept beside those of a reranker.
         scores = await self._rerank(query, passages) or fused
         return _SearchResult(
             query=query, language=language, fusion=fusion, passages=passages, fused=fused, scores=scores
@@ -149,7 +150,7 @@ class HybridRetriever(BaseRetriever):
         terms = self._terms_cache.get((text, language))
         if terms is None:
             if len(self._terms_cache) >= CACHED_TEXTS:
-                self._terms_cache.clear()
+                self._terms_cache.clear()  # as a whole: simpler than an LRU cache, and refilling costs 2 ms a question
             terms = self._terms_cache[text, language] = frozenset(self.sparse.encode_passage(text, language).indices)
         return terms
 

@@ -69,6 +69,7 @@ def _neutral() -> Bm25:
 
 
 def _stemmable(text: str, language: str) -> str:
+    # Passages and questions alike, so both get the same stem.
     return _NOUN.sub(r"\1ciones", text) if language == "es" else text
 
 

@@ -249,6 +249,7 @@ def outdated(legs: Iterable[Iterable[Match]]) -> set[tuple[str, int]]:
 
 
 def _reader(tenant: str, audience: str) -> str:
+    # JSON, so that two different pairs of tenant and audience never give the same keyword.
     return json.dumps([tenant, audience], ensure_ascii=False)
 
 

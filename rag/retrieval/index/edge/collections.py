@@ -95,6 +95,7 @@ class EdgeCollections:
         except OSError as error:
             raise IndexUnavailable(f"the passages in {self._folder} failed: {error.strerror}") from error
         try:
+            # The kernel releases it with the process, so a crash leaves no stale lock.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(lock)

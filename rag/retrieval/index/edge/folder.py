@@ -51,6 +51,7 @@ class EdgeFolder:
         else:
             shard = qdrant.EdgeShard.load(str(self._place(current.shard)), self._config())
             self._clear(current.shard)
+        # A folder of an earlier release may lack the index of a newer field.
         for name in records.KEYWORDS:
             if name not in shard.info().payload_schema:
                 shard.update(qdrant.UpdateOperation.create_field_index(name, qdrant.PayloadSchemaType.Keyword))

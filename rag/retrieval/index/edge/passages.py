@@ -49,7 +49,7 @@ class EdgeIndex:
     async def open(self) -> None:
         """Loads or creates the folder, and cleans up after interrupted replacements."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-        await self._run(edge_writing.tidy)
+        await self._run(edge_writing.clean_up)
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
         """Writes a long version in slices, then makes it visible and deletes the older ones in one job."""
@@ -102,6 +102,7 @@ class EdgeIndex:
                     pass
                 await self._run(self._switch, copying)
             finally:
+                # Submitted, not awaited: it must also run when this task was cancelled.
                 self._thread.submit(self._end_copy, copying)
             await asyncio.to_thread(self._folder.drop, former)
 

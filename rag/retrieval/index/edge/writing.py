@@ -54,6 +54,7 @@ def finish(shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPa
     else:
         for reader, keys in records.keys_by_reader(marker, passages).items():
             shard.update(UpdateOperation.set_payload(list(keys), {"reader": reader}))
+        # The marker last: where it is missing, the next sync writes the document again.
         write(shard, [_marker_point(marker)])
     newest_markers(shard, matching(kind=[records.MARKER], document=[marker.document]))
     _delete_older(shard, marker)
@@ -64,14 +65,14 @@ def delete(shard: qdrant.EdgeShard, selection: qdrant.Filter) -> None:
     shard.update(UpdateOperation.delete_points_by_filter(selection))
 
 
-def tidy(shard: qdrant.EdgeShard) -> None:
+def clean_up(shard: qdrant.EdgeShard) -> None:
     """Deletes older versions and waiting passages that an interrupted replacement left."""
     # At any age: this process owns the folder, so no other one can still be writing them.
     newest_markers(shard, matching(kind=[records.MARKER]))
-    nobody = qdrant.IsEmptyCondition("reader")
+    without_reader = qdrant.IsEmptyCondition("reader")
     shard.update(
         UpdateOperation.delete_points_by_filter(
-            qdrant.Filter(must=[nobody, *(matching(kind=[records.PASSAGE]).must or ())])
+            qdrant.Filter(must=[without_reader, *(matching(kind=[records.PASSAGE]).must or ())])
         )
     )
 

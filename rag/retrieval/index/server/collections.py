@@ -117,6 +117,7 @@ class ServerCollections:
         )
         delete = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._alias))
         with mapped_errors(self._settings, name):
+            # Both operations in one request: readers never find the alias missing.
             await self._client.update_collection_aliases([delete, create] if moved else [create])
 
     async def _others(self, recipe: Recipe) -> list[str]:

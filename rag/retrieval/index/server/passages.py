@@ -142,6 +142,7 @@ class ServerIndex:
 
     async def _upsert(self, points: Iterable[models.PointStruct]) -> None:
         with self._mapped_errors():
+            # wait: the next step of a replacement relies on this one being visible.
             await self._client.upsert(self._collection, list(points), wait=True)
 
     async def _publish(self, marker: Marker, passages: Sequence[IndexedPassage]) -> None:

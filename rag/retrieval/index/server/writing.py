@@ -65,9 +65,9 @@ def older_versions(marker: Marker) -> models.Filter:
 
 def abandoned_passages() -> models.Filter:
     """A filter for passages of interrupted replacements that never became visible."""
-    begun = models.FieldCondition(key="version", range=models.Range(lt=records.version_before(ABANDONED)))
-    nobody = models.IsEmptyCondition(is_empty=models.PayloadField(key="reader"))
-    return models.Filter(must=[nobody, *(matching(begun, kind=[PASSAGE]).must or ())])
+    old_version = models.FieldCondition(key="version", range=models.Range(lt=records.version_before(ABANDONED)))
+    without_reader = models.IsEmptyCondition(is_empty=models.PayloadField(key="reader"))
+    return models.Filter(must=[without_reader, *(matching(old_version, kind=[PASSAGE]).must or ())])
 
 
 def _size(each: IndexedPassage) -> int:
