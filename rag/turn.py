@@ -76,7 +76,7 @@ class Turns:
 
     async def _notes_reply(self, turn: Turn) -> Answer | None:
         notes, question = self._memory.notes, turn.question
-        reply = await notes.told(question) if notes is not None and turn.notes else None
+        reply = await notes.reply(question) if notes is not None and turn.notes else None
         if reply is None:
             return None
         return Answer(text=reply.text, outcome="small_talk", language=reply.language, background=question.background)

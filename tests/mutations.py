@@ -71,7 +71,7 @@ MUTATIONS: Sequence[Mutation] = (
     _of("memory: who reads a summary", "rag/memory/summary.py", "return set(self.audiences) <= set(audiences) and", "return", "tests/rag/memory/test_folding.py"),
     _of("memory: who reads an exchange", "rag/memory/summary.py", "allowed.issuperset(each.audiences)", "allowed.intersection(each.audiences)", "tests/rag/memory/test_readers.py"),
     _of("memory: the newest go", "rag/memory/scripts.py", "return a[1] < b[1] end", "return a[1] > b[1] end", "tests/rag/memory/test_conversation.py"),
-    _of("index: a filter without readers", "rag/retrieval/index/records.py", 'given = {"reader": readers, ', "given = {", "tests/rag/retrieval/test_passage_index.py"),
+    _of("index: a filter without readers", "rag/retrieval/index/records.py", 'fields = {"reader": readers, ', "fields = {", "tests/rag/retrieval/test_passage_index.py"),
     _of("index: a second search without readers", "rag/retrieval/index/edge/search.py", "qdrant.Filter(must=visible.must, must_not=hidden)", "qdrant.Filter(must_not=hidden)", "tests/rag/retrieval/test_index_replaced.py"),
     _of("index: a server's second search without readers", "rag/retrieval/index/server/search.py", "must=matching(**records.fields_of(scope)).must, must_not=list(without) or None", "must=None if without else matching(**records.fields_of(scope)).must, must_not=list(without) or None", "tests/rag/retrieval/test_index_replaced.py"),
     _of("index: neighbours of other readers", "rag/retrieval/index/records.py", 'if payload is None or not scope.may_read(payload["audience"], payload["tenant"]):', "if payload is None:", "tests/rag/retrieval/test_passage_index.py"),

@@ -47,9 +47,11 @@ def split(document: LoadedDocument, *, window: int, count_tokens: Callable[[str]
     """The passages in reading order. Each has at most ``window`` tokens by ``count_tokens``, title and headings included."""
 
     def within(room: int) -> Fits:
+        # No token is shorter than a character, so most texts fit without being tokenized.
         return lambda text: len(text) <= room or (len(text) <= LONGEST_TOKEN * room and count_tokens(text) <= room)
 
     def fits_below(headings: tuple[str, ...]) -> _Room:
+        # A very long title must leave at least half of the window to the text.
         room = max(window // 2, window - count_tokens(_context(document.title, headings)))
         return _Room(whole=within(room), prose=within(min(PROSE, room)))
 
@@ -71,6 +73,7 @@ def context(passage: Passage) -> str:
 
 
 def _context(title: str, headings: tuple[str, ...]) -> str:
+    # A first heading that repeats the title is not embedded twice.
     path = headings if headings[:1] == (title,) else (title, *headings)
     return " > ".join(path) + "\n\n"
 
@@ -97,6 +100,7 @@ def _sections(blocks: Sequence[Block]) -> Iterator[_Section]:
     path: list[Block] = []
     anchors: dict[str, int] = {}
     start, anchor = 0, ""
+    # The additional heading closes the last section.
     for index, block in enumerate([*blocks, Block(kind="heading", text="", level=1)]):
         if block.kind != "heading":
             continue

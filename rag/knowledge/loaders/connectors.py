@@ -35,6 +35,7 @@ def read_connector(source: SourceSettings) -> Iterator[Candidate]:
 
     Raises ``KnowledgeError`` when the loader cannot be created or fails, so that a partial list never removes documents.
     """
+    # All pieces first: those of one document may be apart, and after a failure no part of the list may count.
     pieces: dict[str, list[Document]] = {}
     try:
         for number, document in enumerate(_create_loader(source).lazy_load(), 1):
@@ -68,18 +69,18 @@ def loader_class(source: SourceSettings) -> type[BaseLoader]:
 
     module, _, name = (source.loader or "").rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name, None) if module else None
+        loader = getattr(importlib.import_module(module), name, None) if module else None
     except ImportError as error:
         raise KnowledgeError(
             f"knowledge.sources: loader of {source.name!r} is {source.loader!r}, which cannot be imported ({error}); install "
             "its package, or correct the name"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, BaseLoader)):
+    if not (isinstance(loader, type) and issubclass(loader, BaseLoader)):
         raise KnowledgeError(
             f"knowledge.sources: loader of {source.name!r} is {source.loader!r}, which is no document loader of LangChain; "
             "write for example langchain_community.document_loaders.ConfluenceLoader"
         )
-    return found
+    return loader
 
 
 def _safe_message(error: Exception, source: SourceSettings) -> str:
@@ -155,10 +156,10 @@ def _printable(origin: str) -> str:
 
 
 def _first(parts: list[Document], keys: tuple[str, ...]) -> str:
-    found = (
+    values = (
         value for key in keys for part in parts if isinstance(value := part.metadata.get(key), str) and value.strip()
     )
-    return next((" ".join(value.split()) for value in found), "")
+    return next((" ".join(value.split()) for value in values), "")
 
 
 def _link(parts: list[Document]) -> str:
@@ -168,7 +169,7 @@ def _link(parts: list[Document]) -> str:
 
 def _time(text: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -69,6 +69,7 @@ def _repair(content: bytes) -> str:
 
 
 def _guess(content: bytes) -> str | None:
+    # Control characters do not occur in text: the file is binary.
     if _CONTROL.search(content):
         return None
     for encoding, languages in _GUESSES:

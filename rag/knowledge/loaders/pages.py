@@ -20,6 +20,7 @@ def front_matter(text: str) -> tuple[str, str]:
     text = text.replace("\r\n", "\n")
     if not text.startswith("---\n"):
         return "", text
+    # Only near the beginning: a rule ("---") further down is no end of front matter.
     matter, fence, rest = text[4:BEGINNING].partition("\n---\n")
     if not fence:
         return "", text

@@ -70,6 +70,7 @@ async def read_in_slices(steps: Generator[T | None]) -> AsyncIterator[list[T]]:
 class _Reader(Generic[T]):
     def __init__(self, steps: Generator[T | None]) -> None:
         self._steps = steps
+        # ``close`` may be called while a step still runs in another thread.
         self._turn = Lock()
         self._failure: Exception | None = None
         self.ended = False

@@ -124,6 +124,7 @@ class Synchronizer:
         if vanished:
             await self._index.remove(vanished)
         await self.withdraw(survey)
+        # Last, because only now all deleted points of this sync are known.
         await self._index.settle()
         if shrinkage:
             raise SourceShrank(_shrink_message(survey.source, *shrinkage))
@@ -176,9 +177,9 @@ class _Reporter:
             self._reported_at = perf_counter()
 
 
-def _shrink_message(source: SourceSettings, gone: int, known: int) -> str:
+def _shrink_message(source: SourceSettings, missing: int, known: int) -> str:
     return (
-        f"source {source.name!r} lost {gone} of its {known} documents at once, which looks like an accident: they stay in "
+        f"source {source.name!r} lost {missing} of its {known} documents at once, which looks like an accident: they stay in "
         f"the index, while what is new or changed was written. Check {source.place}; if this is meant: "
         f"cotorra sync --source {source.name} --allow-shrink"
     )

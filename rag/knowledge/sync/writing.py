@@ -80,6 +80,7 @@ class PassageWriter:
         finally:
             for task in (reading, embedding, *writing):
                 task.cancel()
+            # Waits for the cancelled tasks, so that none still writes when the caller continues.
             await asyncio.gather(reading, embedding, *writing, return_exceptions=True)
 
     async def _read(

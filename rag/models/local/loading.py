@@ -116,6 +116,7 @@ def _read(settings: ModelSettings, folder: Path, kind: str, **options: Any) -> A
 
 
 def _format_options(kind: str) -> dict[str, bool]:
+    # Pickled weights can run code when they are loaded.
     return {} if kind == "AutoTokenizer" else {"use_safetensors": True}
 
 
@@ -127,6 +128,7 @@ def _window(settings: ModelSettings, model: Any) -> int:
 def _recommended(model: Any, tokenizer: Any, template: PromptTemplate) -> Recommended:
     config = model.generation_config
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    # All three places: many models name the token that ends a turn in only one of them.
     stops = {*ends, tokenizer.eos_token_id, *template.stops()} - {None}
     if not stops:
         raise ModelError(f"the model {model.name_or_path} names no token that ends an answer (eos_token_id)")

@@ -11,6 +11,7 @@ from rag.errors import ModelError, ModelUnavailable
 from rag.settings import ModelSettings
 
 _FILES = ("*.json", "*.safetensors", "*.model", "*.jinja", "merges.txt", "vocab.txt")
+# The same weights in other formats, which would only cost time and disk space.
 _OTHER_FORMATS = ("original/*", "consolidated*", "onnx/*", "openvino/*", "gguf/*")
 
 

@@ -114,6 +114,7 @@ class Writer:
         temperature = self._limits.temperature if temperature is None else temperature
         if not temperature:
             return Sampler()
+        # Derived from the prompt, so that the same prompt gives the same answer in every process.
         seed = zlib.crc32(repr(prompt).encode()) if seed is None else seed
         return Sampler(
             temperature=temperature,
@@ -148,6 +149,7 @@ class Writer:
         yield Finished(reason=item.reason, prompt=len(request.prompt), written=written)
 
     async def _next(self, request: Request, start: float, *, started: bool) -> Item:
+        # Items that have arrived need no timer.
         if not request.items.empty():
             return request.items.get_nowait()
         seconds = self._limits.whole if started else min(self._limits.first, self._limits.whole)

@@ -46,6 +46,7 @@ class Breaker:
         try:
             yield Trial(self, probe=probe)
         finally:
+            # Also when the reader went away without a result: otherwise no reply would ever probe again.
             if probe:
                 self._probing = False
 

@@ -110,6 +110,7 @@ class RemoteChat(BaseChatModel):
     async def close(self) -> None:
         """Closes the connections of this event loop after its unloading tasks have ended."""
         loop = asyncio.get_running_loop()
+        # A task of another loop cannot be awaited in this one.
         await asyncio.gather(*(task for task in self._unloading if task.get_loop() is loop))
         for server in self._failover.servers:
             await server.close()

@@ -80,7 +80,7 @@ def _chat(address: str, model: str, key: SecretStr | None) -> ChatOpenAI:
         http_socket_options=(),
         openai_proxy=None,
         stream_usage=True,
-        stream_chunk_timeout=None,
+        stream_chunk_timeout=None,  # ``Limits`` keeps the deadlines
         use_responses_api=False,
         output_version=None,
     )

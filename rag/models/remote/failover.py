@@ -42,6 +42,7 @@ class Failover:
             if not server.breaker.lets_in:
                 faults.append((server.place, _paused_fault(server)))
                 continue
+            # Only servers that may be asked now share the remaining time.
             remaining = sum(other.breaker.lets_in for other in self.servers[number:])
             with server.breaker.trial() as trial:
                 first = await self._begin(server, request, limits.share(remaining), trial, faults)

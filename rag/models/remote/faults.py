@@ -60,6 +60,7 @@ def fault_of(error: Exception, parameters: Sequence[str] = ()) -> Fault:
     """The fault for an exception. ``parameters``: names of the request's optional parameters."""
     if isinstance(error, openai.APIStatusError):
         return _status_fault(error, parameters)
+    # Before APIConnectionError, of which APITimeoutError is a subclass.
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return Fault(kind="down", message="did not answer in time")
     if isinstance(error, openai.APIConnectionError):
@@ -92,6 +93,7 @@ def _request_fault(error: openai.APIStatusError, parameters: Sequence[str]) -> F
             kind="refused",
             message="finds the prompt too long: make model.window what the server was started with, or less",
         )
+    # OpenAI names the parameter in a field of the error, other servers only in its text.
     unwanted = [name for name in parameters if error.param == name or name in text]
     if unwanted:
         return Fault(kind="unwanted", message=f"does not know the parameter {unwanted[0]}", parameter=unwanted[0])
@@ -107,6 +109,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         )
     except (ValueError, TypeError):
         return None
+    # A header such as 1e999 becomes infinite.
     return min(max(seconds, 0.0), LONGEST_SECONDS) if math.isfinite(seconds) else None
 
 

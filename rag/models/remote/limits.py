@@ -20,6 +20,7 @@ class Limits:
     def begin(cls, settings: ModelSettings) -> Limits:
         now = asyncio.get_running_loop().time()
         last = now + settings.deadline_seconds
+        # The first piece cannot be allowed later than the whole reply.
         return cls(first=min(last, now + settings.first_token_seconds), last=last, gap=settings.token_seconds)
 
     def share(self, servers: int) -> Limits:

@@ -76,6 +76,7 @@ class RemoteModel:
         faults = [
             (server.place, fault) for server, fault in zip(self._servers, results, strict=True) if fault is not None
         ]
+        # A temporary fault at some servers is no reason to refuse: those load the adapter with their next reply.
         if len(faults) == len(self._servers) or any(not fault.passes for _, fault in faults):
             raise verdict(faults)
 

@@ -167,7 +167,7 @@ class Server:
         except ServerFault as error:
             return error.fault
         if request.adapter is not None:
-            self._adapters.discard(served_name(request.adapter))
+            self._adapters.discard(served_name(request.adapter))  # forgotten, so that the next attempt loads it again
             return Fault(kind="missing", message=f"has lost the adapter {request.adapter.name}")
         if not models or self._settings.name in models:
             return Fault(
@@ -207,7 +207,9 @@ class Server:
         if request.max_tokens is not None and "max_tokens" not in self._unsupported:
             body["max_tokens"] = request.max_tokens  # the old name: Ollama and others know only this one
         elif request.max_tokens is not None and "max_completion_tokens" not in self._unsupported:
-            options["max_completion_tokens"] = request.max_tokens
+            options["max_completion_tokens"] = (
+                request.max_tokens
+            )  # the new name: some models of OpenAI refuse the old one
         if self.card and self.card.engine in _OWN_TEMPLATES and "chat_template_kwargs" not in self._unsupported:
             body["chat_template_kwargs"] = {
                 "enable_thinking": False
@@ -226,6 +228,7 @@ def _card(response: object, name: str) -> Card:
     """Reads a response of any shape, and skips what is not a model; window and engine are those of the model ``name``."""
     entries = response.get("data") if isinstance(response, dict) else None
     models = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+    # A server with adapters lists them beside the base model, with properties of their own.
     by_name = {str(one["id"]): one for one in models if one.get("id")}
     own = by_name.get(name, {})
     window = own.get("max_model_len")

@@ -27,7 +27,7 @@ from rag.retrieval.calibration import DEFAULT
 from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.evidence import FEATURES
 from rag.retrieval.index.edge.passages import EdgeIndex
-from rag.retrieval.index.passages import Choose, Found, IndexQuery
+from rag.retrieval.index.passages import Choose, IndexQuery, RetrievedPassage
 from rag.retrieval.retriever import HybridRetriever
 from rag.retrieval.sparse import SparseEncoder
 from rag.types import Query, Retrieval
@@ -62,7 +62,7 @@ class Without(EdgeIndex):
 
     absent = ""
 
-    async def search(self, query: IndexQuery, choose: Choose) -> list[Found]:
+    async def search(self, query: IndexQuery, choose: Choose) -> list[RetrievedPassage]:
         """As if that document were not there."""
         return await super().search(
             query, lambda legs: choose([[match for match in leg if match.document != self.absent] for leg in legs])

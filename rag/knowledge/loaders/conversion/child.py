@@ -46,7 +46,7 @@ def main() -> None:
 
 def _limit(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would contain the document
     sys.setrecursionlimit(5000)  # some pages are nested a thousand levels deep
 
 
@@ -72,6 +72,7 @@ def _short(error: Exception) -> str:
 
 
 def _clean(text: str) -> str:
+    # Documents may contain NUL and lone surrogates, which cannot be stored as UTF-8 text.
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 

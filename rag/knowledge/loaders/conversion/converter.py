@@ -101,6 +101,7 @@ class Converter:
         home = Path(__file__).parents[4]
         environment = {name: value for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if (value := os.environ.get(name))}
         return subprocess.Popen(  # noqa: S603 - our own module
+            # -P: a file in the working directory must not be imported instead of a library.
             [sys.executable, "-P", "-m", "rag.knowledge.loaders.conversion.child", str(self._memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -112,7 +113,7 @@ class Converter:
     def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()
+            self._process.communicate()  # also reaps the process and closes its pipes
             self._process = None
 
     def _cancel_idle_timer(self) -> None:

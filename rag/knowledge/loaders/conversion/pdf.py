@@ -49,6 +49,7 @@ class _LayoutTimeout(BaseException):
 
 def _text_with_tables(content: bytes) -> str:
     """Text with tables; "" after ``LAYOUT_SECONDS`` of CPU time."""
+    # CPU time instead of wall time: on a busy machine a file must not lose its tables.
     signal.signal(signal.SIGVTALRM, _raise_timeout)
     signal.setitimer(signal.ITIMER_VIRTUAL, LAYOUT_SECONDS)
     try:

@@ -25,6 +25,7 @@ def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str
 def _new(content: bytes) -> Iterator[tuple[str, Iterator[Sequence[object]]]]:
     from openpyxl import load_workbook
 
+    # read_only streams the rows, so a large sheet need not fit into memory.
     book = load_workbook(BytesIO(content), read_only=True, data_only=True, keep_links=False)
     for sheet in book.worksheets:
         if sheet.sheet_state == "visible":

@@ -65,6 +65,7 @@ def read_jsonl(text: str) -> list[Part]:
 
 
 def _rows(text: str) -> list[list[str]]:
+    # The default of 131,072 characters is too small for a long answer.
     csv.field_size_limit(LONGEST_CELL)
     first = text.lstrip().partition("\n")[0]
     delimiter = max(",;\t|", key=first.count)  # csv.Sniffer takes letters for delimiters in short files

@@ -24,6 +24,7 @@ def walk(root: Path, ignored: frozenset[str]) -> Iterator[tuple[str, str]]:
             continue
         try:
             with os.scandir(root / relative) as listing:
+                # In reverse order, because the stack returns the last entry first.
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             if not relative:

@@ -31,12 +31,13 @@ def run_git(
         env={
             **environment,
             **(remote if address else {}),
+            # A missing password must fail at once instead of waiting for a terminal.
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "true",
             "GIT_SSH_COMMAND": environment.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
             "GIT_ALLOW_PROTOCOL": "https:http:ssh:file",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "LC_ALL": "C",
+            "GIT_LFS_SKIP_SMUDGE": "1",  # keeps git-lfs from downloading large files
+            "LC_ALL": "C",  # ``failure_reason`` reads English messages
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -54,9 +54,11 @@ def _fetch(source: SourceSettings, cache: Path) -> Path:
         _git(source, "init", "--quiet", ".", at=home)
     (home / ".git" / "shallow.lock").unlink(missing_ok=True)  # left by a killed fetch; the folder has one user
     (home / ".git" / "index.lock").unlink(missing_ok=True)
+    # Depth 1: only the newest files are read, and a history can be large.
     fetch = ("fetch", "--quiet", "--depth=1", "--no-tags", "--force", "source", source.branch or "HEAD")
     _git(source, *fetch, at=home, address=address)
     _git(source, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD", at=home)
+    # -ff also removes nested repositories, -x also ignored files, which an earlier checkout may have left.
     _git(source, "clean", "--quiet", "-dffx", at=home)
     return home
 
@@ -80,6 +82,7 @@ def _checked_address(source: SourceSettings) -> str:
     if not address.startswith("-"):  # git would read it as an option, and some options run a program
         if _SCHEME.match(address) or (_SSH.match(address) and not Path(address).exists()):
             return address
+        # helper::address makes git run the program git-remote-helper.
         if "::" not in address and (path := Path(address).expanduser()).is_dir():
             return str(path.resolve())
     raise KnowledgeError(

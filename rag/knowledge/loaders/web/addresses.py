@@ -48,6 +48,7 @@ class Site:
             return None
         if address is None or origin(address) not in aliases(self.origin):
             return None
+        # One origin for all aliases: otherwise a page would be read once for each of them.
         address = self.origin + address.removeprefix(origin(address))
         return None if len(address) > LONGEST or _endless(urlsplit(address).path) else address
 

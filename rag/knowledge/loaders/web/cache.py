@@ -66,6 +66,7 @@ class Cache:
         digest = hashlib.sha256(content).hexdigest()
         values = (page.address, page.etag, page.modified, page.kind, page.rules, digest, self._crawl)
         with self._database:
+            # Several addresses may have the same body, which is stored once.
             self._database.execute("insert or ignore into bodies values (?, ?)", (digest, zlib.compress(content, 1)))
             self._database.execute(  # facts of the same bytes stay
                 """insert into pages values (?1, ?2, ?3, ?4, ?5, ?6, null, ?7) on conflict do update set etag = ?2,
@@ -145,6 +146,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     # Each step of the crawl's generator may run in another thread, but never two at the same time.
     database = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
     try:
+        # secure_delete: removed pages must not remain readable in the file.
         database.executescript("pragma journal_mode = wal; pragma synchronous = normal; pragma secure_delete = on;")
         (layout,) = database.execute("pragma user_version").fetchone()
         if layout != LAYOUT:

@@ -62,6 +62,7 @@ class NetworkGuard:
     def admit(self, host: str, addresses: list[str]) -> list[str]:
         """The addresses to which connections are permitted. Raises ``httpcore.ConnectError`` if there is none."""
         public = [each for each in addresses if ip_address(each.partition("%")[0]).is_global]
+        # Decided by the first connection, whose host the operator named in the source or as the proxy.
         if self._public is None:
             self._public = bool(public)
         admitted = public if self._public else addresses

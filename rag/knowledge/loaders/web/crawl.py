@@ -183,6 +183,7 @@ class _Crawl:
             return []
         original = self._original(page, facts)
         if original != page.address:
+            # Maybe no page links to the canonical address.
             self._frontier.add(replace(target, address=original))
             self._copies.append(_Copy(target, page, facts, original))
             return []
@@ -206,7 +207,7 @@ class _Crawl:
         for copy in self._copies:
             if copy.original not in self._documents:
                 results += self._emit(copy.target, copy.page, copy.facts)
-                self._documents.add(copy.original)
+                self._documents.add(copy.original)  # further copies of the same original are left out
         return results
 
     def _emit(self, target: Target, page: Stored, facts: Facts) -> list[Result]:

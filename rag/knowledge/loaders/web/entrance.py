@@ -60,6 +60,7 @@ class Entrance:
         address = normal(url)
         if address is None or origin(address) not in aliases(origin(index)):
             return  # a sitemap of another site
+        # At the index's own origin: an alias (www, http) is the same site.
         address = origin(index) + address.removeprefix(origin(address))
         page = self._follow(address, sitemap.LARGEST, obey=False)
         if isinstance(page, Missing):

@@ -110,12 +110,13 @@ class Fetcher:
         if answer.status not in BUSY or not header:
             return None
         if header.isdecimal():
-            return float(header[:9])
+            return float(header[:9])  # bounded, because a header may have any number of digits
         moment = http_date(header)
         return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else None
 
     def _get(self, url: str, most: int, headers: Mapping[str, str]) -> Answer:
         self._deadline.start(LONGEST)
+        # Only gzip, because its unpacked size can be limited while it is read.
         request_headers = {
             "User-Agent": agent(),
             "Accept": "text/html, */*;q=0.8",
@@ -148,10 +149,10 @@ def agent() -> str:
 def http_date(text: str) -> datetime | None:
     """An HTTP date; None if the text is none."""
     try:
-        found = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def unpack(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
@@ -163,10 +164,10 @@ def unpack(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
             while rest:
                 if stream.eof:  # a gzip file may consist of several members
                     stream = zlib.decompressobj(wbits=31)
-                found = stream.decompress(rest, most - size + 1)
-                size += len(found)
+                block = stream.decompress(rest, most - size + 1)
+                size += len(block)
                 _check_size(size, most)
-                yield found
+                yield block
                 rest = stream.unused_data if stream.eof else stream.unconsumed_tail
     except zlib.error as error:
         raise KnowledgeError(f"is damaged gzip ({error})") from error

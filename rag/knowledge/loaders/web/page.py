@@ -40,6 +40,7 @@ class Facts:
 
 def read_page(body: bytes, kind: str) -> Facts:
     """The facts of a page whose Content-Type is ``kind``. Raises ``KnowledgeError`` if its encoding cannot be determined."""
+    # Without the XML declaration, which may name another encoding than the UTF-8 that the parser gets.
     text = _DECLARATION.sub("", decode_page(body, charset(kind))).encode(errors="replace")
     root = etree.fromstring(text, _parser()) if text.strip() else None
     if root is None:
@@ -65,6 +66,7 @@ def robots_rules(text: str) -> frozenset[str]:
     """The rules of a robots meta element or an X-Robots-Tag header that apply to this crawler."""
     rules, mine = set(), True
     for each in text.lower().split(","):
+        # A crawler's name applies to all rules after it, up to the next name.
         agent, colon, rule = each.rpartition(":")
         if colon and "unavailable_after" not in agent:
             mine = agent.strip() == "cotorra"

@@ -63,7 +63,7 @@ def _metadata(address: str, answer: Answer) -> Stored:
         address=address,
         etag=header("etag", ""),
         modified=header("last-modified", ""),
-        kind=header("content-type", "")[:200],
+        kind=header("content-type", "")[:200],  # bounded, because messages show it
         rules=header("x-robots-tag", ""),
     )
 

@@ -90,7 +90,9 @@ class _Reader:
 
     def _characters(self, text: str) -> None:
         if len(self._path) == 3 and (name := self._path[2]) in {"loc", "lastmod"}:
-            self._values[name] = (self._values.get(name, "") + text)[:5000]
+            self._values[name] = (self._values.get(name, "") + text)[
+                :5000
+            ]  # bounded: a file may hold text of any length
 
     def _end(self, _: str) -> None:
         if len(self._path) == 2 and len(self.sitemap.entries) < ENTRIES and (address := self._values.get("loc")):

@@ -66,6 +66,7 @@ class AdapterCache:
         with self._lock:
             if self._acquire_loaded(adapter.digest):
                 return
+        # Without the lock: reading and hashing the files takes long, and the engine needs the lock at every step.
         files = await asyncio.to_thread(read_adapter, adapter, self._base)
         future: Future[None] = Future()
         with self._lock:

@@ -88,6 +88,7 @@ class Network:
             raise ValueError(
                 f"{len(missing)} weights are missing and {len(result.unexpected_keys)} too many, e.g. {lost[0]}"
             )
+        # New LoRA modules start in training mode, in which dropout is active.
         self.model.eval().requires_grad_(False)
 
     def _hook(self) -> None:
@@ -110,6 +111,7 @@ class Network:
         return [module for module in self.model.modules() if isinstance(module, LoraLayer)]
 
     def _converted(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        # safetensors loads to the CPU, in the dtype of training.
         own = next(self.model.parameters())
         return {key: value.to(own.device, own.dtype) for key, value in weights.items()}
 

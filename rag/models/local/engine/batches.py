@@ -79,6 +79,7 @@ class SlotBatch:
         self.lengths[row] = end  # before the forward pass: if that fails, what it wrote is wiped with the row
         self.cache.fill(row, start)
         places = torch.arange(start, end, device=self.device)[None]
+        # Without earlier tokens no mask is needed: torch's own causal attention is faster.
         mask = self._causal_mask(start, end) if start else None
         return self.forward(self._tensor([list(ids)]), mask, places, self.cache, [adapter])[0]
 

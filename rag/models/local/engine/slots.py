@@ -110,6 +110,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         if rows <= self.rows and tokens <= self.tokens <= 2 * tokens + STEP:
             return
         used = (min(used[0], self.rows), min(used[1], self.tokens))
+        # Rows grow by powers of two: each resize copies the whole cache.
         size = (max(self.rows, 1 << (rows - 1).bit_length()), -(-(tokens + tokens // 8) // STEP) * STEP)
         for layer in self.layers:
             layer.grow(*size, used)

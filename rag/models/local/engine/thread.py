@@ -37,6 +37,7 @@ class Engine:
         self._outbox = Outbox()
         self._changed = threading.Condition()
         self.closed = False
+        # A daemon: a process that exits without ``close`` must not hang.
         self._thread = threading.Thread(target=self._run, name="cotorra-model", daemon=True)
         self.pace = Pace()
         self.adapters: AdapterCache | None = None
@@ -86,6 +87,7 @@ class Engine:
     def seconds(self) -> float | None:
         """Expected seconds until a new request begins; None before the first measurement."""
         ahead = [*self._waiting, *self._writing]
+        # A copy of the queue, because other threads change it.
         prompts = sum(len(request.prompt) for request in list(self._waiting))
         return self.pace.seconds(prompts, sum(request.left for request in ahead))
 
@@ -104,7 +106,7 @@ class Engine:
             raise ModelBusy(f"{len(self._waiting)} answers wait for the model already", seconds=seconds)
 
     def _run(self) -> None:
-        with torch.no_grad():
+        with torch.no_grad():  # gradient mode belongs to the thread, so it is set here and not by the caller
             while self._wait():
                 try:
                     self._update_adapters()
@@ -285,6 +287,7 @@ class Engine:
         self._writing, self._joining = [], None
         self.batch.clear()
         if torch.cuda.is_available():
+            # After a lack of memory: returns cached blocks, so that the next batch can allocate larger ones.
             torch.cuda.empty_cache()
 
     def _end(self, error: ModelError) -> None:

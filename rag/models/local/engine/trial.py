@@ -59,6 +59,7 @@ def agrees(batch: Batch, model: Any, expected: list[Tensor]) -> bool:
 
 def _prompts(model: Any) -> tuple[list[int], list[int]]:
     size = model.config.get_text_config(decoder=True).vocab_size
+    # Fixed tokens, so that a model is always judged in the same way.
     words = torch.randint(0, size, (_LONG + _SHORT + 3,), generator=torch.Generator().manual_seed(0)).tolist()
     return words[:_LONG], words[_LONG:]
 
