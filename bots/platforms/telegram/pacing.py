@@ -1,4 +1,4 @@
-"""How often a chat may be written to. Telegram allows about one message a second in a chat and twenty a minute in a group."""
+"""Paces writes to chats: Telegram allows about one message a second in a chat and twenty a minute in a group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Clock = Callable[[], float]
 """Seconds since whenever."""
 
 _CHATS = 10_000
-"""Chats whose pace is kept; the longest unused one is dropped first."""
+"""Number of chats whose pace is stored; the least recently used one is dropped first."""
 _STRAIN_SECONDS = 60.0
 
 
@@ -37,7 +37,7 @@ class Timing:
 
 
 class Pace:
-    """The writes to one chat. A final text may run one write ahead, which the following ones make up for."""
+    """The pace of one chat. A final text may be sent one interval early; the writes after it wait longer instead."""
 
     __slots__ = ("_clock", "_interval", "_next", "_strained_until")
 
@@ -51,15 +51,15 @@ class Pace:
         """Whether an intermediate state may be written now."""
         return self._clock() >= self._next
 
-    async def turn(self) -> None:
-        """Waits until a final text may be written: at once in the usual case, that nobody waits for a pace's sake."""
+    async def wait_turn(self) -> None:
+        """Waits until a final text may be written; usually that is at once, so that the pace delays no answer."""
         ahead = 0.0 if self._strained() else self._interval
         wait = self._next - ahead - self._clock()
         if wait > 0:
             await asyncio.sleep(wait)
 
-    def written(self) -> None:
-        """Notes a write; after a RetryAfter the distance is twice the usual for a minute."""
+    def note_write(self) -> None:
+        """Counts a write; for a minute after a RetryAfter the interval is doubled."""
         step = self._interval * (2 if self._strained() else 1)
         self._next = max(self._next, self._clock()) + step
 
@@ -74,7 +74,7 @@ class Pace:
 
 
 class Pacing:
-    """The paces of all chats that this process writes to."""
+    """The paces of all chats to which this process writes."""
 
     def __init__(self, timing: Timing, clock: Clock = monotonic) -> None:
         self._timing = timing

@@ -1,4 +1,4 @@
-"""The typing mark, repeated until the reply is finished; bounded, because a reply can be abandoned."""
+"""The typing mark, repeated until the reply is finished, for a limited time because a reply can be abandoned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TASK = "typing mark"
 
 
 class TypingMark:
-    """Shows "typing…" in a chat from the first :meth:`keep` to :meth:`stop`, or until nobody kept it for a minute."""
+    """Shows "typing…" in a chat from the first :meth:`keep` to :meth:`stop`; ends a minute after the last :meth:`keep`."""
 
     def __init__(self, screen: Screen, timing: Timing, clock: Clock = monotonic) -> None:
         self._screen = screen
@@ -25,7 +25,7 @@ class TypingMark:
         self._task: asyncio.Task[None] | None = None
 
     def keep(self) -> None:
-        """Starts the mark, or lets it live on."""
+        """Starts the mark, or prolongs it."""
         self._until = self._clock() + self._timing.typing_limit
         if self._task is None:
             self._task = asyncio.create_task(self._repeat(), name=TASK)
