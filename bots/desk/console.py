@@ -1,4 +1,4 @@
-"""What the service does for the web console of ``tuning``: syncs, handovers and messages."""
+"""Implements the seams of ``tuning``'s web console with parts of the service: syncs, handovers, messages of a person."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class ConsoleHandover:
     async def with_person(self, conversation: str) -> bool:
         return await self._open(conversation) is not None
 
+    # Through the inbox and not at once: a message that the worker answers at this moment must end first.
     async def resume(self, conversation: str, by: str) -> bool:
         handover = await self._open(conversation)
         if handover is None:
@@ -65,6 +66,7 @@ class ConsoleHandover:
         handover = await self._open(conversation)
         if handover is None:
             return False
+        # The same identity is accepted once, so a form that is sent twice posts once.
         name = f"handover:post:{conversation}:{identity}"
         message = replace(resumption(handover, text, self._now()), id=name, seen=(name,), command="post")
         await self._inbox.accept(message)
