@@ -56,11 +56,14 @@ run: $(INSTALLED) ## start the service (http://127.0.0.1:8080); MODEL=NAME or FO
 servers:
 	@bash tests/install-servers.sh
 
+# One thread a worker: torch's own would spin against those of the others. A given Redis server has 16 databases, one a worker.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8
+
 test: $(DEVELOPED) servers ## run the tests (minutes)
-	@$(BIN)/pytest -n auto
+	@$(PARALLEL)
 
 test-all: $(DEVELOPED) servers ## run the tests and the slow ones (long kill runs)
-	@$(BIN)/pytest -n auto -m "slow or not slow"
+	@$(PARALLEL) -m "slow or not slow"
 
 mutants: $(DEVELOPED) servers ## break the code by hand in many places and see a test fail for each (minutes); ONLY=WORD chooses some
 	@$(BIN)/python -m tests.mutants $(ONLY)

@@ -1,4 +1,4 @@
-"""The only wiring of the service: concrete classes of bots and tuning are named here, those of rag in its assembly."""
+"""Wires the service: only this module names concrete classes of bots and tuning; ``rag/assembly`` names those of rag."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bots.desk.console import ConsoleHandover, ConsoleKnowledge
 from bots.desk.local import TerminalDesk
 from bots.desk.operations import OpenService
 from bots.keys import Keys
-from bots.library.collections import ServingShelf
+from bots.library.collections import ServingCollections
 from bots.library.documents import SharedDocuments, as_configured
 from bots.library.library import Library, sources
 from bots.library.reading import SourceReader
@@ -49,7 +49,7 @@ from rag.models.language_model import LanguageModel
 from rag.store.task_queue import TaskQueue
 from rag.turn import Turns
 from rag.types import AdapterRef
-from tuning.console.service import ConsoleServices
+from tuning.console import ConsoleServices
 from tuning.errors import LogUnavailable
 from tuning.registry.adapters import Task
 from tuning.registry.folders import FolderRegistry
@@ -58,7 +58,7 @@ from tuning.registry.serving import AdapterHost, ServingAdapters, following
 log = structlog.get_logger()
 
 SOURCES_AT_ONCE = 3
-"""A site that is read politely for an hour holds up no folder."""
+"""Sources read at the same time: a site that is crawled slowly for an hour must not delay a folder."""
 DOCUMENTS_AT_ONCE = 8
 DOCUMENTS_POLL_SECONDS = 0.1
 
@@ -81,12 +81,12 @@ class Answering:
 async def open_answering(
     settings: Settings, stores: Stores, metrics: Metrics, *, writes: bool = True
 ) -> AsyncIterator[Answering]:
-    """Models loaded, collections open, chain composed. Raises the errors of ``rag`` and ``tuning``, and ``StoreUnavailable``.
+    """Loads models, opens collections, builds the chain. Raises the errors of ``rag`` and ``tuning``, and ``StoreUnavailable``.
 
-    Without ``writes`` no language model is loaded: who only searches or reads documents needs none.
+    Without ``writes`` no language model is loaded: a search or a sync needs none.
     """
     async with AsyncExitStack() as stack:
-        # before the language model: a server that is away is tried every two seconds
+        # Before the language model: where Qdrant is out of reach this is repeated every two seconds, and a load takes minutes.
         search = await stack.enter_async_context(open_search(settings, await _question_cache(settings, stores)))
         callbacks = stack.enter_context(tracing(settings.tracing.endpoint, settings.tracing.sample))
         model = await stack.enter_async_context(open_language_model(settings.model, _announce)) if writes else None
@@ -107,6 +107,7 @@ def _announce(line: str) -> None:
 
 
 async def _question_cache(settings: Settings, stores: Stores) -> Cache:
+    # Derived, not the secret itself: digests of questions and pseudonyms must not be comparable. All processes share it.
     secret = hmac.digest(await pseudonym_secret(stores.redis, stores.keys), b"embeddings of questions", "sha256")
     return question_cache(stores.redis, stores.keys.of("embedding"), secret, settings.embedding)
 
@@ -121,8 +122,8 @@ def follow_promotions(settings: Settings, model: LanguageModel | None) -> Abstra
 
 
 def build_library(settings: Settings, stores: Stores, search: Search, metrics: Metrics) -> Library:
-    """Where no other process can help, a source is read and written by one; else its documents go through a queue."""
-    shelf = ServingShelf(search.serving, search.embeddings, search.sparse)
+    """The library. Where several processes can share the work, documents go through a queue; else one process does a source."""
+    collections = ServingCollections(search.serving, search.embeddings, search.sparse)
     runs = Runs(stores.redis, stores.keys)
     caches = settings.home / "sources"
     alone = settings.needs_home()
@@ -146,16 +147,16 @@ def build_library(settings: Settings, stores: Stores, search: Search, metrics: M
         None
         if alone
         else SharedDocuments(
-            stores.redis, stores.keys, as_configured(sources(settings.knowledge), shelf.take), documents
+            stores.redis, stores.keys, as_configured(sources(settings.knowledge), collections.take), documents
         )
     )
     return Library(
         settings.knowledge,
         runs=runs,
-        reader=SourceReader(shelf.synchronizer, runs, caches, shared),
+        reader=SourceReader(collections.synchronizer, runs, caches, shared),
         queue=lambda work: queue("sources", work, SOURCES_AT_ONCE, 1.0),
         documents=shared,
-        shelf=shelf,
+        collections=collections,
         caches=caches,
         metrics=metrics,
     )
@@ -170,7 +171,7 @@ def open_platforms(
 ) -> dict[str, Platform]:
     """The platforms that have credentials. Raises ``SettingsError`` for credentials that do not belong together."""
 
-    def built(entry: PlatformEntry[Any]) -> Platform:
+    def build(entry: PlatformEntry[Any]) -> Platform:
         context = PlatformContext(
             redis=stores.redis,
             keys=stores.keys,
@@ -185,7 +186,7 @@ def open_platforms(
         )
         return entry.build(entry.section(settings), context)
 
-    return {entry.name: built(entry) for entry in entries if entry.connected(settings)}
+    return {entry.name: build(entry) for entry in entries if entry.connected(settings)}
 
 
 def platform_contacts(settings: Settings, entries: Sequence[PlatformEntry[Any]] = PLATFORMS) -> dict[str, str]:
@@ -194,7 +195,8 @@ def platform_contacts(settings: Settings, entries: Sequence[PlatformEntry[Any]] 
 
 
 async def _migrate(stores: Stores, old: str, new: str) -> None:
-    """A chat got another id: what was said in it goes along. Raises ``StoreUnavailable``."""
+    """Moves everything stored under a conversation's old id to its new one. Raises ``StoreUnavailable``."""
+    # The log comes last and may fail: an old id there does no harm to the conversation.
     await stores.memory.move(old, new)
     await HandoverStore(stores.redis, stores.keys).move(old, new)
     try:
@@ -213,7 +215,7 @@ def build_handovers(
     memory: ConversationMemory,
     metrics: Metrics,
 ) -> Handovers:
-    """Without a channel on any platform nobody can be asked to come."""
+    """Handovers through the configured channel; without one on any platform nobody can be asked to come."""
     return Handovers(
         HandoverStore(redis, keys),
         inbox,
@@ -225,20 +227,20 @@ def build_handovers(
 
 
 def handover_channel(platforms: Mapping[str, Platform]) -> HandoverChannel | None:
-    """The one channel that is configured, if its platform is connected."""
+    """The configured channel, if its platform is connected; the settings allow one at most."""
     return next((platform.handover for platform in platforms.values() if platform.handover is not None), None)
 
 
 def open_service(settings: Settings, stores: Stores, answering: Answering) -> OpenService:
-    """What the operations of ``bots/desk/operations.py`` work on."""
-    seated = terminal_readers(settings.audience)
+    """The service on which the operations of ``bots/desk/operations.py`` run."""
+    terminal_audience = terminal_readers(settings.audience)
     terminal = TerminalDesk(
         turns=answering.turns,
         memory=stores.memory,
         outbox=stores.outbox,
         adapter=answering.adapter,
-        audiences=seated.audiences,
-        tenant=seated.tenant,
+        audiences=terminal_audience.audiences,
+        tenant=terminal_audience.tenant,
     )
     return OpenService(
         terminal=terminal,
@@ -248,12 +250,12 @@ def open_service(settings: Settings, stores: Stores, answering: Answering) -> Op
         outbox=stores.outbox,
         forgetting=stores.forgetting,
         library=answering.library,
-        readers=seated,
+        readers=terminal_audience,
     )
 
 
 def console_services(settings: Settings, stores: Stores, answering: Answering) -> ConsoleServices:
-    """What a web console asks of this service."""
+    """The parts of this service that a web console uses."""
     handover = ConsoleHandover(HandoverStore(stores.redis, stores.keys), stores.inbox)
     return ConsoleServices(
         knowledge=ConsoleKnowledge(answering.library, sources(settings.knowledge)), handover=handover, posting=handover
@@ -268,7 +270,7 @@ def build_worker(
     metrics: Metrics,
     contacts: Mapping[str, str],
 ) -> Worker:
-    """A worker over everything that is open; ``contacts`` tells, by platform, how to reach a person."""
+    """A worker on the open stores and models; ``contacts``: by platform, how to reach a person."""
     rules = Rules(
         audiences=lambda message: readers(message, platforms).audiences,
         tenant=lambda message: readers(message, platforms).tenant,
@@ -314,5 +316,5 @@ def build_worker(
 
 
 def build_recorder(settings: Settings, stores: Stores, metrics: Metrics) -> Recorder:
-    """What moves turns and feedback into the log, or away where ``log.enabled`` is off."""
+    """Moves turns and feedback from the outbox to the log; where ``log.enabled`` is off, it drops them."""
     return Recorder(stores.redis, stores.keys, stores.log if settings.log.enabled else NoLog(stores.log), metrics)

@@ -1,4 +1,4 @@
-"""The ``cotorra`` command. Heavy imports wait until a command needs them: ``--help`` must feel instant."""
+"""The ``cotorra`` command. Commands import what they need when they run, so that ``--help`` is instant."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ Audience = Annotated[list[str] | None, typer.Option("--audience", help="Read as 
 
 @app.callback()
 def _mount(context: typer.Context) -> None:
+    # The context closes after an error too, and with it a Redis that was started for the command.
     access = LogAccess()
     context.obj = access
     context.call_on_close(access.close)
@@ -85,9 +86,9 @@ def ask(
 ) -> None:
     """Ask one question and print the answer with its sources."""
     from bots.desk import terminal
-    from bots.desk.seam import Asked
+    from bots.desk.seam import AskRequest
 
-    asked = Asked(text=question, conversation=conversation, audiences=frozenset(audience or ()))
+    asked = AskRequest(text=question, conversation=conversation, audiences=frozenset(audience or ()))
     _run(terminal.ask(asked, as_json=as_json))
 
 
@@ -110,8 +111,8 @@ def search(
     from bots.desk import operations, rendering
 
     request = operations.Search(query=query, limit=limit, audiences=frozenset(audience or ()))
-    found = call(operations.search, request)
-    rendering.print_found(found, as_json=as_json)
+    passages = call(operations.search, request)
+    rendering.print_passages(passages, as_json=as_json)
 
 
 @app.command()
@@ -145,7 +146,7 @@ def inbox_list(as_json: Json = False) -> None:
     from bots.desk import operations, rendering
 
     messages = call(operations.set_aside, None)
-    rendering.print_set_aside(messages, as_json=as_json)
+    rendering.print_aside(messages, as_json=as_json)
 
 
 @inbox.command("retry")
@@ -160,7 +161,7 @@ def inbox_retry(
 
 
 def main() -> NoReturn:
-    """The console script: an error of ours is one line on stderr and exit status 1, wrong usage is 2."""
+    """The console script: our errors are one line on stderr with exit status 1; wrong usage exits with 2."""
     from bots.errors import BotsError
     from rag.errors import RagError
     from tuning.errors import TuningError
@@ -171,6 +172,7 @@ def main() -> NoReturn:
         print(f"cotorra: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         sys.exit(130)
+    # Reached after an error only: app() ends every other way by SystemExit.
     sys.exit(1)
 
 
@@ -198,15 +200,19 @@ def call(operation: Operation[Any, Q, R], request: Q) -> R:
 def _run_service(settings: Settings, *, host: str, port: int, receive: bool, work: bool) -> None:
     from bots import logs
     from bots.operations.ownership import Ownership
-    from bots.service import Service, run
+    from rag.store.client import checked_url
 
     logs.configure(settings.log_level, settings.log_format, settings.secrets())
+    if settings.redis.url:
+        checked_url(settings.redis.url)
     ownership = Ownership(settings.home)
     owns = ownership.try_take()  # of processes that share a home, the first answers the commands that are given there
+    # A process that works needs the home for embedded stores; one that only receives needs it for the private Redis.
     if not owns and (settings.needs_home() if work else not settings.redis.url):
         ownership.take()
-    service = Service(settings, host=host, port=port, receive=receive, work=work, owns_home=owns)
     try:
-        run(service.run)
+        from bots.service import Service, run  # seconds: what is wrong above is said before
+
+        run(Service(settings, host=host, port=port, receive=receive, work=work, owns_home=owns).run)
     finally:
         ownership.release()

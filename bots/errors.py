@@ -1,4 +1,4 @@
-"""Errors of the service; that Redis does not answer is an error of ``rag``, ``StoreUnavailable``.
+"""Errors of the service. An unreachable Redis is an error of ``rag``, ``StoreUnavailable``.
 
 BotsError
 ├── SettingsError            a wrong setting: key, file, what is allowed
@@ -29,9 +29,9 @@ class DeliveryError(BotsError):
 
 
 class DeliveryRetry(DeliveryError):
-    """Trying again later may help. ``after`` is the platform's own wish in seconds, if it gave one.
+    """Trying again later may help. ``after``: seconds to wait, where the platform said so.
 
-    ``away``: the platform takes nothing at the moment, which no message is responsible for, and asking again does no harm.
+    ``away``: the platform accepts nothing at the moment, whatever the message, and repeating the call does no harm.
     """
 
     def __init__(self, message: str, *, after: float | None = None, away: bool = False) -> None:
@@ -45,4 +45,4 @@ class DeliveryRefused(DeliveryError):
 
 
 class LeaseLost(BotsError):
-    """Another worker took this conversation over; stop at once and send nothing more."""
+    """Another worker has this conversation now: stop at once and send nothing more."""

@@ -1,4 +1,4 @@
-"""Every Redis key in one place. Keys of one conversation share a hash tag."""
+"""The names of all Redis keys. Keys of one conversation share a hash tag, so that one script can use several of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 class Keys:
-    """Names of keys below a prefix (one deployment, one prefix)."""
+    """Names of keys below a prefix; deployments that share a Redis server need different prefixes."""
 
     __slots__ = ("prefix",)
 
@@ -24,7 +24,7 @@ class Keys:
         return self.conversation(conversation, "messages")
 
     def tries(self, conversation: str) -> str:
-        """The hash of begun tries by turn id."""
+        """The hash of tries by turn id; a try counts from its beginning, so that a crash counts too."""
         return self.conversation(conversation, "tries")
 
     def mark(self, conversation: str) -> str:
@@ -38,7 +38,7 @@ class Keys:
         return self.conversation(conversation, f"reply:{turn_id}")
 
     def replies(self, conversation: str) -> str:
-        """The set of turns whose replies are known, so that forgetting finds them."""
+        """The set of turns that have a reply record, so that deletion finds the records."""
         return self.conversation(conversation, "replies")
 
     def memory(self, conversation: str) -> str:
@@ -46,27 +46,27 @@ class Keys:
         return self.conversation(conversation, "memory")
 
     def notes(self, speaker: str) -> str:
-        """What a person asked to be remembered, in every conversation. Hashed: the key names somebody."""
+        """The notes that a person asked the bot to remember, in all conversations. Hashed, because the key names a person."""
         return self.of("notes", hashlib.sha256(speaker.encode()).hexdigest()[:32])
 
     def notes_of(self, conversation: str) -> str:
-        """The hash of who noted something in a conversation, by turn id."""
+        """The hash of turn ids to the people whose notes come from a conversation."""
         return self.conversation(conversation, "notes")
 
     def handovers(self, conversation: str) -> str:
-        """The hash of wishes for a person by turn, and which is the latest."""
+        """The hash of handovers by turn, and which one is the latest."""
         return self.conversation(conversation, "handovers")
 
     def seen_of(self, conversation: str) -> str:
-        """The seen keys that a conversation left behind, by time, so that forgetting finds them."""
+        """The sorted set of the conversation's seen keys by time, so that deletion finds them."""
         return self.conversation(conversation, "seen")
 
     def wishes(self, conversation: str) -> str:
-        """The hash of wishes to forget: when, by whose words. Hashed: it outlives the conversation for a day."""
+        """The hash of deletion requests: time by speaker. Hashed, because the key outlives the conversation for a day."""
         return self.of("wishes", hashlib.sha256(conversation.encode()).hexdigest()[:32])
 
     def seen(self, key: str) -> str:
-        """Hashed: a seen key names people and messages, and outlives the conversation."""
+        """The mark of an accepted message. Hashed, because a seen key names people and messages and outlives the conversation."""
         return f"{self.prefix}:seen:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
     @property
@@ -81,7 +81,7 @@ class Keys:
 
     @property
     def arrivals(self) -> str:
-        """The channel that names each conversation into which a message came while others waited there."""
+        """The pub/sub channel of conversations that got a message while others were waiting in them."""
         return f"{self.prefix}:arrivals"
 
     @property

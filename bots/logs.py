@@ -1,4 +1,4 @@
-"""Structured logs: events with facts, never a text, a name or a secret."""
+"""Structured logs: events with facts, never a message's text, a person's name or a secret."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 _QUIET = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "uvicorn", "alembic", "sqlalchemy", "docket")
-"""Libraries whose informational lines carry URLs (Telegram's holds the token) or texts."""
+"""Libraries whose informational lines hold URLs (Telegram's contains the token) or texts."""
 
 
 def configure(level: str, form: Literal["auto", "json", "console"], secrets: Sequence[str] = ()) -> None:
-    """Sends structlog's and the libraries' lines to stderr in one form, with every one of ``secrets`` masked.
+    """Sends the lines of structlog and of libraries to stderr in one format, with all ``secrets`` masked.
 
-    ``auto`` is lines for reading on a terminal and JSON everywhere else.
+    ``auto`` means text on a terminal and JSON elsewhere.
     """
-    readable = form == "console" or (form == "auto" and sys.stderr.isatty())
-    masked = _Mask(secrets)
-    render = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    for_terminal = form == "console" or (form == "auto" and sys.stderr.isatty())
+    mask_secrets = _Mask(secrets)
+    render = structlog.dev.ConsoleRenderer() if for_terminal else structlog.processors.JSONRenderer()
+    # The mask comes after these and before the renderer, so that no value is added unmasked.
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -30,7 +31,7 @@ def configure(level: str, form: Literal["auto", "json", "console"], secrets: Seq
         _class_of_exception,
     ]
     structlog.configure(
-        processors=[*shared, masked, render],
+        processors=[*shared, mask_secrets, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -38,9 +39,10 @@ def configure(level: str, form: Literal["auto", "json", "console"], secrets: Seq
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _first_line], processors=[_without_meta, masked, render]
+            foreign_pre_chain=[*shared, _first_line], processors=[_without_meta, mask_secrets, render]
         )
     )
+    # force: a library that was imported before may have set a handler, whose lines would not be masked.
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -50,6 +52,7 @@ class _Mask:
     """Replaces secrets in every value: libraries put the token into URLs, and URLs into warnings."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
+        # Longest first: a secret that contains another one must be masked whole.
         self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -69,7 +72,7 @@ class _Mask:
 
 
 def _class_of_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """An exception's text may quote a user or a URL with a token: its class and place are kept, the text is not."""
+    """Replaces an exception by its class and place: its text may quote a user or a URL with a token."""
     error = _error(event.pop("exc_info", None))
     if error is not None:
         event["error"] = type(error).__name__
@@ -82,7 +85,7 @@ def _class_of_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
 
 
 def _error(info: object) -> BaseException | None:
-    """The exception that ``exc_info`` stands for: itself, what ``sys.exc_info`` returned, or True for the current one."""
+    """The exception in ``exc_info``: an exception, a result of ``sys.exc_info``, or True for the current one."""
     match info:
         case BaseException():
             return info
@@ -92,7 +95,7 @@ def _error(info: object) -> BaseException | None:
 
 
 def _first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Below its first line a library puts details: asyncio the repr of a task, with its exception's text."""
+    """Cuts a library's message after its first line: asyncio adds the repr of a task, with the text of its exception."""
     event["event"] = str(event["event"]).partition("\n")[0]
     return event
 

@@ -1,4 +1,4 @@
-"""What platforms speak: every event becomes an :class:`IncomingMessage`, every answer leaves as an :class:`OutgoingReply`."""
+"""The values between platforms and the service: :class:`IncomingMessage` in, :class:`OutgoingReply` out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rag.types import Source
 
 Kind = Literal["question", "edit", "deletion", "command", "handover"]
 ChannelKind = Literal["direct", "private", "public", "shared", "ephemeral"]
-"""Who reads the place: one person; members of a closed group; everybody in the organisation; outsiders too; the asker only."""
+"""Who reads there: one person; a closed group; the whole organisation; outsiders too; the asker alone in a channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingMessage:
-    """One accepted message, as it lies in the inbox.
+    """One accepted message, as the inbox stores it (JSON: its fields must not be renamed).
 
     ``id`` is the platform's own identity of the message and stays the same over redeliveries; ``seen`` lists every key by
     which a redelivery may be recognised; ``address`` is what the platform needs to answer (opaque to everybody else).
@@ -69,15 +69,16 @@ class IncomingMessage:
 
 
 def turn_id(message_id: str) -> str:
-    """The turn's identity, derived from the message's own."""
+    """The identity of a turn, derived from its message, so that every delivery of the message has the same one."""
+    # 64 bits: enough for all turns of a deployment, short enough for the data of a Telegram button (64 bytes).
     return hashlib.sha256(message_id.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingReply:
-    """What must end up on the user's screen.
+    """The reply that the user must see.
 
-    ``kind`` decides the furniture: an ``answer`` has sources and feedback buttons, a ``notice`` (help, limits, errors) has none.
+    An ``answer`` is shown with sources and feedback buttons, a ``notice`` (help, limits, errors) without.
     ``text`` is Markdown with ``[n]`` citations that refer to ``sources``.
     """
 

@@ -1,4 +1,4 @@
-"""What Prometheus sees. Labels are platforms, sources, stages and error codes: never a person, a conversation or a text."""
+"""Metrics for Prometheus. Labels are platforms, sources, stages and error codes: never a person, conversation or text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from bots.desk.seam import SyncedSource
 
+# Buckets from a cached notice to a language model on a slow machine.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """The service's figures in a registry of their own, so that several services fit into one process."""
+    """All metrics of a service, in their own registry, so that one process can hold several services."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -71,6 +72,7 @@ class Metrics:
 
     def synced(self, report: SyncedSource) -> None:
         self._syncs.labels(report.source, "failed" if report.error else "succeeded").inc()
+        # A failed sync must not move the timestamp of the last success, which alerts are set on.
         if report.error:
             return
         counts = {name: getattr(report, name) for name in ("added", "changed", "removed", "unchanged")}
@@ -80,7 +82,7 @@ class Metrics:
         self._synced_at.labels(report.source).set_to_current_time()
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """A figure that is read when it is asked for, named ``cotorra_{name}``."""
+        """Registers the gauge ``cotorra_{name}``; ``read`` gives its value at each scrape."""
         gauge = Gauge(f"cotorra_{name}", text, registry=self.registry)
         gauge.set_function(read)
         self._gauges[name] = gauge

@@ -1,4 +1,4 @@
-"""The ASGI app: platforms' webhooks, health, readiness, metrics; and the programmatic uvicorn around it."""
+"""The ASGI app (webhooks of platforms, health, readiness, metrics), and uvicorn as a part of our event loop."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ RETRY_AFTER_SECONDS = 5
 
 
 class LateApp:
-    """An app that is mounted before it can be built: until ``bind``, 503 with one sentence that says what is missing.
+    """A mount for an app that is built later. Until ``bind`` it answers 503 and one sentence that says what is missing.
 
-    Everything else is answered from the start: a platform's message is safe while models still load.
+    So HTTP can start at once: a message of a platform is accepted while the models still load.
     """
 
     def __init__(self, missing: Callable[[], str]) -> None:
@@ -46,7 +46,7 @@ class LateApp:
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
-        """The bound app's, for the limits on bodies that they bring."""
+        """The routes of the bound app, which may set their own limits on bodies."""
         routes: Sequence[BaseRoute] = getattr(self._app, "routes", ())
         return routes
 
@@ -65,7 +65,7 @@ def service_app(
     mounts: Mapping[str, LateApp] | None = None,
     trusted_proxies: Sequence[str] = (),
 ) -> Starlette:
-    """The public app. Health says that the process lives, readiness that it can do its work.
+    """The public app. ``/healthz``: the process runs; ``/readyz``: it can answer messages.
 
     ``mounts`` are apps by path, which may be bound later. ``body_bytes`` holds for routes that bring no limit of their own.
     ``trusted_proxies`` are networks, for example ``10.0.0.0/8``.
@@ -78,17 +78,18 @@ def service_app(
         missing = dict(await readiness())
         return JSONResponse({"ready": not missing, "waiting_for": missing}, status_code=503 if missing else 200)
 
-    async def figures(_: Request) -> Response:
+    async def prometheus(_: Request) -> Response:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    own = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", figures)]
-    every = [*own, *routes, *(Mount(path, app=app) for path, app in (mounts or {}).items())]
-    limits = Middleware(BodyLimit, limit=body_bytes, routes=every)
-    return Starlette(routes=every, middleware=[*_forwarding(trusted_proxies), limits])
+    # Ours first: a platform cannot take a path such as /healthz.
+    own_routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", prometheus)]
+    all_routes = [*own_routes, *routes, *(Mount(path, app=app) for path, app in (mounts or {}).items())]
+    limits = Middleware(BodyLimit, limit=body_bytes, routes=all_routes)
+    return Starlette(routes=all_routes, middleware=[*_forwarding(trusted_proxies), limits])
 
 
 def _forwarding(trusted: Sequence[str]) -> list[Middleware]:
-    """Of X-Forwarded-For, the last address that is no trusted proxy's; of repeated X-Forwarded-Proto, the last (uvicorn 0.54)."""
+    """Middleware for proxies. uvicorn 0.54 takes the last untrusted address of X-Forwarded-For and the last X-Forwarded-Proto."""
     if not trusted:
         return []
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -107,9 +108,9 @@ def own_limit(routes: Sequence[BaseRoute], scope: Scope) -> int | None:
 
 
 class BodyLimit:
-    """Answers 413 to a body that is too large, whether it is announced or just keeps coming.
+    """Answers 413 to a body that is too large, by its content-length or by its actual length.
 
-    A route's own attribute ``body_bytes`` goes before ``limit``: an upload needs more than a webhook.
+    The attribute ``body_bytes`` of a route overrides ``limit``: an upload needs more than a webhook.
     """
 
     def __init__(self, app: ASGIApp, limit: int, routes: Sequence[BaseRoute] = ()) -> None:
@@ -130,21 +131,22 @@ class BodyLimit:
         await self._app(scope, _replay(body, receive), send)
 
 
-_PATIENCE = 10
+_READ_FACTOR = 10
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
-    """The body, or None when it is too large.
+    """The body, or None when it is longer than ``limit``.
 
-    What is too large is still read to its end, within ``_PATIENCE`` times the limit: a sender that is cut off while it
-    sends sees a reset connection and never our answer.
+    A body that is too large is still read to its end, up to ``_READ_FACTOR`` times the limit: a client whose connection is
+    closed while it sends sees a reset connection and never our 413.
     """
     announced = dict(scope["headers"]).get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limit * _PATIENCE:
+    # The header is the client's claim: it can only shorten the work, so the body is counted as well.
+    if announced.isdigit() and int(announced) > limit * _READ_FACTOR:
         return None
     body = bytearray()
     received = 0
-    while received <= limit * _PATIENCE:
+    while received <= limit * _READ_FACTOR:
         message = await receive()
         more = message.get("body", b"")
         received += len(more)
@@ -158,14 +160,14 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
 def _replay(body: bytes, receive: Receive) -> Receive:
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Message:
+    async def receive_again() -> Message:
         return pending.pop() if pending else await receive()
 
-    return again
+    return receive_again
 
 
 class HttpServer:
-    """uvicorn in this event loop, on a TCP address or a Unix socket; it leaves the signals to us."""
+    """uvicorn in this event loop, on a TCP address or a Unix socket. It does not handle signals: the service does."""
 
     def __init__(self, app: ASGIApp, *, host: str = "", port: int = 0, socket: Path | None = None) -> None:
         self._app = app
@@ -175,7 +177,8 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns once it listens. Raises ``BotsError`` when the address is taken."""
+        """Returns once the server listens. Raises ``BotsError`` when it cannot use the address."""
+        # Left by a killed process; the lock on the home says that no other process listens on it.
         if self._socket:
             self._socket.unlink(missing_ok=True)
         self._server = self._configured()
@@ -183,8 +186,8 @@ class HttpServer:
         while not self._server.started:
             if self._task.done():
                 await self._task
-                raise BotsError(self._taken())
-            await asyncio.sleep(0.005)
+                raise BotsError(self._address_error())
+            await asyncio.sleep(0.005)  # uvicorn 0.54 has no event for it
         if self._socket:
             self._socket.chmod(0o600)
 
@@ -199,6 +202,7 @@ class HttpServer:
                 uds=str(self._socket) if self._socket else None,
                 log_config=None,
                 access_log=False,
+                # The service opens and closes everything itself, in its own order.
                 lifespan="off",
                 proxy_headers=False,
                 timeout_graceful_shutdown=10,
@@ -210,20 +214,20 @@ class HttpServer:
         try:
             await server.serve()
         except SystemExit as error:  # uvicorn leaves this way when it cannot bind
-            raise BotsError(self._taken()) from error
+            raise BotsError(self._address_error()) from error
 
-    def _taken(self) -> str:
+    def _address_error(self) -> str:
         return (
             f"cannot listen on {self._socket or f'{self._host}:{self._port}'}: taken or not allowed; set COTORRA_PORT"
         )
 
     @property
     def port(self) -> int:
-        """The port that was bound; only after ``start``."""
+        """The port in use, also where 0 was asked for; only after ``start``."""
         return int(self._server.servers[0].sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Finishes the requests in hand, then closes; does nothing before ``start``."""
+        """Finishes running requests, then closes; does nothing before ``start``."""
         if self._task is None:
             return
         self._server.should_exit = True
@@ -235,11 +239,11 @@ class HttpServer:
 def _without_signals(config: uvicorn.Config) -> uvicorn.Server:
     import uvicorn
 
-    class Quiet(uvicorn.Server):
+    class ServerWithoutSignals(uvicorn.Server):
         """uvicorn 0.54 takes SIGTERM for itself in ``capture_signals``; the service drains first."""
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield
 
-    return Quiet(config)
+    return ServerWithoutSignals(config)

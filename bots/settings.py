@@ -1,4 +1,4 @@
-"""The configuration, read once: cotorra.toml (or the file in COTORRA_CONFIG) and the environment, which wins."""
+"""The configuration, read once from cotorra.toml (or the file in COTORRA_CONFIG) and the environment, which wins."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ STORES: Mapping[str, Location] = {
     "OPENAI_API_KEY": ("model", "api_key"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing", "endpoint"),
 }
-"""Environment names that stores and servers are known by, and the key that each one sets; platforms bring their own."""
+"""Conventional environment names of stores and servers, and the key that each one sets; platforms add their own."""
 
 
 class PlatformSection(Protocol):
-    """What a platform adds to the configuration (``bots.platforms.entry.PlatformEntry``)."""
+    """The part of a platform in the configuration (``bots.platforms.entry.PlatformEntry``)."""
 
     @property
     def name(self) -> str: ...
@@ -56,7 +56,7 @@ class PlatformSection(Protocol):
 
 
 class RedisSettings(Section):
-    """The stores of inbox, replies and memory. ``url`` is REDIS_URL; without one a private server runs in COTORRA_HOME."""
+    """Redis, for inbox, replies and memory. ``url`` is REDIS_URL; without it a private server runs in COTORRA_HOME."""
 
     url: str | None = Field(None, repr=False)
     prefix: str = Field("cotorra", pattern=r"^[A-Za-z0-9_.-]{1,32}$")
@@ -64,7 +64,7 @@ class RedisSettings(Section):
 
 
 class LimitSettings(Section):
-    """What one person, one conversation and one message may ask of the service."""
+    """Limits for one person, one conversation and one message."""
 
     user_per_minute: int = Field(12, ge=1, le=100000)
     conversation_per_minute: int = Field(30, ge=1, le=100000)
@@ -73,7 +73,7 @@ class LimitSettings(Section):
 
 
 class HttpSettings(Section):
-    """What is believed of HTTP requests."""
+    """HTTP behind proxies."""
 
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
         (), description="addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed"
@@ -81,7 +81,7 @@ class HttpSettings(Section):
 
 
 class WorkerSettings(Section):
-    """How messages are worked off."""
+    """The worker that answers messages."""
 
     concurrency: int = Field(16, ge=1, le=1024, description="conversations answered at once by one process")
     lease_seconds: float = Field(15, ge=1, le=600)
@@ -91,9 +91,9 @@ class WorkerSettings(Section):
 
 
 class HandoverSettings(Section):
-    """Where a conversation goes whose asker wants a person: ``{platform}_channel``, for each platform that has such channels.
+    """Handover to a person, in ``{platform}_channel``; each platform with such channels has that key.
 
-    Without one, people are told how to reach a person.
+    Where none is set, people are told how to reach a person.
     """
 
     silent_hours: float = Field(12, gt=0, le=720, description="until the bot answers again if nobody resumes it")
@@ -104,9 +104,9 @@ class HandoverSettings(Section):
 
     @model_validator(mode="after")
     def _is_one_channel(self) -> HandoverSettings:
-        named = [key for key in type(self).model_fields if key.endswith("_channel") and getattr(self, key)]
-        if len(named) > 1:
-            raise ValueError(f"people are asked in one channel: set one of {' and '.join(named)}")
+        channels = [key for key in type(self).model_fields if key.endswith("_channel") and getattr(self, key)]
+        if len(channels) > 1:
+            raise ValueError(f"people are asked in one channel: set one of {' and '.join(channels)}")
         return self
 
 
@@ -118,14 +118,14 @@ class TracingSettings(Section):
 
 
 class AudienceSettings(Section):
-    """Which audiences, and which tenant's documents, the embedded channels give."""
+    """Audiences and tenant of the terminal."""
 
     terminal: tuple[str, ...] = ("public", "employees")
     terminal_tenant: Name | Literal[""] = ""
 
 
 class Settings(Section):
-    """Everything that can be set."""
+    """All settings."""
 
     home: Path = Field(Path(".cotorra"), validate_default=True)
     host: str = "127.0.0.1"
@@ -153,11 +153,11 @@ class Settings(Section):
         return value.expanduser().resolve()
 
     def needs_home(self) -> bool:
-        """Whether this process must own ``home``: it does as long as a store is embedded."""
+        """Whether this process must own ``home``, because a store is embedded."""
         return not (self.redis.url and self.qdrant.url)
 
     def secrets(self) -> tuple[str, ...]:
-        """Everything that must never be printed."""
+        """All secrets of the configuration, which no output may contain; passwords in URLs too."""
         passwords = (
             urlsplit(url).password
             for url in (self.redis.url, self.log.url, self.qdrant.url, *self.model.servers)
@@ -175,7 +175,7 @@ def _secrets(section: Section) -> Iterator[str]:
 
 
 def settings_class(platforms: Sequence[PlatformSection]) -> type[Settings]:
-    """All settings, with a section for each platform and, where one can hand over, its key in ``handover``."""
+    """``Settings`` with a section for each platform, and with its key in ``handover`` where it has such channels."""
     channels: dict[str, Any] = {
         f"{platform.name}_channel": (str, Field("", description=platform.handover))
         for platform in platforms
@@ -187,9 +187,10 @@ def settings_class(platforms: Sequence[PlatformSection]) -> type[Settings]:
 
 
 def conventional_names(platforms: Sequence[PlatformSection]) -> dict[str, Location]:
-    """Environment names that everybody knows, and the key that each one sets."""
-    own = {name: (one.name, key) for one in platforms for name, key in one.environment.items()}
-    return {**own, **STORES}
+    """Conventional environment names, and the key that each one sets."""
+    from_platforms = {name: (one.name, key) for one in platforms for name, key in one.environment.items()}
+    # The stores last: a platform cannot take over a name such as REDIS_URL.
+    return {**from_platforms, **STORES}
 
 
 def load_settings(
@@ -217,6 +218,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{file} cannot be read as TOML: {error}") from error
+    # Relative to the file, not to the folder in which the command happens to run.
     for source in values.get("knowledge", {}).get("sources", []):
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str((file.parent / Path(source["path"]).expanduser()).resolve())
@@ -226,19 +228,20 @@ def _read_file(file: Path) -> dict[str, Any]:
 def _from_environment(
     environ: Mapping[str, str], conventional: Mapping[str, Location]
 ) -> list[tuple[str, Location, Any]]:
-    found: list[tuple[str, Location, Any]] = [
+    values: list[tuple[str, Location, Any]] = [
         (name, location, environ[name]) for name, location in conventional.items() if environ.get(name)
     ]
     for name, value in environ.items():
         if not name.startswith("COTORRA_") or name == "COTORRA_CONFIG" or name.startswith("COTORRA_TEST_"):
             continue
+        # Two underscores part section and key, because keys contain single ones.
         location = tuple(name.removeprefix("COTORRA_").lower().split("__"))
-        found.append((name, location, _parse(location, value)))
-    return found
+        values.append((name, location, _parse(location, value)))
+    return values
 
 
 def _parse(location: Location, value: str) -> Any:
-    """Lists and tables are written in TOML's own notation; everything else stays a string that pydantic converts."""
+    """Lists and tables are parsed as TOML; other values stay strings, which pydantic converts."""
     if value.startswith(("[", "{")):
         try:
             return tomllib.loads(f"value = {value}")["value"]
@@ -259,15 +262,15 @@ def _put(values: dict[str, Any], location: Location, value: Any) -> None:
 def _explain(detail: ErrorDetails, origins: Mapping[Location, str], file: Path) -> str:
     location = tuple(str(part) for part in detail["loc"])
     key = ".".join(location) or "the configuration"
-    origin = next((name for place, name in origins.items() if _concerns(place, location)), str(file))
+    origin = next((name for place, name in origins.items() if _overlaps(place, location)), str(file))
     if detail["type"] == "extra_forbidden":
         return f"{key} ({origin}): there is no such setting; the handbook's configuration page lists them all"
-    wanted = detail["msg"].removeprefix("Value error, ")
-    return f"{key} ({origin}): {wanted[0].lower()}{wanted[1:]}"
+    rule = detail["msg"].removeprefix("Value error, ")
+    return f"{key} ({origin}): {rule[0].lower()}{rule[1:]}"
 
 
-def _concerns(place: Location, location: Location) -> bool:
-    """Whether what was set at ``place`` is part of what is wrong at ``location``, or holds it."""
+def _overlaps(place: Location, location: Location) -> bool:
+    """Whether one of the two keys contains the other: then the setting at ``place`` explains an error at ``location``."""
     shared = min(len(place), len(location))
     return place[:shared] == location[:shared]
 

@@ -1,4 +1,4 @@
-"""Everything that is kept in Redis and in the log: opened together, closed together."""
+"""The stores of the service, in Redis and in the conversation log; opened and closed together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEEP_ALIVE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """Everything that is kept in Redis and in the log."""
+    """The open stores. ``url`` is the address of Redis, for libraries that open their own connection."""
 
     url: str
     keys: Keys
@@ -46,9 +46,9 @@ class Stores:
 
 @asynccontextmanager
 async def open_stores(settings: Settings, *, adopt: bool = False) -> AsyncIterator[Stores]:
-    """Redis (a private one unless REDIS_URL is set) and the log, migrated. Raises ``BotsError`` or ``TuningError``.
+    """Opens Redis (a private one unless REDIS_URL is set) and the migrated log. Raises ``BotsError`` or ``TuningError``.
 
-    ``adopt``: another process owns the private Redis, and goes on with it afterwards.
+    ``adopt``: another process owns the private Redis, which therefore goes on running afterwards.
     """
     async with _redis_url(settings, adopt=adopt) as url:
         redis = connect(url)
@@ -66,18 +66,18 @@ async def _redis_url(settings: Settings, *, adopt: bool) -> AsyncIterator[str]:
     private = PrivateRedis(settings.home, settings.redis.appendfsync)
     url = await asyncio.to_thread(private.start)
     stopping = asyncio.Event()
-    keeping = None if adopt else asyncio.create_task(_keep_alive(private, stopping), name="private redis")
+    keep_alive = None if adopt else asyncio.create_task(_keep_alive(private, stopping), name="private redis")
     try:
         yield url
     finally:
-        if keeping is not None:
+        if keep_alive is not None:
             stopping.set()
-            await keeping  # not cancelled: a start that goes on in its thread would undo the stop
+            await keep_alive  # not cancelled: a start that goes on in its thread would undo the stop
             await asyncio.to_thread(private.stop)
 
 
 async def _keep_alive(private: PrivateRedis, stopping: asyncio.Event) -> None:
-    """Starts the private server again when it dies (the kernel's memory killer, say): nobody else would."""
+    """Restarts the private server when it dies, for example by the kernel's out-of-memory killer."""
     while not stopping.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), KEEP_ALIVE_SECONDS)
@@ -94,6 +94,7 @@ async def _stores(settings: Settings, redis: Redis, url: str) -> Stores:
     memory = build_memory(redis, settings.memory, conversation=keys.memory, notes=keys.notes, notes_of=keys.notes_of)
     inbox = Inbox(redis, keys, settings.worker)
     conversation_log = await _log(settings, redis, keys)
+    # The log is not needed to answer: an unreachable PostgreSQL must not stop the start.
     try:
         await asyncio.to_thread(conversation_log.upgrade)
     except LogUnavailable:
@@ -114,7 +115,7 @@ async def _stores(settings: Settings, redis: Redis, url: str) -> Stores:
 
 
 async def open_log(settings: Settings, redis_url: str) -> ConversationLog:
-    """The log alone, not migrated yet; Redis is asked for the secret that pseudonyms are made with."""
+    """The log alone, not migrated yet. Redis holds the secret of its pseudonyms."""
     redis = connect(redis_url)
     try:
         return await _log(settings, redis, Keys(settings.redis.prefix))
@@ -133,9 +134,10 @@ def database_url(settings: Settings) -> str:
 
 
 async def pseudonym_secret(redis: Redis, keys: Keys) -> bytes:
-    """One secret an installation, shared by its processes through Redis: a person has one pseudonym in the log."""
+    """The secret of an installation, shared through Redis, so that a person has the same pseudonym in every process."""
     key = keys.of("pseudonym-secret")
     with store_errors("the secret of the pseudonyms was not read"):
+        # nx and then get: of two processes that start at once, both use the secret that was stored first.
         await redis.set(key, secrets.token_hex(32), nx=True)
         value = await redis.get(key)
     return text(value).encode()

@@ -1,4 +1,4 @@
-"""What the service itself says to people, in English and Spanish. The answers' own sentences are in ``rag/prompts``."""
+"""Sentences of the service to people, in English and Spanish. Those of answers are in ``rag/prompts``."""
 
 from __future__ import annotations
 
@@ -94,5 +94,6 @@ _SPANISH: dict[Key, str] = {
 
 def say(language: str | None, key: Key, **values: object) -> str:
     """The sentence in Spanish for ``es`` (and its regions), in English for everything else."""
+    # "es-419" and "es-MX" are Spanish too.
     texts = _SPANISH if (language or "").lower().startswith("es") else _ENGLISH
     return texts[key].format(help=texts["help"], **values)

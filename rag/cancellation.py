@@ -1,4 +1,4 @@
-"""Ending a task for certain."""
+"""Cancels a task reliably."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ log = structlog.get_logger()
 
 
 async def end(task: asyncio.Task[Any]) -> None:
-    """Cancels ``task`` until it is over; what it failed with is logged by its class.
+    """Cancels ``task`` repeatedly until it has ended. If it failed, its exception's class is logged.
 
-    redis-py sends within ``asyncio.wait_for``, which can swallow a cancellation on Python 3.11 (cpython gh-86296; seen with
-    redis 8.1: nearly half of those that meet a command under way), so one cancellation is not enough.
+    One cancellation is not enough: redis-py sends within ``asyncio.wait_for``, which can swallow a cancellation on Python 3.11
+    (cpython gh-86296; seen with redis 8.1 in nearly half of the cancellations during a command).
     """
     while not task.done():
         task.cancel()

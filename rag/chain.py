@@ -1,8 +1,8 @@
 """The conversational chain, from top to bottom: condense, retrieve, answer, ground.
 
-For LangChain it is one runnable, ``conversation``, which runs each stage as a runnable of its own: so callbacks, tracing and
-config of the caller reach every stage by its name, and the language model within it. Each stage is given what concerns it: the
-first two fill in the state of the turn, the third makes pieces of an answer of it, the last makes text of the pieces.
+For LangChain it is one runnable, ``conversation``, which runs each stage as a runnable of its own. So callbacks, tracing and
+config of the caller reach every stage under its name, and the language model within it. The first two stages fill in the state
+of the turn, the third streams pieces of an answer, the last turns the pieces into checked text.
 """
 
 from __future__ import annotations
@@ -55,22 +55,22 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 NEARBY = 0.5
-"""Share of the threshold from which on a page is worth naming when the bot does not know."""
+"""When the bot does not know, it names the closest page if its score is at least this share of the threshold."""
 QUERY_CHARACTERS = 1000
-"""Of a question that are embedded and searched for: more than any embedder reads of a question."""
+"""Most characters of a question that are embedded and searched: about the 256 tokens that the packaged MiniLM reads."""
 
 
 class Finder(Protocol):
-    """What finds passages; ``HybridRetriever`` is one."""
+    """Seam: finds passages; ``HybridRetriever`` implements it."""
 
     async def find(self, query: Query, scope: Scope, *, limit: int | None = None) -> Retrieval: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class _State:
-    """One turn on its way: each stage fills in its part. ``ending`` is done once nobody waits for the answer.
+    """The state of one turn; each stage fills in its part. ``ending`` is done when the answer was abandoned.
 
-    ``history`` is what may be shown again to those who read this answer; ``reply`` is what is said without an answerer.
+    ``history`` has only exchanges that the readers of this answer may see; ``reply`` is a fixed sentence instead of an answer.
     """
 
     question: Question
@@ -101,8 +101,8 @@ class _State:
 class ConversationalChain:
     """Answers a question in a conversation.
 
-    ``fallback`` answers where ``answerer`` fails before any of its words is out; ``grounder`` checks what a model writes, and
-    ``rewriter`` makes turns that lean on the past stand alone. ``callbacks`` hear of every run beside the caller's own.
+    ``fallback`` answers if ``answerer`` fails before any of its text was sent; ``grounder`` checks a model's text; ``rewriter``
+    rewrites follow-up questions so that they stand alone. ``callbacks`` are called beside those of the caller.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class ConversationalChain:
         self._runnable: RunnableGenerator[_State, ChainEvent] = RunnableGenerator(self._converse, name="conversation")
         self._condense = RunnableLambda(self._understand, name="condense")
         self._retrieve = RunnableLambda(self._find, name="retrieve")
-        self._answer: RunnableGenerator[_State, Piece] = RunnableGenerator(self._pieces, name="answer")
+        self._answer: RunnableGenerator[_State, Piece] = RunnableGenerator(self._answer_pieces, name="answer")
 
     async def astream(
         self,
@@ -136,10 +136,10 @@ class ConversationalChain:
         *,
         abandoned: asyncio.Event | None = None,
     ) -> AsyncGenerator[ChainEvent]:
-        """Progress, the answer's text as it comes, and at last ``Done``; ``history`` is oldest first.
+        """Progress, the answer's text while it is written, and finally ``Done``; ``history`` is oldest first.
 
-        As soon as ``abandoned`` is set, an answer that is still being written ends with a sentence that says so. Raises
-        ``IndexUnavailable``, and ``ModelError`` where there is no fallback; no text of a user makes it raise.
+        When ``abandoned`` is set, an answer that is still being written ends with a sentence that says so. Raises
+        ``IndexUnavailable``, and ``ModelError`` if there is no fallback; no text of a user makes it raise.
         """
         state = _State(
             question=question,
@@ -166,7 +166,7 @@ class ConversationalChain:
         return state.query
 
     async def _converse(self, states: AsyncIterator[_State]) -> AsyncGenerator[ChainEvent]:
-        """The four stages of one turn, one after the other; what is said without an answerer needs no more of them."""
+        """The four stages of one turn, one after the other; a fixed reply skips the rest of them."""
         state = await anext(states)
         yield Progress(stage="condense")
         await self._condense.ainvoke(state)
@@ -175,8 +175,10 @@ class ConversationalChain:
             await self._retrieve.ainvoke(state)
         if not state.reply:
             yield Progress(stage="answer")
-            ground: RunnableGenerator[Piece, Delta] = RunnableGenerator(partial(self._shown, state), name="ground")
-            # Closed by name and from the inside out: a stream of LangChain's leaves those within it open (langchain-core 1.7).
+            ground: RunnableGenerator[Piece, Delta] = RunnableGenerator(
+                partial(self._grounded_text, state), name="ground"
+            )
+            # Both are closed explicitly: closing a stream of LangChain leaves the streams within it open (langchain-core 1.7).
             async with (
                 aclosing(_closable(self._answer.astream(state))) as pieces,
                 aclosing(_closable(ground.atransform(pieces))) as deltas,
@@ -188,12 +190,12 @@ class ConversationalChain:
         if state.reply:
             state.text += state.reply
             yield Delta(text=state.reply)
-        yield Done(answer=self._whole(state))
+        yield Done(answer=self._final_answer(state))
 
-    # condense: what the turn asks for in its conversation, or what is said to it without looking anything up
+    # condense: from the turn in its conversation to a query, or to a fixed reply that needs no documents
 
     async def _understand(self, state: _State) -> None:
-        """Cleans the question, tells its language, and finds what to search for, or what to say at once."""
+        """Cleans the question, detects its language, and sets the query or a fixed reply."""
         with state.clocked("condense"):
             text = cleaned(state.question.text)
             state.question = replace(state.question, text=text)
@@ -209,12 +211,13 @@ class ConversationalChain:
                 state.query = Query(
                     text=text[:QUERY_CHARACTERS],
                     history=utterances(state.history),
-                    rewritten=await self._rewritten(state),
+                    rewritten=await self._rewrite(state),
                     language=state.language,
                 )
 
-    async def _rewritten(self, state: _State) -> str:
-        """Only a turn that leans on the past is rewritten: each rewriting is a model's reply to wait for."""
+    async def _rewrite(self, state: _State) -> str:
+        """The rewritten question, or an empty string if the turn is no follow-up."""
+        # Only follow-ups: each rewriting is a reply of the model to wait for before the search can start.
         if self._rewriter is None or not state.history or not follows_up(state.question.text):
             return ""
         return (await self._rewriter.rewrite(state.question, state.history, state.language))[:QUERY_CHARACTERS]
@@ -222,29 +225,27 @@ class ConversationalChain:
     # retrieve: the passages that may answer
 
     async def _find(self, state: _State) -> None:
-        """The passages that suit the turn in its conversation, what belongs to the best one's section first.
-
-        Where even the best is too weak, the reply is that the documents do not tell.
-        """
+        """Retrieves passages, those of the best one's section first. The turn abstains if the score is below the threshold."""
         with state.clocked("retrieve"):
-            asked = state.question
-            scope = Scope(audiences=asked.audiences, tenants=frozenset({"", asked.tenant}))
-            found = await self._retriever.find(state.query, scope, limit=self._settings.limit)
-        state.score = found.score
-        state.hits = sorted(found.hits, key=lambda hit: _section(hit) != _section(found.hits[0]))
+            question = state.question
+            scope = Scope(audiences=question.audiences, tenants=frozenset({"", question.tenant}))
+            retrieval = await self._retriever.find(state.query, scope, limit=self._settings.limit)
+        state.score = retrieval.score
+        # The sort is stable: within both groups the ranking stays.
+        state.hits = sorted(retrieval.hits, key=lambda hit: _section(hit) != _section(retrieval.hits[0]))
         if state.score < self._settings.threshold:
             self._abstain(state)
 
     def _abstain(self, state: _State) -> None:
-        """Says that the documents do not tell, and names the closest page if it is near enough."""
+        """Replies that the documents do not answer, and names the closest page if it is close enough."""
         near = bool(state.hits) and state.score >= NEARBY * self._settings.threshold
         state.reply = abstention(state.language, state.hits[0].passage if near else None)
         state.outcome = "abstained"
 
     # answer: from passages to pieces of an answer
 
-    async def _pieces(self, states: AsyncIterator[_State]) -> AsyncGenerator[Piece]:
-        """The answerer's; where it fails, the fallback's or, once something of it is out, an honest end."""
+    async def _answer_pieces(self, states: AsyncIterator[_State]) -> AsyncGenerator[Piece]:
+        """The answerer's pieces. If it fails: the fallback's pieces or, if text was sent already, a sentence that says so."""
         state = await anext(states)
         try:
             async with aclosing(_until_abandoned(self._answerer, state)) as pieces:
@@ -257,27 +258,28 @@ class ConversationalChain:
             if state.text:
                 yield Notice(text=say(state.language, "cut_off"), interrupted=True)
                 return
-            notice: Notice | None = _instead(error, state.language)
+            notice: Notice | None = _fallback_notice(error, state.language)
             async with aclosing(_until_abandoned(self._fallback, state)) as pieces:
                 async for piece in pieces:
+                    # The notice waits for the first quote: an answer without text must stay empty, so that the chain abstains.
                     if isinstance(piece, Quoted) and notice:
                         yield notice
                         notice = None
                     yield piece
 
-    # ground: of the pieces, the text that may be shown
+    # ground: from pieces to the text that may be shown
 
-    async def _shown(self, state: _State, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Delta]:
+    async def _grounded_text(self, state: _State, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Delta]:
         text = GroundedText(state.hits, state.language, self._grounder)
         async for piece in pieces:
             if isinstance(piece, Writer):
                 state.writer = piece
             state.interrupted = state.interrupted or (isinstance(piece, Notice) and piece.interrupted)
             with state.clocked("ground"):
-                shown = await text.feed(piece)
-            if shown:
-                state.text += shown
-                yield Delta(text=shown)
+                checked = await text.feed(piece)
+            if checked:
+                state.text += checked
+                yield Delta(text=checked)
         with state.clocked("ground"):
             rest = await text.finish()
         if rest:
@@ -287,7 +289,7 @@ class ConversationalChain:
         if state.dropped:
             log.info("%d sentences of %s were not supported and left out", state.dropped, self._answerer.name)
 
-    def _whole(self, state: _State) -> Answer:
+    def _final_answer(self, state: _State) -> Answer:
         writer = state.writer or Writer(model=self._answerer.name, hits=tuple(state.hits))
         return Answer(
             text=state.text,
@@ -306,19 +308,19 @@ class ConversationalChain:
 
 
 def _ending(abandoned: asyncio.Event | None) -> asyncio.Future[object]:
-    """Done once the event is set; where there is none, never."""
+    """A future that is done when the event is set; without an event it never is."""
     if abandoned is None:
         return asyncio.get_running_loop().create_future()
     return asyncio.ensure_future(abandoned.wait())
 
 
 def _closable(stream: AsyncIterator[T]) -> AsyncGenerator[T]:
-    """LangChain's streams are generators, which its types do not say."""
+    """The stream as a generator, which it is: LangChain declares its streams as plain iterators, which cannot be closed."""
     return cast("AsyncGenerator[T]", stream)
 
 
 async def _language(question: Question, history: Sequence[Exchange]) -> str:
-    """The question's own; where that is undecided, the one of the question before, or the platform's hint."""
+    """The language of the question; if that is undecided, of the previous question, else the platform's hint, else English."""
     hinted = (question.language or "").lower().replace("_", "-").partition("-")[0]
     default = hinted if hinted in LANGUAGES else "en"
     if history:
@@ -331,7 +333,7 @@ def _section(hit: Hit) -> tuple[str, ...]:
 
 
 async def _until_abandoned(answerer: Answerer, state: _State) -> AsyncGenerator[Piece]:
-    """The answerer's pieces; once nobody waits for more, even while it is silent, a sentence that says so instead."""
+    """The answerer's pieces; as soon as the answer is abandoned, even while the model is silent, a sentence that says so."""
     async with aclosing(answerer.astream(state.question, state.history, state.hits, state.language)) as pieces:
         while not state.ending.done():
             step = asyncio.ensure_future(anext(pieces, None))
@@ -343,13 +345,13 @@ async def _until_abandoned(answerer: Answerer, state: _State) -> AsyncGenerator[
                         return
                     yield piece
             finally:
-                if not step.done():
+                if not step.done():  # a generator cannot be closed while one of its steps runs
                     await end(step)
     yield Notice(text=say(state.language, "stopped"), interrupted=True)
 
 
-def _instead(error: ModelError, language: str) -> Notice:
-    """Why the documents' own words come instead of an answer."""
+def _fallback_notice(error: ModelError, language: str) -> Notice:
+    """The notice that explains why quotes come instead of a written answer."""
     if isinstance(error, ModelBusy):
         return Notice(text=say(language, "busy", seconds=error.seconds))
     return Notice(text=say(language, "quoted"))

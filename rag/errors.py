@@ -8,7 +8,7 @@ RagError
 │   └── IndexLocked         another process owns the embedded index
 ├── ModelError              an embedding or language model cannot be loaded or failed
 │   ├── ModelUnavailable    it does not answer now; trying again later may help
-│   └── ModelBusy           it has more to write than it may; says for how long
+│   └── ModelBusy           its queue is full; says for how long
 ├── StoreUnavailable        Redis does not answer (a platform gets a 5xx and delivers again)
 └── EvaluationError         a question set that cannot be used, or too little in it to learn from
 """

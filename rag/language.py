@@ -1,4 +1,4 @@
-"""Which language a text is written in, among those that retrieval can stem."""
+"""Detects the language of a text, among those that retrieval can stem."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "sv", "da", "no", "fi", "
 """ISO 639-1 codes that have a Snowball stemmer; the first two also have the chain's own sentences."""
 
 LONGEST = 2000
-"""Characters looked at: more does not change the verdict and a page costs milliseconds."""
+"""Characters that are examined; more do not change the result, and a whole page costs milliseconds."""
 SHORT = 12
-"""Words up to which function words decide before statistics do."""
+"""The most words of a text in which function words decide before the statistical model."""
 FAVOUR = 3.0
-"""Prior odds of English, Spanish and the default: the model alone calls "reset password" Danish or Dutch."""
+"""Prior odds of English, Spanish and the default, because the model alone takes "reset password" for Danish or Dutch."""
 CERTAIN = 0.5
 
 _WORD = re.compile(r"[^\W\d_]+")
-_MARKED_SPANISH = re.compile(r"[¿¡ñÑ]")
+_SPANISH_SIGNS = re.compile(r"[¿¡ñÑ]")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 
@@ -28,7 +28,7 @@ def _words(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-# Words that no other language of the list shares, so that one of them settles a short question.
+# Words that no other language of the list shares, so that a single one can decide.
 _ENGLISH = _words(
     """
     and could did does explain get hello how it my need should show tell thank thanks that the their there these
@@ -48,29 +48,30 @@ class _Identifier(Protocol):
     def rank(self, text: str) -> list[tuple[str, float]]: ...
 
 
+# Two messages may need the model for the first time at once, in different threads.
 _lock = Lock()
-_loaded: list[_Identifier] = []
+_identifiers: list[_Identifier] = []
 
 
 def load() -> None:
     """Loads the language model (about a second, blocking): call it in a thread before the first message needs it."""
     with _lock:
-        if not _loaded:
+        if not _identifiers:
             from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
             identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
             identifier.set_languages(LANGUAGES)
-            _loaded.append(identifier)
+            _identifiers.append(identifier)
 
 
 def detect(text: str, default: str = "en") -> str:
-    """The text's language; ``default`` where the text does not decide (no words, another script, a product's name)."""
+    """The language of a text (ISO 639-1); ``default`` if it cannot be detected (no words, another script, only names)."""
     return _detect(text[:LONGEST], default)
 
 
 async def adetect(text: str, default: str = "en") -> str:
-    """As :func:`detect`; a language model that is still to be loaded is loaded in a thread."""
-    if not _loaded and _LATIN.search(text[:LONGEST]) and hint(text) is None:
+    """As :func:`detect`, but loads the statistical model in a thread if it is needed for the first time."""
+    if not _identifiers and _LATIN.search(text[:LONGEST]) and hint(text) is None:
         await asyncio.to_thread(load)
     return detect(text, default)
 
@@ -82,11 +83,11 @@ def _detect(text: str, default: str) -> str:
 
 
 def hint(text: str) -> str | None:
-    """English or Spanish when a short text's marks or function words leave no doubt."""
+    """English or Spanish if the signs or function words of a short text are unambiguous, else None."""
     words = [word.lower() for word in _WORD.findall(text[:LONGEST])]
     if len(words) > SHORT:
         return None
-    if _MARKED_SPANISH.search(text):
+    if _SPANISH_SIGNS.search(text):
         return "es"
     english = sum(word in _ENGLISH for word in words)
     spanish = sum(word in _SPANISH for word in words)
@@ -96,9 +97,9 @@ def hint(text: str) -> str | None:
 
 
 def _statistical(text: str, default: str) -> str:
-    if not _loaded:
+    if not _identifiers:
         load()
-    favoured = {"en", "es", default}
-    weighted = [(share * (FAVOUR if code in favoured else 1.0), code) for code, share in _loaded[0].rank(text)]
+    likely = {"en", "es", default}
+    weighted = [(share * (FAVOUR if code in likely else 1.0), code) for code, share in _identifiers[0].rank(text)]
     best, code = max(weighted)
     return code if best >= CERTAIN * sum(weight for weight, _ in weighted) else default

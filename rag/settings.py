@@ -14,16 +14,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,6
 
 
 class Section(BaseModel):
-    """A section of cotorra.toml: unknown keys are errors, values never change."""
+    """A section of cotorra.toml; unknown keys are errors, and values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SourceSettings(Section):
-    """One source of documents: exactly one of ``path``, ``url``, ``git`` and ``loader`` says where they are."""
+    """One source of documents; exactly one of ``path``, ``url``, ``git`` and ``loader`` is set."""
 
     name: Name
     path: Path | None = Field(None, description="a folder or a single file")
+    # Not in the repr: an address may contain a password or a token, and options a secret.
     url: str | None = Field(None, repr=False, description="a site: its sitemap or the page to start from")
     git: str | None = Field(None, repr=False, description="a Git repository: an address or a path")
     loader: str | None = Field(None, description="a LangChain document loader by its dotted name")
@@ -49,19 +50,19 @@ class SourceSettings(Section):
     def _is_in_one_place(self) -> SourceSettings:
         places = [key for key in ("path", "url", "git", "loader") if getattr(self, key) is not None]
         if len(places) != 1:
-            named = " and ".join(places) or "none"
-            raise ValueError(f"a source has exactly one of path, url, git and loader; source {self.name!r} has {named}")
+            keys = " and ".join(places) or "none"
+            raise ValueError(f"a source has exactly one of path, url, git and loader; source {self.name!r} has {keys}")
         return self
 
     @property
     def place(self) -> str:
-        """Where the documents come from, as a message may show it: without what stands before @ in an address."""
+        """The place of the documents for messages: an address without user, password and query, which may be secret."""
         place = str(self.path or self.url or self.git or self.loader)
         return re.sub(r"(?<=://)[^/@]*@", "", place).partition("?")[0]
 
 
 class KnowledgeSettings(Section):
-    """What the bot knows. Without sources it knows its own handbook."""
+    """The sources of the bot's knowledge; without any it knows its own handbook."""
 
     sources: tuple[SourceSettings, ...] = ()
     every_minutes: float = Field(60, ge=0, description="how often sources are read again; 0 is never")
@@ -85,7 +86,7 @@ class EmbeddingSettings(Section):
 
 
 class RetrievalSettings(Section):
-    """How passages are found and when they are good enough."""
+    """How passages are retrieved, and the score from which on they are used."""
 
     limit: int = Field(6, ge=1, le=50, description="passages handed to the answerer")
     candidates: int = Field(80, ge=1, le=1000, description="passages fetched by each leg before fusion")
@@ -94,7 +95,7 @@ class RetrievalSettings(Section):
 
 
 class ModelSettings(Section):
-    """What writes the answers: quotes alone, a language model in this process, or one behind an OpenAI-compatible server."""
+    """How answers are written: by quotes alone, by a language model in this process, or by an OpenAI-compatible server."""
 
     kind: Literal["extractive", "transformers", "openai"] = "extractive"
     name: str = Field("Qwen/Qwen3-1.7B", description="hub name, folder, or the server's name of the model")
@@ -149,7 +150,7 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _has_a_server(self) -> ModelSettings:
-        """An address that lies about in the environment is nobody's business unless a server is asked for."""
+        """Checks the servers only for ``openai``: otherwise OPENAI_BASE_URL in the environment is meant for other programs."""
         if self.kind == "openai" and not self.servers:
             raise ValueError(
                 'model.kind = "openai" needs model.servers (or OPENAI_BASE_URL), for example http://127.0.0.1:8000/v1'
@@ -160,7 +161,7 @@ class ModelSettings(Section):
 
 
 class MemorySettings(Section):
-    """What a conversation remembers."""
+    """How much of a conversation is remembered, and for how long."""
 
     turns: int = Field(12, ge=0, le=200)
     ttl_days: float = Field(30, gt=0, le=3650)

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002 - the arguments are those of LangChain's callbacks
-"""Runs of the chain as OpenTelemetry spans: names, times, models and token counts; never a text of people or documents."""
+"""Reports runs of the chain as OpenTelemetry spans: names, times, models, token counts; never texts of people or documents."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_co
 
 
 class Tracing(BaseCallbackHandler):
-    """One span a run, below its parent's. Attributes of model runs follow OpenTelemetry's conventions for generative AI."""
+    """One span for each run, below its parent's. Attributes follow OpenTelemetry's conventions for generative AI."""
 
     run_inline = True
+    """LangChain then calls the handler directly instead of in a thread for each event."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
         self._spans: dict[UUID, Span] = {}
-        self._silent: set[UUID] = set()
+        self._awaiting_token: set[UUID] = set()
 
     def on_chain_start(
         self, serialized: dict[str, Any], inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **more: Any
@@ -46,12 +47,12 @@ class Tracing(BaseCallbackHandler):
         span = self._start(f"chat {model}", run_id, parent_run_id)
         span.set_attribute("gen_ai.operation.name", "chat")
         span.set_attribute("gen_ai.request.model", model)
-        self._silent.add(run_id)
+        self._awaiting_token.add(run_id)
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **more: Any) -> None:
-        """The first one tells how long the reader waited."""
-        if run_id in self._silent:
-            self._silent.discard(run_id)
+        """Adds an event for the first token, which shows how long the reader waited."""
+        if run_id in self._awaiting_token:
+            self._awaiting_token.discard(run_id)
             self._spans[run_id].add_event("first token")
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **more: Any) -> None:
@@ -66,15 +67,15 @@ class Tracing(BaseCallbackHandler):
         self._end(run_id, error)
 
     def _start(self, name: str, run_id: UUID, parent: UUID | None) -> Span:
-        above = self._spans.get(parent) if parent is not None else None
-        context = set_span_in_context(above) if above is not None else None
+        parent_span = self._spans.get(parent) if parent is not None else None
+        context = set_span_in_context(parent_span) if parent_span is not None else None
         span = self._tracer.start_span(name, context)
         self._spans[run_id] = span
         return span
 
     def _end(self, run_id: UUID, error: BaseException | None = None) -> None:
-        """An error is told by its class: its words might quote somebody."""
-        self._silent.discard(run_id)
+        """Ends a span. Of an error only the class is recorded, because its message may quote a user."""
+        self._awaiting_token.discard(run_id)
         span = self._spans.pop(run_id, None)
         if span is None:
             return

@@ -1,7 +1,7 @@
-"""One turn of a conversation, shared by everything that answers: load memory, answer, remember.
+"""One turn of a conversation: load memory, answer, remember. All platforms, the terminal and the evaluation share it.
 
-The three steps are separate because a service stores the computed answer between the last two: whoever goes on after a
-crash remembers what was computed, and computes nothing twice.
+The three steps are separate because a service stores the computed answer before it is remembered: after a crash another
+worker remembers the stored answer and computes nothing twice.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from rag.types import Answer, ChainEvent, Done, Exchange, Query, Question
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A question with what is known beside it; ``history`` is oldest first.
+    """A question with its memory; ``history`` is oldest first.
 
-    ``notes`` is False where the question stands outside any conversation: what it asks to be remembered is not.
+    ``notes`` is False for a question outside any conversation: requests to remember something are not carried out.
     """
 
     question: Question
@@ -63,30 +63,30 @@ class Turns:
     async def answer(
         self, turn: Turn, config: RunnableConfig | None = None, *, abandoned: asyncio.Event | None = None
     ) -> AsyncGenerator[ChainEvent]:
-        """The chain's events; the reply to a wish about notes is ``Done`` alone. Raises what the chain does.
+        """The chain's events; a request about notes yields ``Done`` alone. Raises what the chain raises.
 
-        ``abandoned`` ends the answer once it is set.
+        The answer ends as soon as ``abandoned`` is set.
         """
-        if (reply := await self._noted(turn)) is not None:
+        if (reply := await self._notes_reply(turn)) is not None:
             yield Done(answer=reply)
             return
         async with aclosing(self._chain.astream(turn.question, turn.history, config, abandoned=abandoned)) as events:
             async for event in events:
                 yield event
 
-    async def _noted(self, turn: Turn) -> Answer | None:
+    async def _notes_reply(self, turn: Turn) -> Answer | None:
         notes, question = self._memory.notes, turn.question
-        told = await notes.told(question) if notes is not None and turn.notes else None
-        if told is None:
+        reply = await notes.reply(question) if notes is not None and turn.notes else None
+        if reply is None:
             return None
-        return Answer(text=told.text, outcome="small_talk", language=told.language, background=question.background)
+        return Answer(text=reply.text, outcome="small_talk", language=reply.language, background=question.background)
 
     async def remember(
         self, question: Question, answer: str, *, answered: bool, asked_at: datetime, replaces: bool = False
     ) -> None:
-        """Remembers the exchange, in the place of the turn's earlier one where it ``replaces`` it; safe to repeat.
+        """Stores the exchange, instead of the turn's earlier one if it ``replaces`` it; safe to repeat.
 
-        ``question.audiences`` and its tenant are those that the answer was computed for.
+        ``question.audiences`` and ``question.tenant`` must be those that the answer was computed for.
         """
         exchange = Exchange(
             turn_id=question.turn_id,
@@ -96,6 +96,7 @@ class Turns:
             speaker=question.speaker,
             speaker_name=question.speaker_name,
             answered=answered,
+            # later readers see the exchange only if they may read all that it was answered from
             audiences=tuple(sorted(question.audiences)),
             tenant=question.tenant,
         )

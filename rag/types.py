@@ -1,4 +1,4 @@
-"""The values that travel through the chain. All are frozen; times are aware UTC datetimes, scores are in [0, 1]."""
+"""The values of the chain. All are frozen; times are UTC datetimes with a time zone, scores are in [0, 1]."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Literal
 
 Stage = Literal["condense", "retrieve", "answer", "ground"]
 Outcome = Literal["answered", "abstained", "small_talk", "wants_person"]
-"""What became of a question: answered, not told by the documents, mere courtesy, or the asker wants a person."""
+"""The outcome of a question: answered, no answer in the documents, only small talk, or the asker wants a person."""
 
 
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""Controls that turn the direction of writing, also beyond the text that they stand in where they are not closed."""
+"""Bidirectional control characters; an unclosed one also changes the direction of the text after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterRef:
-    """The adapter that a turn must be answered with; only ``tuning`` knows where it comes from."""
+    """The adapter that must answer a turn; only ``tuning`` knows the registry from which it comes."""
 
     name: str
     path: str
@@ -31,8 +31,8 @@ class AdapterRef:
 class Passage:
     """A piece of a document, as it is indexed, shown and cited.
 
-    ``text`` is Markdown without the heading line; ``headings`` is the path of headings above it, outermost first;
-    ``url`` is a deep link to the nearest anchor, or empty where the source has none.
+    ``text``: Markdown without its heading. ``headings``: the headings above it, outermost first. ``url``: a deep link to the
+    nearest anchor, or "" if the source has none. ``position``: its number in the document, from 0.
     """
 
     id: str
@@ -50,19 +50,19 @@ class Passage:
 
     @property
     def digest(self) -> str:
-        """sha256 of what a reader sees: the identity of a snapshot."""
+        """sha256 (hex) of what a reader sees, which identifies a snapshot."""
         return snapshot_digest(self.title, self.headings, self.url, self.text)
 
 
 def snapshot_digest(title: str, headings: tuple[str, ...], url: str, text: str) -> str:
-    """sha256 of what a reader of a passage sees, in hex."""
-    shown = "\x1f".join((title, *headings, url, text))
-    return hashlib.sha256(shown.encode()).hexdigest()
+    """sha256 (hex) of what a reader of a passage sees."""
+    text_of_passage = "\x1f".join((title, *headings, url, text))
+    return hashlib.sha256(text_of_passage.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A passage that was found. ``score`` is calibrated to [0, 1]; ``fused`` is the rank fusion's raw figure."""
+    """A retrieved passage. ``score`` is calibrated to [0, 1]; ``fused`` is the raw score of the fusion."""
 
     passage: Passage
     score: float
@@ -71,10 +71,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What passages are looked for: a turn and the conversation that it stands in.
+    """A search for passages: a turn within its conversation.
 
-    ``history`` is what both sides said before it, oldest first; ``rewritten`` is the turn as a question that stands alone,
-    where a language model wrote one; ``language`` (ISO 639-1) is detected if not given.
+    ``history``: the utterances of both sides before it, oldest first. ``rewritten``: the turn rewritten by a language model as
+    a question that can be understood alone, or "". ``language``: ISO 639-1; detected if None.
     """
 
     text: str
@@ -85,9 +85,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """What was found, best first. ``score`` in [0, 1] is how likely the hits answer the turn in its conversation.
+    """The result of a search, best hit first. ``score`` in [0, 1] is the probability that the hits answer the turn.
 
-    ``evidence`` is what the score was made from, by the name of each figure: what a calibration learns from.
+    ``evidence`` holds the features, by name, from which the score was computed; calibrations are trained on them.
     """
 
     hits: tuple[Hit, ...]
@@ -97,10 +97,10 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One question and its answer, as memory keeps them. ``speaker`` tells people in a group apart; ``answered`` is False
-    where the answer was that the documents do not say.
+    """One question and its answer in memory. ``speaker`` distinguishes the people in a group.
 
-    ``audiences`` and ``tenant`` are those that the answer may have used: who may not read all of them is not shown it again.
+    ``answered`` is False if the answer was that the documents do not say. ``audiences`` and ``tenant`` are those of passages
+    that the answer may have used; readers who may not read all of them are not shown it again.
     """
 
     turn_id: str
@@ -116,7 +116,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Background:
-    """What is known beside the last turns: ``summary`` of the older ones, ``notes`` on who asks."""
+    """What a prompt contains besides the last turns: ``summary`` of the older ones and ``notes`` of the asker."""
 
     summary: str = ""
     notes: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class Background:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One turn to answer. ``audiences`` is what everyone who can read the answer may read (never empty)."""
+    """One turn to answer. ``audiences`` are those that every reader of the answer may read (never empty)."""
 
     turn_id: str
     conversation: str
@@ -140,7 +140,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A numbered source under an answer. ``number`` is the one that the text cites as ``[number]``."""
+    """A numbered source below an answer; the text cites it as ``[number]``."""
 
     number: int
     passage: Passage
@@ -148,7 +148,7 @@ class Source:
 
     @property
     def title(self) -> str:
-        """Page and section, as a reader would name them."""
+        """The titles of page and section, without bidirectional control characters."""
         last = self.passage.headings[-1] if self.passage.headings else ""
         title = self.passage.title if last in ("", self.passage.title) else f"{self.passage.title}: {last}"
         return TURNING.sub("", title)
@@ -156,11 +156,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A complete answer. ``text`` is Markdown with ``[n]`` citations; ``shown`` is every passage that the answerer saw.
+    """A complete answer. ``text``: Markdown with ``[n]`` citations. ``shown``: all passages that the answerer was given.
 
-    ``recalled`` are the turns of the past that stood in the prompt (ids, oldest first): with ``shown`` and ``background``, the
-    one renderer makes the same prompt again. ``dropped`` counts sentences that no passage supported; ``interrupted`` when
-    writing ended early. ``seconds`` holds the wall time of each stage by its name.
+    ``recalled``: ids of the earlier turns in the prompt, oldest first. From these, ``shown`` and ``background`` the renderer
+    makes the same prompt again. ``dropped``: the number of sentences without a supporting passage. ``interrupted``: writing
+    ended early. ``seconds``: wall time of each stage, by name.
     """
 
     text: str
@@ -178,20 +178,20 @@ class Answer:
 
     @property
     def answered(self) -> bool:
-        """False when the documents did not say, or nobody looked because a person is wanted."""
+        """False if the documents do not say, or if nothing was searched because a person is wanted."""
         return self.outcome not in ("abstained", "wants_person")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The chain entered a stage; platforms show it as a status."""
+    """The chain has entered a stage; platforms show this as a status."""
 
     stage: Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """More text of the answer, to be appended to what was shown. Markdown, never half a citation marker."""
+    """More text of the answer, to be appended to what is visible. Markdown; a citation marker is never split."""
 
     text: str
 

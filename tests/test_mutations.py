@@ -32,8 +32,9 @@ def test_a_text_that_is_not_there_exactly_once_is_an_error(source: str) -> None:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program with a test that sees whether it doubles 2, and no other number."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # importing the plugins takes seconds, and it needs none
     (tmp_path / "double.py").write_text("def double(number):\n    return 2 * number  # or a shift\n")
     test = "from double import double\n\n\ndef test_two():\n    assert double(2) == 4\n"
     (tmp_path / "test_double.py").write_text(test)

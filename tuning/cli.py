@@ -22,14 +22,14 @@ Conversation = Annotated[str, typer.Argument(help="The conversation's id, as `li
 
 
 class Access(Protocol):
-    """What the commands need; whoever mounts them puts it into the Typer context (``ctx.obj``)."""
+    """What the commands need. The application that mounts them puts it into the Typer context (``ctx.obj``)."""
 
     def log(self) -> ConversationLog:
-        """The log, its schema up to date."""
+        """The conversation log, after bringing its schema up to date."""
         ...
 
     def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
-        """Forgets in every store, and says how much each one held."""
+        """Forgets in every store. Returns how much each one held, by its name."""
         ...
 
 
@@ -42,11 +42,11 @@ def list_conversations(
     """List the latest conversations."""
     from tuning.conversations.records import ConversationSummary
 
-    found = _access(context).log().conversations(limit)
+    summaries = _access(context).log().conversations(limit)
     if as_json:
-        _print_json(list[ConversationSummary], found)
+        _print_json(list[ConversationSummary], summaries)
         return
-    rows = [[one.conversation, one.platform, str(one.turns), f"{one.last_at:%Y-%m-%d %H:%M}"] for one in found]
+    rows = [[one.conversation, one.platform, str(one.turns), f"{one.last_at:%Y-%m-%d %H:%M}"] for one in summaries]
     _print_table(["conversation", "platform", "turns", "last (UTC)"], rows, empty="nothing was logged yet")
 
 
@@ -55,11 +55,11 @@ def show(context: typer.Context, conversation: Conversation, as_json: Json = Fal
     """Show a conversation's turns with their sources and feedback."""
     from tuning.conversations.records import ReviewedTurn
 
-    found = _access(context).log().show(conversation)
+    turns = _access(context).log().show(conversation)
     if as_json:
-        _print_json(list[ReviewedTurn], found)
+        _print_json(list[ReviewedTurn], turns)
         return
-    typer.echo("\n\n".join(map(_transcript, found)) or "the log holds nothing of this conversation")
+    typer.echo("\n\n".join(map(_transcript, turns)) or "the log holds nothing of this conversation")
 
 
 @conversations.command("export")
@@ -103,6 +103,7 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Forget a conversation, or one person in it, in memory, inbox, caches and log. There is no way back."""
+    # An empty name is a script's empty variable: taken for "nobody named", it would delete the whole conversation.
     if speaker == "":
         raise typer.BadParameter("name a person, or leave --speaker out to forget the whole conversation")
     if not yes:
@@ -127,8 +128,8 @@ def _transcript(reviewed: ReviewedTurn) -> str:
         f"  A: {turn.answer}",
         *(f"     [{number}] {passage.title} <{passage.url}>" for number, passage in enumerate(cited, start=1)),
     ]
-    for given in reviewed.feedback:
-        lines.append("     " + ": ".join(filter(None, (given.rating, given.reason, given.better_answer))))
+    for entry in reviewed.feedback:
+        lines.append("     " + ": ".join(filter(None, (entry.rating, entry.reason, entry.better_answer))))
     return "\n".join(lines)
 
 
@@ -151,8 +152,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
     table = Table(box=SIMPLE)
     for column in columns:
-        # Folded, never cut: an id that was shortened names nothing.
+        # Wrapped, never cut off: a shortened id names nothing.
         table.add_column(column, overflow="fold")
     for row in rows:
+        # Text, because rich would read brackets in a plain string as markup.
         table.add_row(*map(Text, row))
     return table

@@ -1,4 +1,4 @@
-"""Settings of the learning side: where conversations are logged and for how long."""
+"""Settings of the learning side: where the conversation log is, and how long it keeps turns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who may read the answer decides what the answer may use: everyone who can read it may read all of it.
+"""Audiences: an answer may use only what everyone who can read the answer may read.
 
-A source is for an audience, and may be one tenant's own: then only those who belong to the tenant find it.
+Every source has an audience, and may belong to one tenant; then only readers of that tenant find its passages.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ INTERNAL = frozenset({"public", "employees"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:
-    """Who reads a place: the audiences that all of them belong to, and their tenant, if they have the same one."""
+    """The readers of a channel: the audiences that all of them belong to, and their tenant, if all have the same one."""
 
     audiences: frozenset[str]
     tenant: str = ""
 
     def may_read(self, exchange: Exchange) -> bool:
-        """Whether all of them may read an answer. What an older release remembered tells no audiences."""
-        readable = bool(exchange.audiences) and self.audiences.issuperset(exchange.audiences)
-        return readable and exchange.tenant in ("", self.tenant)
+        """Whether all of them may read an earlier exchange."""
+        # An exchange stored by an older release names no audiences: what its answer used is unknown, so nobody may read it.
+        allowed = bool(exchange.audiences) and self.audiences.issuperset(exchange.audiences)
+        return allowed and exchange.tenant in ("", self.tenant)
 
 
 class KnowsReaders(Protocol):
-    """A platform, as far as audiences are concerned."""
+    """The part of a platform that determines audiences."""
 
     def readers(self, message: IncomingMessage) -> Readers:
-        """Who reads the reply to a resolved message; whatever is not known for certain counts as public."""
+        """The readers of the reply to a resolved message. A reader who is not known for certain counts as public."""
 
 
 def readers(message: IncomingMessage, platforms: Mapping[str, KnowsReaders]) -> Readers:
-    """Who reads the reply: the verdict of the message's platform. Everybody may read what is public."""
+    """The readers of the reply, as the message's platform determines them. Every reader may read what is public."""
     platform = platforms.get(message.platform)
-    if platform is None:
+    if platform is None:  # an unknown platform gets the least, never the most
         return Readers(audiences=PUBLIC)
-    verdict = platform.readers(message)
-    return replace(verdict, audiences=PUBLIC | verdict.audiences)
+    confirmed = platform.readers(message)
+    return replace(confirmed, audiences=PUBLIC | confirmed.audiences)
 
 
 def terminal_readers(settings: AudienceSettings) -> Readers:
-    """Who sits at the terminal, unless a command names audiences."""
+    """The reader at the terminal, unless a command names audiences."""
     return Readers(audiences=PUBLIC | frozenset(settings.terminal), tenant=settings.terminal_tenant)

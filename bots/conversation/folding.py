@@ -1,4 +1,7 @@
-"""Summaries of older turns are written after the answer, beside the worker: nobody waits for them, a kill loses none."""
+"""Folding: older turns of a conversation are summarised in the background, after the answer was sent.
+
+Turns that still have to be folded stay in Redis, so that a killed process loses none of them.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,38 @@ log = structlog.get_logger()
 
 
 class Folding:
-    """Folds one conversation at a time: a model writes answers first. What was not begun at the end waits in memory."""
+    """Folds one conversation at a time, so that summaries take little of the model's time from answers.
+
+    Conversations that were not begun before :meth:`close` are folded after their next turn.
+    """
 
     def __init__(self, memory: ConversationMemory, summarise: Summarise) -> None:
         self._memory = memory
         self._summarise = summarise
-        self._wanted: dict[str, None] = {}
+        # A dict is an ordered set: a conversation that is pending twice is folded once.
+        self._pending: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
 
     def after(self, conversation: str) -> None:
-        """The conversation has one more turn. Returns at once."""
-        self._wanted[conversation] = None
+        """Schedules the folding of a conversation that has one more turn. Returns at once."""
+        self._pending[conversation] = None
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work_off(), name="summaries")
+            self._task = asyncio.create_task(self._fold_pending(), name="summaries")
 
-    async def settled(self) -> None:
-        """Waits until everything that is wanted was tried."""
+    async def wait_until_idle(self) -> None:
+        """Waits until every pending conversation was tried."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """Leaves the rest to the next turns."""
+        """Cancels the work; what is pending is folded after the next turns."""
         if self._task is not None:
             await end(self._task)
 
-    async def _work_off(self) -> None:
-        while self._wanted:
-            conversation = next(iter(self._wanted))
-            del self._wanted[conversation]
+    async def _fold_pending(self) -> None:
+        while self._pending:
+            conversation = next(iter(self._pending))
+            del self._pending[conversation]
             try:
                 await self._memory.fold(conversation, self._summarise)
             except RagError as error:

@@ -1,4 +1,4 @@
-"""What takes a conversation, one person's part of it or one turn out of every store."""
+"""Forgetting: deletes a conversation, one person's part of it, or one turn from every store."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from rag.memory.conversation import ConversationMemory
 from rag.store.client import store_errors
 
 WISH_SECONDS = 24 * 3600
-"""How long a wish to forget is remembered: longer than an answer that it overtook can take, retries included."""
+"""How long a request to forget is remembered: longer than any answer that was being written meanwhile, with its retries."""
 
 _EVERYBODY = ""
+"""The field of a request to forget what everybody said."""
 
-# KEYS: the hash of wishes. ARGV: whose words, the wish's time in microseconds, seconds to live.
+# KEYS: the hash of requests. ARGV: whose words, the request's time in microseconds, seconds to live.
+# Only a later time replaces an earlier one: requests may be stored out of order, and each covers all that came before it.
 _WISH = """
 if (tonumber(redis.call('HGET', KEYS[1], ARGV[1])) or 0) < tonumber(ARGV[2]) then
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -35,12 +37,12 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 
 
 class Forgetting:
-    """Deletes from memory, notes, inbox, replies and handovers, and knows for a day what was to be forgotten.
+    """Deletes from memory, notes, inbox, replies and handovers, and remembers the request for a day.
 
-    A worker may be answering meanwhile. It asks :meth:`covers` after its last write and takes back what it wrote, and the
-    wish is stored before anything is deleted: whichever comes last finds what the other left.
+    A worker may be answering in the conversation meanwhile. The request is stored before anything is deleted, and a worker
+    calls :meth:`covers` after its last write and then deletes what it wrote. So whichever of the two is last deletes all.
 
-    ``pseudonym`` is the log's: whom it names by a pseudonym can be forgotten by it everywhere.
+    ``pseudonym`` is the conversation log's function: a person can also be forgotten everywhere by their pseudonym.
     """
 
     def __init__(
@@ -65,20 +67,24 @@ class Forgetting:
     async def from_stores(
         self, conversation: str, speaker: str | None, at: datetime, *, keep: IncomingMessage | None = None
     ) -> dict[str, int]:
-        """Counts by store: memory, notes, inbox (queued and set aside, with their seen keys), replies.
+        """Forgets what ``speaker`` (or, for None, everybody) said in a conversation. Returns counts by store.
 
-        ``speaker`` is the platform's id or the log's pseudonym; ``keep`` is the message that asks for it, being handled.
-        Raises ``StoreUnavailable``.
+        The stores are memory, notes, inbox (queued and set aside, with their seen keys) and replies. ``speaker`` is the
+        platform's id or the log's pseudonym; ``keep`` is the message that asks for it and is being handled. Raises
+        ``StoreUnavailable``.
         """
         who = _EVERYBODY if speaker is None else sender_digest(speaker)
+        # First, so that an answer that is finished while the stores are emptied is caught too.
         with store_errors("nothing was forgotten, try again"):
             await self._wish(keys=[self._keys.wishes(conversation)], args=[who, _microseconds(at), WISH_SECONDS])
-        counts = Counter({"memory": 0, "notes": await self._notes_of_who_asks(keep), "inbox": 0, "replies": 0})
-        for one in await self._ids(conversation, speaker):
-            counts.update(await self._forgotten(conversation, one, keep))
+        counts = Counter({"memory": 0, "notes": await self._forget_private_notes(keep), "inbox": 0, "replies": 0})
+        for known_id in await self._ids(conversation, speaker):
+            counts.update(await self._forget_in_stores(conversation, known_id, keep))
         return dict(counts)
 
-    async def _forgotten(self, conversation: str, speaker: str | None, keep: IncomingMessage | None) -> dict[str, int]:
+    async def _forget_in_stores(
+        self, conversation: str, speaker: str | None, keep: IncomingMessage | None
+    ) -> dict[str, int]:
         notes = self._memory.notes
         counts = {
             "memory": await self._memory.forget(conversation, speaker),
@@ -86,33 +92,33 @@ class Forgetting:
             "inbox": await self._inbox.forget(conversation, speaker, command=keep),
             "replies": await self._ledger.forget(conversation, speaker, keep=keep.turn_id if keep else ""),
         }
-        await self._withdraw(conversation, lambda told: speaker is None or self._is(told.asked.sender.id, speaker))
+        await self._withdraw(conversation, lambda case: speaker is None or self._is(case.asked.sender.id, speaker))
         return counts
 
     def _is(self, sender: str, speaker: str) -> bool:
-        """Whether ``speaker``, a platform's id or the log's pseudonym, names who sent something."""
+        """Whether ``speaker``, a platform's id or the log's pseudonym, names this sender."""
         return speaker in (sender, self._pseudonym(sender))
 
-    async def _notes_of_who_asks(self, command: IncomingMessage | None) -> int:
-        """Who forgets a private conversation is alone in it: notes go, wherever they were said."""
+    async def _forget_private_notes(self, command: IncomingMessage | None) -> int:
+        """Deletes the notes of a person who forgets a private conversation: all of them, from every conversation."""
         if command is None or command.channel not in ("direct", "ephemeral") or self._memory.notes is None:
             return 0
         return await self._memory.notes.forget(command.conversation, command.sender.id)
 
     async def _ids(self, conversation: str, speaker: str | None) -> Sequence[str | None]:
-        """Under which ids the stores know a speaker: the log's pseudonym is nobody's id."""
+        """The ids under which the stores know a speaker. A pseudonym cannot be reversed, so it is compared with all known ids."""
         if speaker is None or self._pseudonym(speaker) != speaker:
             return [speaker]
         sources = (self._memory.speakers, self._inbox.senders, self._ledger.speakers)
-        known = {one for source in sources for one in await source(conversation)} - {speaker}
-        return [speaker, *sorted(one for one in known if self._pseudonym(one) == speaker)]
+        known_ids = {known_id for source in sources for known_id in await source(conversation)} - {speaker}
+        return [speaker, *sorted(known_id for known_id in known_ids if self._pseudonym(known_id) == speaker)]
 
     def from_log(self, conversation: str, speaker: str | None, at: datetime) -> ForgetEntry:
-        """What the log has to do: forget what was asked up to ``at``, also what it learns of only later."""
+        """The outbox entry that makes the log forget what was asked up to ``at``, including turns that reach it later."""
         return ForgetEntry(conversation=conversation, speaker=speaker, at=at)
 
     async def covers(self, message: IncomingMessage) -> bool:
-        """Whether ``message`` was received before a wish to forget it. Raises ``StoreUnavailable``."""
+        """Whether ``message`` was received before a request to forget it. Raises ``StoreUnavailable``."""
         sender = message.sender.id
         people = [_EVERYBODY, *map(sender_digest, (sender, self._pseudonym(sender)))]
         with store_errors("the answer is checked again when it does"):
@@ -129,26 +135,29 @@ class Forgetting:
             await self._memory.notes.remove_turn(conversation, turn_id)
         await self._inbox.drop_aside(conversation, turn_id)
         await self._ledger.forget_turn(conversation, turn_id)
-        await self._withdraw(conversation, lambda told: turn_id in (told.turn_id, _turn_of(told.asked)))
+        await self._withdraw(conversation, lambda case: turn_id in (case.turn_id, _turn_of(case.asked)))
 
     async def _withdraw(self, conversation: str, whole: Callable[[Handover], bool]) -> None:
-        """Takes back what people were told who were asked to take over: all of it, or what was said in the conversation.
+        """Withdraws the posts by which people were asked to take over.
 
-        The worker does so in the post; that it will is stored before anything is deleted.
+        A post for which ``whole`` is true is removed, with all that is known of its handover. From any other, what was said in
+        the conversation is removed. A worker does it later, when it handles the
+        message that is put into the inbox here.
         """
         now = datetime.now(UTC)
-        for told in await self._handovers.all(conversation):
-            if whole(told):
-                await self._inbox.accept(redrawing(told, now, gone=True))
-                await self._handovers.forget(told)
-            elif told.stage == "open" and not told.bare:
-                bare = replace(told, bare=True)
-                if await self._handovers.change(told, bare):
+        for handover in await self._handovers.all(conversation):
+            if whole(handover):
+                # Queued before the record is deleted: after a crash in between, nothing else would name the post.
+                await self._inbox.accept(redrawing(handover, now, removed=True))
+                await self._handovers.forget(handover)
+            elif handover.stage == "open" and not handover.bare:
+                bare = replace(handover, bare=True)
+                if await self._handovers.change(handover, bare):
                     await self._inbox.accept(redrawing(bare, now))
 
 
 def _turn_of(message: IncomingMessage) -> str:
-    """That of the question which an edit changed."""
+    """The turn of a question; for an edit, the turn of the question that it changed."""
     return message_turn(message.original or message.id)
 
 

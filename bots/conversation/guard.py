@@ -1,4 +1,4 @@
-"""Limits: how much one person and one conversation may ask in a minute, and how long a message may be."""
+"""Guard: limits on messages per minute, for each person and each conversation, and on the length of a message."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from bots.texts import say
 from rag.store.client import store_errors
 
 WINDOW_MILLISECONDS = 60_000
+
+# KEYS: two sorted sets of counted turns (person, conversation), two keys of who was told. ARGV: turn, window, two limits, time.
+# 'first' if this turn is to tell of the limit, 'again' if another one told of it within the window.
 
 _CHECK = """
 local turn, window, at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
@@ -36,7 +39,7 @@ return 'allowed'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a message is handled; ``sentence`` is what its sender is told, None when they were told a moment ago."""
+    """Whether a message is handled. ``sentence`` is the reply to its sender, or None if they got it less than a minute ago."""
 
     kind: Literal["allowed", "limited", "too_long"]
     sentence: str | None = None
@@ -47,9 +50,10 @@ class Verdict:
 
 
 class Guard:
-    """A sliding minute for each person and each conversation, in Redis; a message refused does not count.
+    """A sliding window of a minute for each person and each conversation, in Redis. A refused message does not count.
 
-    Minutes are those in which messages were received: what piled up while nobody answered was not asked too fast.
+    Times are those at which messages were received, not handled: messages that queued up while no worker was running were not
+    sent too fast.
     """
 
     def __init__(self, redis: Redis, keys: Keys, limits: LimitSettings) -> None:
@@ -58,7 +62,7 @@ class Guard:
         self._check = redis.register_script(_CHECK)
 
     async def check(self, message: IncomingMessage) -> Verdict:
-        """The verdict on a message; the same message is counted (and told off) once. Raises ``StoreUnavailable``."""
+        """The verdict on a message, which counts once however often it is handled. Raises ``StoreUnavailable``."""
         length, limit = len(message.text), self._limits.message_characters
         if length > limit:
             return Verdict(kind="too_long", sentence=say(message.language, "too_long", length=length, limit=limit))
@@ -67,10 +71,10 @@ class Guard:
         limits = [self._limits.user_per_minute, self._limits.conversation_per_minute]
         with store_errors("the message is handled when it does"):
             received = int(message.received_at.timestamp() * 1000)
-            found = await self._check(keys=places, args=[message.turn_id, WINDOW_MILLISECONDS, *limits, received])
-        if found == b"allowed":
+            result = await self._check(keys=places, args=[message.turn_id, WINDOW_MILLISECONDS, *limits, received])
+        if result == b"allowed":
             return Verdict(kind="allowed")
-        return Verdict(kind="limited", sentence=say(message.language, "limited") if found == b"first" else None)
+        return Verdict(kind="limited", sentence=say(message.language, "limited") if result == b"first" else None)
 
     def _place(self, part: str, whose: str) -> str:
         return self._keys.of("limit", part, hashlib.sha256(whose.encode()).hexdigest()[:32])

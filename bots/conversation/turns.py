@@ -1,4 +1,4 @@
-"""From an answered question to what the log keeps of it."""
+"""Makes the log's record of an answered question."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tuning.conversations.records import LoggedPassage, LoggedTurn
 
 
 def logged_turn(question: Question, answer: Answer, *, platform: str, asked_at: datetime) -> LoggedTurn:
-    """The turn with a snapshot of every passage that the answerer saw, in its order."""
+    """The record of one turn, with a snapshot of every passage that the answerer saw, in the same order.
+
+    ``asked_at`` is an aware datetime.
+    """
     return LoggedTurn(
         turn_id=question.turn_id,
         conversation=question.conversation,
@@ -29,6 +32,7 @@ def logged_turn(question: Question, answer: Answer, *, platform: str, asked_at: 
         recalled=answer.recalled,
         summary=answer.background.summary,
         notes=answer.background.notes,
+        # The prompt can be made again only by the renderer that made it, so its version is logged with the turn.
         prompt_version=VERSION,
         adapter_digest=_digest(question.adapter, answer),
         dropped=answer.dropped,
@@ -37,7 +41,8 @@ def logged_turn(question: Question, answer: Answer, *, platform: str, asked_at: 
 
 
 def _digest(asked_for: AdapterRef | None, answer: Answer) -> str:
-    """Of the adapter that wrote: another answerer may have taken over from the one asked for."""
+    """The digest of the adapter that wrote the answer; empty if it is not the one asked for."""
+    # Another answerer takes over when a language model fails; the digest asked for would name a model that wrote nothing.
     return asked_for.digest if asked_for is not None and asked_for.name == answer.adapter else ""
 
 

@@ -1,4 +1,4 @@
-"""What the service does for the web console of ``tuning``: syncs, handovers and messages."""
+"""Implements the seams of ``tuning``'s web console with parts of the service: syncs, handovers, messages of a person."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bots.conversation.handover.state import Handover, HandoverStore, resumption
 from bots.library.library import Library
 from bots.queue.inbox import Inbox
 from rag.settings import SourceSettings
-from tuning.console.service import SourceReport
+from tuning.console import SourceReport
 
 
 class ConsoleKnowledge:
-    """``tuning.console.service.KnowledgeSync`` over the library. Raises ``BotsError`` and ``StoreUnavailable``."""
+    """``tuning.console.KnowledgeSync`` over the library. Raises ``BotsError`` and ``StoreUnavailable``."""
 
     def __init__(self, library: Library, sources: Sequence[SourceSettings]) -> None:
         self._library = library
@@ -39,7 +39,7 @@ class ConsoleKnowledge:
 
 
 class ConsoleHandover:
-    """``Handover`` and ``Posting`` of ``tuning.console.service``: through the inbox, in the conversation's own order.
+    """``Handover`` and ``Posting`` of ``tuning.console``: through the inbox, in the conversation's own order.
 
     Methods raise ``StoreUnavailable``.
     """
@@ -54,6 +54,7 @@ class ConsoleHandover:
     async def with_person(self, conversation: str) -> bool:
         return await self._open(conversation) is not None
 
+    # Through the inbox and not at once: a message that the worker answers at this moment must end first.
     async def resume(self, conversation: str, by: str) -> bool:
         handover = await self._open(conversation)
         if handover is None:
@@ -65,6 +66,7 @@ class ConsoleHandover:
         handover = await self._open(conversation)
         if handover is None:
             return False
+        # The same identity is accepted once, so a form that is sent twice posts once.
         name = f"handover:post:{conversation}:{identity}"
         message = replace(resumption(handover, text, self._now()), id=name, seen=(name,), command="post")
         await self._inbox.accept(message)

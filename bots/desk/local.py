@@ -1,4 +1,4 @@
-"""The terminal as a place to ask: no inbox (the asker is waiting and sees an error), the same memory, chain and log."""
+"""Answers questions from the terminal. No inbox, because the asker waits and sees an error; same memory, chain and log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bots.conversation.turns import logged_turn
-from bots.desk.seam import Asked, AskEvent, Complete, Text
+from bots.desk.seam import AskEvent, AskRequest, Complete, Text
 from bots.queue.outbox import Outbox, TurnEntry
 from bots.texts import say
 from rag.memory.conversation import ConversationMemory
@@ -20,7 +20,7 @@ SPEAKER = "terminal"
 
 
 class TerminalDesk:
-    """Answers who asks at the terminal. ``audiences`` is what the terminal reads when nothing is asked for, ``tenant`` whose."""
+    """Answers at the terminal. ``audiences``: what it reads when a request names none; ``tenant``: whose documents."""
 
     def __init__(
         self,
@@ -39,44 +39,47 @@ class TerminalDesk:
         self._tenant = tenant
         self._adapter = adapter
 
-    async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
-        question = self._question(asked)
+    async def ask(self, request: AskRequest) -> AsyncIterator[AskEvent]:
+        question = self._question(request)
+        # Without a conversation there is no memory to load, which saves the trips to Redis.
         turn = Turn(question=question, notes=False)
-        if asked.conversation:
+        if request.conversation:
             turn = await self._turns.prepare(question, alone=True)
-        shown = 0
+        sent_characters = 0
+        # Closed here and not by the garbage collector: an asker who leaves must end the model's work at once.
         async with aclosing(self._turns.answer(turn)) as events:
             async for event in events:
                 if isinstance(event, Delta):
-                    shown += len(event.text)
+                    sent_characters += len(event.text)
                     yield Text(text=event.text)
                 elif isinstance(event, Done):
-                    answer = _alone(event.answer)
-                    if rest := answer.text[shown:]:
+                    answer = _without_person(event.answer)
+                    # What streamed is a beginning of the answer; the added sentence, for one, was not streamed.
+                    if rest := answer.text[sent_characters:]:
                         yield Text(text=rest)
-                    await self._keep(turn.question, answer)
+                    await self._remember(turn.question, answer)
                     yield Complete(conversation=question.conversation, answer=answer)
 
-    def _question(self, asked: Asked) -> Question:
-        identity = secrets.token_hex(8)
+    def _question(self, request: AskRequest) -> Question:
+        turn_id = secrets.token_hex(8)
         return Question(
-            turn_id=identity,
-            conversation=asked.conversation or f"terminal:{identity}",
-            text=asked.text,
-            audiences=asked.audiences | {"public"} if asked.audiences else self._audiences,
+            turn_id=turn_id,
+            conversation=request.conversation or f"terminal:{turn_id}",
+            text=request.text,
+            audiences=request.audiences | {"public"} if request.audiences else self._audiences,
             tenant=self._tenant,
             speaker=SPEAKER,
             adapter=self._adapter(),
         )
 
-    async def _keep(self, question: Question, answer: Answer) -> None:
+    async def _remember(self, question: Question, answer: Answer) -> None:
         now = datetime.now(UTC)
         await self._turns.remember(question, answer.text, answered=answer.outcome == "answered", asked_at=now)
         await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))
 
 
-def _alone(answer: Answer) -> Answer:
-    """With what is added where a person is wanted: nobody can come to a terminal."""
+def _without_person(answer: Answer) -> Answer:
+    """The answer; to a wish for a person it adds that nobody can come to a terminal."""
     if answer.outcome != "wants_person":
         return answer
     return replace(answer, text=f"{answer.text}\n\n{say(answer.language, 'nobody')}")

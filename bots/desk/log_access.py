@@ -1,4 +1,4 @@
-"""What ``cotorra conversations`` works on: the log itself, and forgetting in every store through the desk."""
+"""The log and the deletion of conversations, for ``cotorra conversations``; deletion goes through the running service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LogAccess:
-    """Opens the log when a command asks for it; ``close`` leaves everything as it was found."""
+    """Opens the log when a command needs it; ``close`` stops what was started for it."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -30,7 +30,7 @@ class LogAccess:
         return log
 
     def forget(self, conversation: str, speaker: str | None) -> Mapping[str, int]:
-        """In every store, by the running service where there is one. Raises ``BotsError``."""
+        """Deletes in every store, through the running service where there is one. Raises ``BotsError``."""
         from bots.desk import operations, terminal
 
         request = operations.Forget(conversation=conversation, speaker=speaker)
@@ -40,7 +40,7 @@ class LogAccess:
         self._stack.close()
 
     def _redis_url(self) -> str:
-        """The private server is adopted while a service runs; otherwise it is started, and stopped again by ``close``."""
+        """Redis of the home: the private server of a running service, or one that is started here and stopped by ``close``."""
         from bots.operations.ownership import Ownership
         from bots.operations.private_redis import PrivateRedis
         from bots.platforms.entries import PLATFORMS
@@ -51,6 +51,7 @@ class LogAccess:
             return settings.redis.url
         private = PrivateRedis(settings.home, settings.redis.appendfsync)
         ownership = Ownership(settings.home)
+        # The stack runs backwards: the server stops before the home is free for another process.
         if ownership.try_take():
             self._stack.callback(ownership.release)
             self._stack.callback(private.stop)

@@ -1,7 +1,7 @@
 """Operations: typed functions that a command runs in this process or in the service that owns the home.
 
-An operation takes the service and one request. What crosses the socket follows from its annotations, so that adding one is a
-function in ``bots/desk/operations.py`` and a command that names it.
+An operation takes the service and one request. How request and response cross the socket follows from the annotations, so a
+new operation is a function in ``bots/desk/operations.py`` and a command that names it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Operation(Generic[S, Q, R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stream(Generic[S, Q, R]):
-    """One request, any number of events. Leaving early ends the function; ``events`` are by the names of their classes."""
+    """One request, any number of events. A caller that stops early ends the function. ``events``: by name of their class."""
 
     name: str
     run: Callable[[S, Q], AsyncIterator[R]]
@@ -40,7 +40,7 @@ class Stream(Generic[S, Q, R]):
 
 
 class Desk(Protocol):
-    """Where operations run. Raises the errors of ``bots``, ``rag`` and ``tuning``; over a socket, all as ``BotsError``."""
+    """Runs operations. Raises the errors of ``bots``, ``rag`` and ``tuning``; over a socket all become ``BotsError``."""
 
     async def call(self, operation: Operation[Any, Q, R], request: Q) -> R: ...
 
@@ -68,23 +68,24 @@ class Operations(Generic[S]):
     streaming: dict[str, Stream[S, Any, Any]] = field(default_factory=dict)
 
     def operation(self, function: Callable[[S, Q], Awaitable[R]]) -> Operation[S, Q, R]:
-        """Declares a function that answers once."""
+        """Declares a function with a single response."""
         name, request, response = _signature(function)
-        made = Operation(name=name, run=function, request=TypeAdapter(request), response=TypeAdapter(response))
+        declared = Operation(name=name, run=function, request=TypeAdapter(request), response=TypeAdapter(response))
         self._claim(name)
-        self.single[name] = made
-        return made
+        self.single[name] = declared
+        return declared
 
     def stream(self, function: Callable[[S, Q], AsyncIterator[R]]) -> Stream[S, Q, R]:
-        """Declares a function that yields dataclasses. Each line names its class: fields alone would not tell two apart."""
+        """Declares a function that yields dataclasses. Each line names the class, since two classes may share their fields."""
         name, request, response = _signature(function)
+        # The annotation is AsyncIterator[A | B]: get_args of the union are the classes; a single class has no arguments.
         (event,) = get_args(response)
         kinds = get_args(event) or (event,)
         events = {kind.__name__: TypeAdapter(kind) for kind in kinds}
-        made = Stream(name=name, run=function, request=TypeAdapter(request), events=events)
+        declared = Stream(name=name, run=function, request=TypeAdapter(request), events=events)
         self._claim(name)
-        self.streaming[name] = made
-        return made
+        self.streaming[name] = declared
+        return declared
 
     def _claim(self, name: str) -> None:
         if name in self.single or name in self.streaming:
@@ -92,7 +93,10 @@ class Operations(Generic[S]):
 
 
 def _signature(function: Callable[..., object]) -> tuple[str, Any, Any]:
-    """Name, request and response; the service's type is left alone, it may be known to type checkers only."""
+    """Name, request and response of a function.
+
+    The service's annotation is not evaluated: its classes may be imported for type checkers only.
+    """
     signature = inspect.signature(function)
     _, request = signature.parameters.values()
     names = {"request": request.annotation, "response": signature.return_annotation}

@@ -1,4 +1,4 @@
-"""What commands can ask of the open service. A new one is a function here, and a command in ``bots/cli.py`` that names it."""
+"""The operations on the open service. A new one is a function here and a command in ``bots/cli.py`` that names it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bots.desk.operation import Operations
-from bots.desk.seam import Asked, AskEvent, FoundPassage, Inquiry, Retrieved, SetAside, SyncEvent
+from bots.desk.seam import (
+    AsideMessage,
+    AskEvent,
+    AskRequest,
+    FoundPassage,
+    RetrieveRequest,
+    RetrieveResponse,
+    SyncEvent,
+)
 from bots.errors import BotsError
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenService:
-    """All that operations work on. ``readers`` sit at the terminal unless a request names audiences."""
+    """The parts that operations work on. ``readers``: of the terminal, for requests that name no audiences."""
 
     terminal: TerminalDesk
     retriever: HybridRetriever
@@ -37,34 +45,34 @@ class OpenService:
     library: Library
     readers: Readers
 
-    def audiences(self, wanted: frozenset[str]) -> frozenset[str]:
-        """``wanted``, or the terminal's own where that is empty; everybody may read what is public."""
-        return wanted | {"public"} if wanted else self.readers.audiences
+    def audiences(self, audiences: frozenset[str]) -> frozenset[str]:
+        """``audiences``, or the terminal's own where that is empty; everybody may read what is public."""
+        return audiences | {"public"} if audiences else self.readers.audiences
 
-    def scope(self, wanted: frozenset[str], sources: frozenset[str] | None = None) -> Scope:
+    def scope(self, audiences: frozenset[str], sources: frozenset[str] | None = None) -> Scope:
         from rag.retrieval.index.passages import Scope
 
-        return Scope(audiences=self.audiences(wanted), sources=sources, tenants=frozenset({"", self.readers.tenant}))
+        return Scope(audiences=self.audiences(audiences), sources=sources, tenants=frozenset({"", self.readers.tenant}))
 
 
 OPERATIONS: Operations[OpenService] = Operations()
 
 
 @OPERATIONS.stream
-def ask(service: OpenService, request: Asked) -> AsyncIterator[AskEvent]:
+def ask(service: OpenService, request: AskRequest) -> AsyncIterator[AskEvent]:
     return service.terminal.ask(request)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewConversation:
-    """A conversation of the terminal that starts over."""
+    """The conversation of the terminal that starts over."""
 
     conversation: str
 
 
 @OPERATIONS.operation
 async def new(service: OpenService, request: NewConversation) -> None:
-    """A conversation starts over."""
+    """Deletes the memory of a conversation, so that it starts over."""
     await service.memory.forget(request.conversation)
 
 
@@ -81,7 +89,7 @@ class Search:
 async def search(service: OpenService, request: Search) -> tuple[FoundPassage, ...]:
     from rag.types import Query
 
-    found = await service.retriever.find(
+    result = await service.retriever.find(
         Query(text=request.query), service.scope(request.audiences), limit=request.limit
     )
     return tuple(
@@ -92,27 +100,29 @@ async def search(service: OpenService, request: Search) -> tuple[FoundPassage, .
             score=round(hit.score, 4),
             source=hit.passage.source,
         )
-        for hit in found.hits
+        for hit in result.hits
     )
 
 
 @OPERATIONS.operation
-async def retrieve(service: OpenService, request: Inquiry) -> Retrieved:
-    """The score and its evidence are those of a question that is served, however many passages are asked for here."""
+async def retrieve(service: OpenService, request: RetrieveRequest) -> RetrieveResponse:
+    """Passages for evaluation. Score and evidence are those of a served question, whatever ``limit`` the request has."""
     from rag.chain import QUERY_CHARACTERS
-    from rag.evaluation.changes import changed
+    from rag.evaluation.changes import apply_changes
 
     retriever = service.retriever
-    settings = changed(retriever.settings, request.changes)
+    settings = apply_changes(retriever.settings, request.changes)
     if request.changes:
         retriever = retriever.model_copy(update={"settings": settings})
     scope = service.scope(request.audiences, request.sources)
+    # Cut as the chain cuts it, or a long question would be measured in a form that is never served.
     query = replace(request.query, text=request.query.text[:QUERY_CHARACTERS])
-    found = served = await retriever.find(query, scope, limit=settings.limit)
+    # The score depends on how many passages are looked at, so it is computed with the limit that serves.
+    result = as_served = await retriever.find(query, scope, limit=settings.limit)
     if request.limit != settings.limit:
-        found = await retriever.find(query, scope, limit=request.limit)
-    return Retrieved(
-        retrieval=replace(served, hits=found.hits),
+        result = await retriever.find(query, scope, limit=request.limit)
+    return RetrieveResponse(
+        retrieval=replace(as_served, hits=result.hits),
         limit=settings.limit,
         threshold=settings.threshold,
         embedding=await retriever.serving.ask(_model),
@@ -133,14 +143,14 @@ class Sync:
 
 @OPERATIONS.stream
 def sync(service: OpenService, request: Sync) -> AsyncIterator[SyncEvent]:
-    """Progress, and what was done to each source as it ends. Leaving early stops no sync."""
+    """Progress, and the result of each source when it ends. A caller that stops early does not stop the sync."""
     return service.library.sync(request.source, allow_shrink=request.allow_shrink)
 
 
 @OPERATIONS.operation
-async def set_aside(service: OpenService, request: None) -> tuple[SetAside, ...]:  # noqa: ARG001 - it needs nothing
+async def set_aside(service: OpenService, request: None) -> tuple[AsideMessage, ...]:  # noqa: ARG001 - it needs nothing
     return tuple(
-        SetAside(
+        AsideMessage(
             turn_id=aside.turn_id,
             conversation=aside.conversation,
             error=aside.error,
@@ -169,7 +179,7 @@ async def retry(service: OpenService, request: Retry) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """What to delete: a person's words in a conversation; ``speaker`` None means everybody's."""
+    """Whose messages to delete in a conversation; ``speaker`` None means everybody's."""
 
     conversation: str
     speaker: str | None
@@ -177,7 +187,8 @@ class Forget:
 
 @OPERATIONS.operation
 async def forget(service: OpenService, request: Forget) -> Mapping[str, int]:
-    """What was deleted, by store."""
+    """The number of deleted entries by store."""
+    # None and "" are easily confused by a caller, and everybody's messages would be gone.
     if request.speaker == "":
         raise BotsError("name the person to forget, or leave the name out to forget the whole conversation")
     now = datetime.now(UTC)

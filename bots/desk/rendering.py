@@ -1,4 +1,4 @@
-"""What the terminal shows."""
+"""Prints results on the terminal, for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bots.desk import operations
 from bots.desk.operation import Desk
-from bots.desk.seam import Asked, Complete, FoundPassage, SetAside, SyncedSource, Text
+from bots.desk.seam import AsideMessage, AskRequest, Complete, FoundPassage, SyncedSource, Text
 from bots.errors import BotsError
 from rag.errors import RagError
 from rag.types import Answer
@@ -57,10 +57,11 @@ def print_sources(answer: Answer) -> None:
 
 
 async def converse(desk: Desk, audiences: frozenset[str]) -> None:
-    """The loop of ``cotorra chat``. Ends at /quit or the end of input; an error ends the turn, not the talk."""
-    conversation = _fresh()
+    """The loop of ``cotorra chat``. Ends at /quit or at the end of input; an error ends the turn only."""
+    conversation = _new_conversation()
     print("Ask away. /new starts over, /quit leaves.")
-    while (line := await asyncio.to_thread(_read)) is not None:
+    # In a thread: input() blocks, and the desk's background work runs on this event loop.
+    while (line := await asyncio.to_thread(_read_line)) is not None:
         match line.strip():
             case "":
                 continue
@@ -68,26 +69,26 @@ async def converse(desk: Desk, audiences: frozenset[str]) -> None:
                 return
             case "/new":
                 await desk.call(operations.new, operations.NewConversation(conversation=conversation))
-                conversation = _fresh()
+                conversation = _new_conversation()
                 print("We start from scratch.")
             case question:
-                await _turn(desk, Asked(text=question, conversation=conversation, audiences=audiences))
+                await _turn(desk, AskRequest(text=question, conversation=conversation, audiences=audiences))
 
 
-def _fresh() -> str:
+def _new_conversation() -> str:
     return f"terminal:{secrets.token_hex(8)}"
 
 
-def _read() -> str | None:
+def _read_line() -> str | None:
     try:
         return input("\n> ")
     except EOFError:
         return None
 
 
-async def _turn(desk: Desk, asked: Asked) -> None:
+async def _turn(desk: Desk, request: AskRequest) -> None:
     try:
-        async for event in desk.stream(operations.ask, asked):
+        async for event in desk.stream(operations.ask, request):
             if isinstance(event, Text):
                 print(event.text, end="", flush=True)
             else:
@@ -96,24 +97,25 @@ async def _turn(desk: Desk, asked: Asked) -> None:
         print(f"cotorra: {error}", file=sys.stderr)
 
 
-def print_found(found: Sequence[FoundPassage], *, as_json: bool) -> None:
+def print_passages(passages: Sequence[FoundPassage], *, as_json: bool) -> None:
     """Passages, best first."""
     if as_json:
-        print_json([dataclasses.asdict(one) for one in found])
+        print_json([dataclasses.asdict(one) for one in passages])
         return
-    if not found:
+    if not passages:
         print("Nothing was found. `cotorra sync` brings the index up to date.")
-    for number, one in enumerate(found, start=1):
+    for number, one in enumerate(passages, start=1):
         print(f"{number}. {one.title}  ({one.score:.2f}, {one.source})\n   {one.url}".rstrip())
+        # Line breaks of a document would tear the list apart.
         print("   " + " ".join(one.text.split())[:240])
 
 
-def print_synced(synced: Sequence[SyncedSource], *, as_json: bool) -> None:
-    """One line a source, one line for each document that was skipped."""
+def print_sync_results(results: Sequence[SyncedSource], *, as_json: bool) -> None:
+    """One line for each source, and one for each document that was skipped."""
     if as_json:
-        print_json([dataclasses.asdict(one) for one in synced])
+        print_json([dataclasses.asdict(one) for one in results])
         return
-    for one in synced:
+    for one in results:
         if one.error:
             print(f"{one.source}: failed: {one.error}", file=sys.stderr)
             continue
@@ -125,7 +127,7 @@ def print_synced(synced: Sequence[SyncedSource], *, as_json: bool) -> None:
             print(f"{one.source}: skipped {path}: {reason}", file=sys.stderr)
 
 
-def print_set_aside(messages: Sequence[SetAside], *, as_json: bool) -> None:
+def print_aside(messages: Sequence[AsideMessage], *, as_json: bool) -> None:
     """Messages set aside, oldest first."""
     if as_json:
         print_json([{**dataclasses.asdict(one), "at": one.at.isoformat()} for one in messages])

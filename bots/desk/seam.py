@@ -1,4 +1,4 @@
-"""What operations are asked with and what they answer: values that cross the owner's socket as JSON."""
+"""Requests, responses and events of operations: values that cross the service's socket as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rag.types import Answer, Query, Retrieval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One question at the terminal. ``audiences`` empty means the terminal's own; ``conversation`` empty, no memory."""
+class AskRequest:
+    """One question at the terminal. Empty ``audiences`` mean the terminal's own; an empty ``conversation`` means no memory."""
 
     text: str
     conversation: str = ""
@@ -48,10 +48,10 @@ class FoundPassage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inquiry:
-    """What retrieval is measured with. ``audiences`` empty means the terminal's own, ``sources`` None all.
+class RetrieveRequest:
+    """A question for the evaluation of retrieval. Empty ``audiences`` mean the terminal's own; ``sources`` None means all.
 
-    ``changes`` holds settings of retrieval that this inquiry is made under instead of those in force, by their keys.
+    ``changes``: settings of retrieval, by key, that replace those in force for this request.
     """
 
     query: Query
@@ -62,8 +62,8 @@ class Inquiry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retrieved:
-    """What was found, with the settings it was found under and the embedding model that found it."""
+class RetrieveResponse:
+    """The retrieved passages, with the settings and the embedding model that were used."""
 
     retrieval: Retrieval
     limit: int
@@ -73,9 +73,9 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncProgress:
-    """How far a source's sync has come, in documents looked at; ``total`` is 0 while nobody knows how many there are.
+    """Progress of the sync of a source, in documents. ``total`` is 0 while their number is unknown.
 
-    ``waiting``: one that began before this was asked for comes first, and this is its progress.
+    ``waiting``: an earlier sync of the source must end first, and this is its progress.
     """
 
     source: str
@@ -87,7 +87,7 @@ class SyncProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncedSource:
-    """What ``cotorra sync`` did to one source. ``skipped`` holds path and reason; ``error`` is set when it failed whole."""
+    """The result of a sync of one source. ``skipped``: path and reason; ``error``: set when nothing of it could be read."""
 
     source: str
     added: int = 0
@@ -104,8 +104,8 @@ SyncEvent = SyncProgress | SyncedSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
-    """A message that failed repeatedly; the text is not shown, it may be private."""
+class AsideMessage:
+    """A message that was set aside after repeated failure. Its text is left out, because it may be private."""
 
     turn_id: str
     conversation: str

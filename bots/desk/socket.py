@@ -1,4 +1,4 @@
-"""The owner's socket: operations served over HTTP on a Unix socket in ``COTORRA_HOME``, and the client that looks the same.
+"""Operations over HTTP on a Unix socket in ``COTORRA_HOME``: the server in the service, and ``RemoteDesk``, the client.
 
 ``POST /{operation}`` takes the request as JSON. A single response is JSON; a stream is lines, each ``{class: event}``.
 """
@@ -32,11 +32,11 @@ _NO_LIMIT = httpx.Timeout(10, read=None)
 
 _ERRORS = (BotsError, RagError, TuningError)
 _ERROR = "error"
-"""The key of an error's line; the other lines are keyed by names of classes, which begin with a capital."""
+"""The key of an error line; the keys of other lines are names of classes, which begin with a capital."""
 
 
 def control_app(service: S, operations: Operations[S]) -> Starlette:
-    """The ASGI app of the socket; only the folder's owner can reach it."""
+    """The ASGI app for the socket, which only the folder's owner can open."""
     single = [_route(one.name, _answer(service, one)) for one in operations.single.values()]
     streaming = [_route(one.name, _stream(service, one)) for one in operations.streaming.values()]
     return Starlette(routes=[*single, *streaming])
@@ -49,8 +49,8 @@ def _route(name: str, endpoint: Any) -> Route:
 def _answer(service: S, operation: Operation[S, Q, R]) -> Any:
     async def endpoint(request: Request) -> Response:
         try:
-            wanted = await _read(request, operation.request)
-            response = await operation.run(service, wanted)
+            body = await _read(request, operation.request)
+            response = await operation.run(service, body)
         except _Malformed as error:
             return JSONResponse({_ERROR: str(error)}, status_code=400)
         except _ERRORS as error:
@@ -63,16 +63,16 @@ def _answer(service: S, operation: Operation[S, Q, R]) -> Any:
 def _stream(service: S, operation: Stream[S, Q, R]) -> Any:
     async def endpoint(request: Request) -> Response:
         try:
-            wanted = await _read(request, operation.request)
+            body = await _read(request, operation.request)
         except _Malformed as error:
             return JSONResponse({_ERROR: str(error)}, status_code=400)
-        return StreamingResponse(_lines(operation, operation.run(service, wanted)), media_type="application/x-ndjson")
+        return StreamingResponse(_lines(operation, operation.run(service, body)), media_type="application/x-ndjson")
 
     return endpoint
 
 
 class _Malformed(Exception):
-    """A request that is none."""
+    """A request whose body does not fit its operation."""
 
 
 async def _read(request: Request, adapter: TypeAdapter[Q]) -> Q:
@@ -83,7 +83,7 @@ async def _read(request: Request, adapter: TypeAdapter[Q]) -> Q:
 
 
 async def _lines(operation: Stream[S, Q, R], events: AsyncIterator[R]) -> AsyncIterator[bytes]:
-    """Events as lines. The status line is already out when an error comes, so an error is a line too."""
+    """Events as lines. An error is a line too, because the HTTP status was sent before the first event."""
     try:
         async for event in events:
             kind = type(event).__name__
@@ -93,7 +93,7 @@ async def _lines(operation: Stream[S, Q, R], events: AsyncIterator[R]) -> AsyncI
 
 
 class RemoteDesk:
-    """The desk of the service that listens on ``socket``. Raises ``BotsError`` with the service's own words."""
+    """The desk of the service that listens on ``socket``. Raises ``BotsError`` with the service's message."""
 
     def __init__(self, socket: Path) -> None:
         transport = httpx.AsyncHTTPTransport(uds=str(socket))
@@ -109,9 +109,10 @@ class RemoteDesk:
         try:
             return operation.response.validate_json(response.content)
         except ValidationError as error:
-            raise BotsError(_NOT_UNDERSTOOD) from error
+            raise BotsError(_VERSION_MISMATCH) from error
 
     async def stream(self, operation: Stream[Any, Q, R], request: Q) -> AsyncIterator[R]:
+        # A caller may stop early: an async generator that nobody closes would keep its request open until it is collected.
         async with aclosing(self._post(operation.name, operation.request.dump_json(request))) as lines:
             async for line in lines:
                 yield _event(operation, line)
@@ -140,14 +141,14 @@ def _event(operation: Stream[Any, Q, R], line: str) -> R:
             raise BotsError(value)
         return operation.events[kind].validate_python(value)
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
-        raise BotsError(_NOT_UNDERSTOOD) from error
+        raise BotsError(_VERSION_MISMATCH) from error
 
 
-_NOT_UNDERSTOOD = "the running service gave an answer that is not understood; are both of the same version?"
+_VERSION_MISMATCH = "the running service gave an answer that is not understood; are both of the same version?"
 
 
 def _message(body: bytes) -> str:
     try:
         return str(json.loads(body)[_ERROR])
     except (ValueError, KeyError, TypeError):
-        return _NOT_UNDERSTOOD
+        return _VERSION_MISMATCH

@@ -1,4 +1,4 @@
-"""What a person sees while a sync goes on: bars with rate and time left on a terminal, a line now and then elsewhere."""
+"""Shows the progress of a sync: bars with rate and remaining time on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from bots.desk.seam import SyncedSource, SyncEvent, SyncProgress
 
 LINE_SECONDS = 5.0
 RATE_SECONDS = 30.0
-"""What rates and times left are estimated from: unchanged documents pass a thousand times faster than new ones."""
+"""The period of which rates are computed. Short, because unchanged documents pass a thousand times faster than new ones."""
 
 
 class SyncScreen(Protocol):
-    """Told of every event; shows what it likes of them, never on standard output."""
+    """Receives every event. Writes to standard error only: standard output is for the result."""
 
     def show(self, event: SyncEvent) -> None: ...
 
 
 @contextmanager
 def sync_screen(*, quiet: bool = False) -> Iterator[SyncScreen]:
-    """The screen that standard error allows. ``quiet`` for programs: nothing but on a terminal."""
+    """The screen that fits standard error. ``quiet``, for programs: nothing except on a terminal."""
     console = Console(stderr=True)
     if console.is_terminal:
         with bars_on(console) as progress:
@@ -47,7 +47,7 @@ def sync_screen(*, quiet: bool = False) -> Iterator[SyncScreen]:
 
 
 def bars_on(console: Console) -> Progress:
-    """Room for bars, which go when all is done."""
+    """A display of bars, which disappear at the end."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -66,12 +66,12 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """A bar a source, and a finished one while others go on."""
+    """A bar for each source; it disappears when the source is done."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._bars: dict[str, TaskID] = {}
-        self._waits: set[str] = set()
+        self._announced_waits: set[str] = set()
 
     def show(self, event: SyncEvent) -> None:
         bar = self._bars.get(event.source)
@@ -80,27 +80,29 @@ class Bars:
         if isinstance(event, SyncedSource):
             self._progress.update(bar, total=1, completed=1, visible=False)
             return
-        if event.waiting and event.source not in self._waits:
-            self._waits.add(event.source)
+        if event.waiting and event.source not in self._announced_waits:
+            self._announced_waits.add(event.source)
             self._progress.console.print(waiting_line(event.source))
+        # A total of None draws a moving bar: how many documents there are is not known yet.
         self._progress.update(bar, total=event.total or None, completed=event.done)
 
 
 class Lines:
-    """A line every few seconds, whatever the number of documents."""
+    """A line every few seconds, however many documents there are."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._next = clock() + LINE_SECONDS
         self._paces: dict[str, Pace] = {}
-        self._waits: set[str] = set()
+        self._announced_waits: set[str] = set()
 
     def show(self, event: SyncEvent) -> None:
         if isinstance(event, SyncedSource):
             return
-        if event.waiting and event.source not in self._waits:
-            self._waits.add(event.source)
+        if event.waiting and event.source not in self._announced_waits:
+            self._announced_waits.add(event.source)
             print(waiting_line(event.source), file=sys.stderr, flush=True)
+        # Sampled at every event, not only when a line is due: the rate needs them all.
         now = self._clock()
         pace = self._paces.setdefault(event.source, Pace())
         pace.note(now, event.done)
@@ -120,30 +122,30 @@ class Pace:
     """Documents a second over the last half minute."""
 
     def __init__(self) -> None:
-        self._noted: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
     def note(self, now: float, done: int) -> None:
-        """At ``now`` (seconds), ``done`` documents were done."""
-        if self._noted and done < self._noted[-1][1]:  # it began anew
-            self._noted.clear()
-        self._noted.append((now, done))
-        while now - self._noted[0][0] > RATE_SECONDS:
-            self._noted.popleft()
+        """Notes that ``done`` documents were done at ``now`` (seconds)."""
+        if self._samples and done < self._samples[-1][1]:  # a new sync of the source began
+            self._samples.clear()
+        self._samples.append((now, done))
+        while now - self._samples[0][0] > RATE_SECONDS:
+            self._samples.popleft()
 
     @property
     def rate(self) -> float:
-        """0 while nothing can be said."""
-        (began, first), (ended, last) = self._noted[0], self._noted[-1]
-        return (last - first) / (ended - began) if ended > began else 0.0
+        """Documents a second; 0 with fewer than two samples."""
+        (start, first), (stop, last) = self._samples[0], self._samples[-1]
+        return (last - first) / (stop - start) if stop > start else 0.0
 
 
 def waiting_line(source: str) -> str:
-    """That somebody else's sync comes first."""
+    """Says that an earlier sync must end first."""
     return f"{source}: a sync is under way; this one begins when it has ended"
 
 
 def progress_line(event: SyncProgress, rate: float) -> str:
-    """How far, how fast, and how long it will take, as far as that can be said."""
+    """Documents done, and with a known rate also the rate and the remaining time."""
     line = f"{event.source}: {event.done} of {event.total} documents"
     if rate:
         line += f", {rate:.1f} a second, {_duration(max(0, event.total - event.done) / rate)} left"

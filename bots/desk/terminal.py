@@ -1,4 +1,4 @@
-"""The commands that talk to a desk: the running service's, or one in this process where no service owns the home."""
+"""Commands that use a desk: the running service's, or one in this process where no service owns the home."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bots.desk import operations, rendering
 from bots.desk.operation import Desk, LocalDesk, Operation
-from bots.desk.seam import Asked, Complete, SyncedSource, Text
+from bots.desk.seam import AskRequest, Complete, SyncedSource, Text
 from bots.desk.socket import RemoteDesk
 from bots.desk.sync_screen import sync_screen
 from bots.operations.ownership import Ownership, control_socket
@@ -26,20 +26,20 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 WAIT_SECONDS = 120.0
-"""A service that reads a large library for the first time is worth waiting for."""
+"""How long a command waits for a service that starts: its first sync of a large library takes minutes."""
 
 
 @asynccontextmanager
 async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False, to_ask: bool = False) -> AsyncIterator[Desk]:
-    """The desk to talk to. Raises ``AlreadyRunning`` when the owner of the home does not get ready in ``wait`` seconds.
+    """Opens a desk. Raises ``AlreadyRunning`` when the owner of the home is not ready within ``wait`` seconds.
 
-    ``to_sync``: the desk is wanted for a sync; otherwise documents that were never read are read before it is given.
-    ``to_ask``: questions will be asked, so that the language model is loaded, where there is one.
+    ``to_sync``: the caller will sync; for other callers a desk with an empty index syncs first.
+    ``to_ask``: the caller will ask questions, so the language model is loaded, where one is configured.
     """
     settings = load_settings(PLATFORMS)
     ownership = Ownership(settings.home)
     try:
-        if await _must_ask_owner(settings, ownership, wait):
+        if await _owner_answers(settings, ownership, wait):
             async with RemoteDesk(control_socket(settings.home)) as remote:
                 yield remote
         else:
@@ -49,24 +49,25 @@ async def open_desk(wait: float = WAIT_SECONDS, *, to_sync: bool = False, to_ask
         ownership.release()
 
 
-async def _must_ask_owner(settings: Settings, ownership: Ownership, wait: float) -> bool:
-    """Takes the home, unless somebody has it: then waits until they listen."""
+async def _owner_answers(settings: Settings, ownership: Ownership, wait: float) -> bool:
+    """True once the owner of the home accepts connections; False where this process took the home, or needs none."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
-    told = False
-    while not await _listens(control_socket(settings.home)):
+    announced = False
+    while not await _accepts_connections(control_socket(settings.home)):
         if not settings.needs_home() or ownership.try_take():
             return False
+        # Raises AlreadyRunning: the owner neither became ready nor ended.
         if loop.time() >= deadline:
             ownership.take()
-        if not told:
+        if not announced:
             print("waiting for the running service to get ready…", file=sys.stderr)
-            told = True
+            announced = True
         await asyncio.sleep(0.1)
     return True
 
 
-async def _listens(socket: Path) -> bool:
+async def _accepts_connections(socket: Path) -> bool:
     try:
         _, writer = await asyncio.open_unix_connection(str(socket))
     except OSError:
@@ -87,12 +88,13 @@ async def _local_desk(settings: Settings, *, to_sync: bool, to_ask: bool) -> Asy
         if to_sync:
             await stack.enter_async_context(answering.library.working())
         elif await answering.search.passages() == 0:
-            await _read_first(answering.library)
+            await _first_sync(answering.library)
         yield LocalDesk(open_service(settings, stores, answering))
+        # Without a service no recorder runs: the turns of this command would wait for the next start.
         await build_recorder(settings, stores, Metrics()).drain()
 
 
-async def _read_first(library: Library) -> None:
+async def _first_sync(library: Library) -> None:
     print("reading the documents for the first time…", file=sys.stderr)
     async with library.working():
         with sync_screen() as screen:
@@ -106,11 +108,11 @@ async def call(operation: Operation[Any, Q, R], request: Q) -> R:
         return await desk.call(operation, request)
 
 
-async def ask(asked: Asked, *, as_json: bool) -> None:
+async def ask(request: AskRequest, *, as_json: bool) -> None:
     """Streams the answer, or prints one object."""
     complete: Complete | None = None
     async with open_desk(to_ask=True) as desk:
-        async for event in desk.stream(operations.ask, asked):
+        async for event in desk.stream(operations.ask, request):
             if isinstance(event, Complete):
                 complete = event
             elif isinstance(event, Text) and not as_json:
@@ -129,20 +131,20 @@ async def chat(audiences: frozenset[str]) -> None:
 
 
 async def sync(request: operations.Sync, *, as_json: bool) -> bool:
-    """Whether everything could be read."""
-    synced: list[SyncedSource] = []
+    """Syncs and prints the results. True if every document could be read."""
+    results: list[SyncedSource] = []
     async with open_desk(to_sync=True) as desk:
         try:
             with sync_screen(quiet=as_json) as screen:
                 async for event in desk.stream(operations.sync, request):
                     screen.show(event)
-                    synced += [event] if isinstance(event, SyncedSource) else []
+                    results += [event] if isinstance(event, SyncedSource) else []
         except asyncio.CancelledError:
             if isinstance(desk, RemoteDesk):
                 print("the running service goes on with the sync", file=sys.stderr)
             raise
-    rendering.print_synced(synced, as_json=as_json)
-    return not any(one.error or one.skipped for one in synced)
+    rendering.print_sync_results(results, as_json=as_json)
+    return not any(one.error or one.skipped for one in results)
 
 
 async def doctor(*, as_json: bool) -> bool:

@@ -13,7 +13,7 @@ evaluation = typer.Typer(help="Figures on questions of your own.", no_args_is_he
 
 @evaluation.callback()
 def _group() -> None:
-    """Keeps `retrieval` a command of its own while it is the only one."""
+    """Without this callback Typer would make the only command, `retrieval`, the group itself."""
 
 
 @evaluation.command()
@@ -40,12 +40,13 @@ def retrieval(
         raise typer.BadParameter("--calibrate learns under the settings in force; leave --compare out")
     if force and not calibrate:
         raise typer.BadParameter("--force is for --calibrate")
+    # Imported here: `--help` must not wait for what the desk imports.
     from bots import logs
-    from bots.evaluation.retrieval import Wish, evaluate_retrieval
+    from bots.evaluation.retrieval import EvaluationRequest, evaluate_retrieval
     from bots.evaluation.tables import print_evaluated
     from rag.evaluation.changes import read_changes
 
-    wish = Wish(
+    request = EvaluationRequest(
         file=file,
         depth=limit,
         worst=worst,
@@ -56,4 +57,4 @@ def retrieval(
         force=force,
     )
     logs.configure("error", "console")
-    print_evaluated(asyncio.run(evaluate_retrieval(wish)), as_json=as_json)
+    print_evaluated(asyncio.run(evaluate_retrieval(request)), as_json=as_json)

@@ -1,4 +1,4 @@
-"""What ``cotorra eval`` does: a desk finds passages for every turn of a set, and the figures are made here."""
+"""``cotorra eval retrieval``: a desk retrieves passages for every turn of a question set; the figures are computed here."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeR
 
 from bots.desk import operations
 from bots.desk.operation import Desk
-from bots.desk.seam import Inquiry, Retrieved
+from bots.desk.seam import RetrieveRequest, RetrieveResponse
 from bots.desk.terminal import open_desk
 from bots.platforms.entries import PLATFORMS
 from bots.settings import load_settings
 from rag.errors import EvaluationError
 from rag.evaluation.cases import Case, QuestionSet, read_questions
-from rag.evaluation.changes import changed
-from rag.evaluation.judging import Judged, expects, judge
-from rag.evaluation.learning import Learned, learn
+from rag.evaluation.changes import apply_changes
+from rag.evaluation.judging import JudgedTurn, expects, judge
+from rag.evaluation.learning import LearnedCalibration, learn
 from rag.evaluation.report import Comparison, Report, Rules, compare, report
 from rag.retrieval.calibrated import Provenance, write_calibration
 
-AT_ONCE = 8
-"""Turns asked for together: their embeddings share a batch, and other questions still get their turn."""
+CONCURRENT_REQUESTS = 8
+"""Requests at the same time: their embeddings share a batch, and questions of other people still get their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What is to be evaluated. ``depth`` passages are looked at; ``source`` empty means all, ``audiences`` the terminal's."""
+class EvaluationRequest:
+    """What to evaluate. ``depth``: passages a turn; an empty ``source`` means all, empty ``audiences`` the terminal's."""
 
     file: Path
     depth: int = 10
@@ -47,44 +47,44 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """All that came out. ``written`` is the file of the calibration, where one was learned."""
+class EvaluationResult:
+    """The result, printed as JSON by field. ``written``: the file of the calibration, where one was learnt."""
 
     file: str
     report: Report
     comparison: Comparison | None = None
-    learned: Learned | None = None
+    learned: LearnedCalibration | None = None
     written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    judged: Sequence[Judged]
+    judged: Sequence[JudgedTurn]
     rules: Rules
     embedding: str
 
 
-async def evaluate_retrieval(wish: Wish) -> Evaluated:
+async def evaluate_retrieval(request: EvaluationRequest) -> EvaluationResult:
     """Raises ``EvaluationError``, ``ConfigurationError`` and what a desk raises."""
-    questions = read_questions(wish.file)
-    cases = _chosen(questions, wish.source)
+    questions = read_questions(request.file)
+    cases = _select_cases(questions, request.source)
     settings = load_settings(PLATFORMS)
-    changed(settings.retrieval, wish.changes)  # a wrong one is told before a run of minutes
+    apply_changes(settings.retrieval, request.changes)  # a wrong one is told before a run of minutes
     async with open_desk() as desk:
-        now = await _run(desk, cases, wish, {})
-        other = await _run(desk, cases, wish, wish.changes) if wish.changes else None
-    learned = _learned(questions, now, wish) if wish.calibrate else None
-    return Evaluated(
-        file=str(wish.file),
-        report=report(now.judged, now.rules, worst=wish.worst),
-        comparison=_compared(now, other, wish) if other else None,
+        current = await _run(desk, cases, request, {})
+        variant = await _run(desk, cases, request, request.changes) if request.changes else None
+    learned = _learn_calibration(questions, current, request) if request.calibrate else None
+    return EvaluationResult(
+        file=str(request.file),
+        report=report(current.judged, current.rules, worst=request.worst),
+        comparison=_comparison(current, variant, request) if variant else None,
         learned=learned,
         written=str(write_calibration(settings.home, learned.calibration)) if learned else None,
     )
 
 
-def _chosen(questions: QuestionSet, source: str) -> Sequence[Case]:
-    """Of one source: the questions that expect it, and those that nothing answers."""
+def _select_cases(questions: QuestionSet, source: str) -> Sequence[Case]:
+    """The cases of one source: questions that expect it, and those that no document answers."""
     cases = [case for case in questions.cases if not source or not case.answerable or expects(case, source)]
     if source and not any(case.answerable for case in cases):
         raise EvaluationError(
@@ -94,43 +94,46 @@ def _chosen(questions: QuestionSet, source: str) -> Sequence[Case]:
     return cases
 
 
-async def _run(desk: Desk, cases: Sequence[Case], wish: Wish, changes: Mapping[str, str]) -> _Run:
-    """Asks for every turn, with a bar where somebody watches."""
+async def _run(desk: Desk, cases: Sequence[Case], request: EvaluationRequest, changes: Mapping[str, str]) -> _Run:
+    """Retrieves for every turn, with a progress bar on a terminal."""
+    # On standard error, so that --json prints nothing else on standard output.
     with _progress("settings compared" if changes else "questions", len(cases)) as advance:
-        retrieved: list[Retrieved] = []
-        async for one in _asked(desk, [_inquiry(case, wish, changes) for case in cases]):
-            retrieved.append(one)
+        responses: list[RetrieveResponse] = []
+        async for one in _responses(desk, [_retrieve_request(case, request, changes) for case in cases]):
+            responses.append(one)
             advance()
-    last = retrieved[-1]
+    # Every response names the settings in force; they do not change during a run.
+    last = responses[-1]
     return _Run(
-        judged=judge(cases, [one.retrieval for one in retrieved]),
-        rules=Rules(depth=wish.depth, limit=last.limit, threshold=last.threshold),
+        judged=judge(cases, [one.retrieval for one in responses]),
+        rules=Rules(depth=request.depth, limit=last.limit, threshold=last.threshold),
         embedding=last.embedding,
     )
 
 
-async def _asked(desk: Desk, inquiries: Sequence[Inquiry]) -> AsyncIterator[Retrieved]:
-    for start in range(0, len(inquiries), AT_ONCE):
-        batch = inquiries[start : start + AT_ONCE]
+# Not a task group over all turns: a set of thousands would fill the service's queue before other people's questions.
+async def _responses(desk: Desk, requests: Sequence[RetrieveRequest]) -> AsyncIterator[RetrieveResponse]:
+    for start in range(0, len(requests), CONCURRENT_REQUESTS):
+        batch = requests[start : start + CONCURRENT_REQUESTS]
         for one in await asyncio.gather(*(desk.call(operations.retrieve, each) for each in batch)):
             yield one
 
 
-def _inquiry(case: Case, wish: Wish, changes: Mapping[str, str]) -> Inquiry:
-    return Inquiry(
+def _retrieve_request(case: Case, request: EvaluationRequest, changes: Mapping[str, str]) -> RetrieveRequest:
+    return RetrieveRequest(
         query=case.query,
-        limit=wish.depth,
-        audiences=case.audiences or wish.audiences,
-        sources=frozenset({wish.source}) if wish.source else None,
+        limit=request.depth,
+        audiences=case.audiences or request.audiences,
+        sources=frozenset({request.source}) if request.source else None,
         changes=changes,
     )
 
 
-def _compared(now: _Run, other: _Run, wish: Wish) -> Comparison:
-    return compare(now.judged, other.judged, (now.rules, other.rules), wish.changes, worst=wish.worst)
+def _comparison(current: _Run, variant: _Run, request: EvaluationRequest) -> Comparison:
+    return compare(current.judged, variant.judged, (current.rules, variant.rules), request.changes, worst=request.worst)
 
 
-def _learned(questions: QuestionSet, run: _Run, wish: Wish) -> Learned:
+def _learn_calibration(questions: QuestionSet, run: _Run, request: EvaluationRequest) -> LearnedCalibration:
     provenance = Provenance(
         file=questions.file.name,
         sha256=questions.sha256,
@@ -140,7 +143,7 @@ def _learned(questions: QuestionSet, run: _Run, wish: Wish) -> Learned:
         embedding=run.embedding,
         version=version("cotorra"),
     )
-    return learn(run.judged, run.rules.limit, provenance, force=wish.force)
+    return learn(run.judged, run.rules.limit, provenance, force=request.force)
 
 
 @contextmanager

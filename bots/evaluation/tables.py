@@ -1,4 +1,4 @@
-"""How an evaluation is shown: tables on a terminal, aligned columns elsewhere, one JSON object for programs."""
+"""Prints an evaluation: tables on a terminal, aligned columns elsewhere, one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bots.evaluation.retrieval import Evaluated
+from bots.evaluation.retrieval import EvaluationResult
 from rag.evaluation.bootstrap import Figure
-from rag.evaluation.learning import Learned
+from rag.evaluation.learning import LearnedCalibration
 from rag.evaluation.report import Comparison, Figures, Report, WorstCase
 
 Rows = Sequence[Sequence[str]]
 
-MEANING = {
+MEANINGS = {
     "auroc": "score tells answerable turns from others",
     "auroc_found": "score tells turns whose passages answer",
     "answered": "answerable turns that are answered",
     "false_answers": "unanswerable turns that are answered",
     "precision": "answered turns whose passages answer",
 }
-SHOWN = 3
-"""Pages named of what was found for a worst case."""
+PAGES_SHOWN = 3
+"""Retrieved pages that are named for each worst case."""
 
 
-def print_evaluated(evaluated: Evaluated, *, as_json: bool) -> None:
-    """Everything that came out."""
+def print_evaluated(result: EvaluationResult, *, as_json: bool) -> None:
+    """Prints the whole result."""
     if as_json:
-        print(json.dumps(_rounded(dataclasses.asdict(evaluated)), ensure_ascii=False, indent=2))
+        print(json.dumps(_rounded(dataclasses.asdict(result)), ensure_ascii=False, indent=2))
         return
-    told = evaluated.report
+    report = result.report
     print(
-        f"{evaluated.file}: {told.turns} turns of {told.conversations} conversations, {told.answerable} answerable; "
+        f"{result.file}: {report.turns} turns of {report.conversations} conversations, {report.answerable} answerable; "
         "intervals hold 95 %"
     )
-    if evaluated.comparison:
-        _print_comparison(told, evaluated.comparison)
+    if result.comparison:
+        _print_comparison(report, result.comparison)
     else:
-        _print_report(told)
-    _print_worst(told.worst)
-    if evaluated.learned:
-        _print_learned(evaluated.learned, evaluated.written or "")
+        _print_report(report)
+    _print_worst(report.worst)
+    if result.learned:
+        _print_learned(result.learned, result.written or "")
 
 
-def _print_report(told: Report) -> None:
-    rows = [("all", told.retrieval)]
-    rows += [(f"language {name}", part) for name, part in told.by_language.items()]
-    rows += [(f"source {name}", part) for name, part in told.by_source.items()]
-    if told.retrieval:
-        names = list(told.retrieval)
+def _print_report(report: Report) -> None:
+    rows = [("all", report.retrieval)]
+    rows += [(f"language {name}", part) for name, part in report.by_language.items()]
+    rows += [(f"source {name}", part) for name, part in report.by_source.items()]
+    if report.retrieval:
+        names = list(report.retrieval)
         cells = [[name, *(_figure(part.get(each)) for each in names), _turns(part)] for name, part in rows]
         _print_table("Passages found", ["", *names, "turns"], cells)
-    meant = [[name, _figure(one), MEANING[name]] for name, one in told.abstention.items()]
-    _print_table(f"To answer or to abstain, at threshold {told.rules.threshold:g}", ["", "share", ""], meant)
+    meanings = [[name, _figure(one), MEANINGS[name]] for name, one in report.abstention.items()]
+    _print_table(f"To answer or to abstain, at threshold {report.rules.threshold:g}", ["", "share", ""], meanings)
 
 
 def _print_comparison(now: Report, comparison: Comparison) -> None:
@@ -73,19 +73,20 @@ def _print_comparison(now: Report, comparison: Comparison) -> None:
 
 
 def _print_worst(worst: Sequence[WorstCase]) -> None:
+    # The rank counts from 1; without one the page was not retrieved, or nothing was expected and an answer came.
     if not worst:
         return
     print("\nWorst cases")
     for one in worst:
         expected = " or ".join(one.expected) or "that nothing answers"
-        found = ", ".join(one.found[:SHOWN]) or "nothing"
+        pages = ", ".join(one.found[:PAGES_SHOWN]) or "nothing"
         place = f"at {one.rank}" if one.rank else "not found" if one.expected else "answered"
         for line in (f"  line {one.line}: {one.question}", f"    expected {expected}; {place}, score {one.score:.2f}"):
             print(_printable(line))
-        print(_printable(f"    found {found}"))
+        print(_printable(f"    found {pages}"))
 
 
-def _print_learned(learned: Learned, written: str) -> None:
+def _print_learned(learned: LearnedCalibration, written: str) -> None:
     before, after = dataclasses.asdict(learned.before), dataclasses.asdict(learned.after)
     quality = [
         [name.replace("_", " "), *(_figure(one and Figure(**one)) for one in (before[name], after[name]))]
@@ -96,15 +97,16 @@ def _print_learned(learned: Learned, written: str) -> None:
     _print_table("Reliability: what was predicted and what came true", ["predicted", "observed", "turns"], curve)
     choices = [[f"{one.threshold:g}", f"{one.answered:.2f}", f"{one.false_answers:.2f}"] for one in learned.choices]
     _print_table("What a threshold does", ["retrieval.threshold", "answered", "false answers"], choices)
-    made = learned.calibration
-    weights = [[name, f"{weight:+.3f}"] for name, weight in zip(made.features, made.weights, strict=True)]
-    _print_table("Weights", ["feature", "weight"], [*weights, ["(intercept)", f"{made.intercept:+.3f}"]])
+    calibration = learned.calibration
+    weights = [[name, f"{weight:+.3f}"] for name, weight in zip(calibration.features, calibration.weights, strict=True)]
+    _print_table("Weights", ["feature", "weight"], [*weights, ["(intercept)", f"{calibration.intercept:+.3f}"]])
     print(f"\nWritten to {written}; the service uses it from its next start.")
 
 
 def _print_table(title: str, columns: Sequence[str], rows: Rows) -> None:
     if not rows:
         return
+    # Into a pipe: rich would wrap the cells at 80 columns.
     if not sys.stdout.isatty():
         print(f"\n{title}")
         widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
@@ -115,6 +117,7 @@ def _print_table(title: str, columns: Sequence[str], rows: Rows) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
+        # As Text: rich would take a name in square brackets for markup.
         table.add_row(*map(Text, row))
     Console().print(table)
 
@@ -128,7 +131,7 @@ def _signed(one: Figure) -> str:
 
 
 def _short(value: float, sign: str = "") -> str:
-    """Three digits and no zero before the point: six figures with their intervals share a line."""
+    """Three digits and no zero before the point, so that six figures with their intervals fit on a line."""
     text = f"{value:{sign}.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text
 
@@ -138,7 +141,7 @@ def _turns(part: Figures) -> str:
 
 
 def _printable(text: str) -> str:
-    """A question is others' text: what it holds must not steer the terminal."""
+    """Text without control characters: a question of somebody else must not control the terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

@@ -1,4 +1,8 @@
-"""The collections of passages as a library uses them: one to write to, and perhaps another that readers still have."""
+"""The collections of passages that the library writes to.
+
+Usually there is one. After a change of the embedding model there are two: the target, which is being filled, and the former one,
+which readers use until the target is complete.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,11 @@ from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
 
 
-class ServingShelf:
-    """Every call asks for the collection anew: another process may have switched. Raises ``IndexUnavailable``."""
+class ServingCollections:
+    """The collections that are being served. Methods raise ``IndexUnavailable``.
+
+    Every call looks the collections up again, because another process may have switched to a new one.
+    """
 
     def __init__(self, serving: Serving, embeddings: TextEmbeddings, sparse: SparseEncoder) -> None:
         self._serving = serving
@@ -24,29 +31,32 @@ class ServingShelf:
 
     @property
     def recipe(self) -> str:
-        """The fingerprint of what passages are written for."""
+        """The fingerprint of the embedding model and the other settings for which passages are written."""
         return self._recipe
 
     async def synchronizer(self) -> Synchronizer:
-        """What reads a source into the collection that is written to."""
+        """A synchronizer that reads a source into the target."""
+        # The former one tells how many documents the source had, so that a shrunk source is noticed in an empty target too.
         index, former = await self._serving.target(), await self._serving.former()
         return Synchronizer(index, self._embeddings, self._sparse, former=former)
 
     async def take(self, change: Change) -> Tally:
-        """Embeds and writes one document."""
+        """Embeds and writes one changed document."""
         return await Synchronizer(await self._serving.target(), self._embeddings, self._sparse).take([change])
 
     async def filling(self) -> bool:
-        """Whether readers have another collection until this one is complete."""
+        """Whether readers still use the former collection, because the target is not complete."""
         return await self._serving.former() is not None
 
     async def complete(self) -> None:
-        """Readers get the new collection."""
+        """Switches readers to the target."""
         await self._serving.complete()
 
     async def withdraw(self, source: SourceSettings) -> None:
-        """Removes from the collection that still serves what the source has for other readers by now; a sync writes to the new
-        one only."""
+        """Removes from the former collection what the source now has for other readers.
+
+        A sync writes to the target only, so the former collection would serve such passages to the old readers until the switch.
+        """
         former = await self._serving.former()
         if former is not None:
             readers = (source.audience, source.tenant)
@@ -54,10 +64,11 @@ class ServingShelf:
                 if any((each.audience, each.tenant) != readers for each in await former.passages(document)):
                     await former.remove([document])
 
-    async def drop_others(self, known: Sequence[str]) -> Mapping[str, int]:
-        """Removes what belongs to no known source, from what readers have too; how many documents, by source."""
+    async def drop_others(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Removes from both collections the documents of sources that ``names`` lacks. Returns how many, by source."""
         dropped: Counter[str] = Counter()
         for index in (await self._serving.target(), await self._serving.former()):
             if index is not None:
-                dropped |= Counter(await Synchronizer(index, self._embeddings, self._sparse).drop_others(known))
+                # The union takes the larger count: a document in both collections is counted once.
+                dropped |= Counter(await Synchronizer(index, self._embeddings, self._sparse).drop_others(names))
         return dropped

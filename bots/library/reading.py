@@ -1,4 +1,4 @@
-"""One run of a source's sync: in this process alone, or with its documents spread over all workers."""
+"""Performs one run of a source's sync, in this process alone or with its documents spread over all workers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from rag.settings import SourceSettings
 
 log = structlog.get_logger()
 
-TELL_SECONDS = 0.5
+PROGRESS_SECONDS = 0.5
+"""Pause between two writes of a run's progress."""
 LOG_SECONDS = 30.0
-"""How often the log tells of a sync that takes long."""
+"""Pause between two log lines about a sync that takes long."""
 STARTS = 3
-"""How often in a row a run may end with its process; then the source is left alone until its next turn."""
+"""How often in a row the process may end during a run; then the source is reported as failed until it is asked for again."""
 
 Read = Callable[[], SyncProgress | None]
 
 
 class SourceReader:
-    """Performs runs. ``documents`` is given where other workers may help; ``caches`` holds a folder for each source."""
+    """Reads sources. ``documents`` is given if other workers can help; ``caches`` is a folder with one folder for each source."""
 
     def __init__(
         self,
@@ -46,7 +47,10 @@ class SourceReader:
         self._documents = documents
 
     async def read(self, source: SourceSettings, run: Run) -> SyncedSource:
-        """Syncs the source and reports, failures too. Raises ``LeaseLost`` where the run was taken over, ``StoreUnavailable``."""
+        """Syncs the source and returns a report, also of a failure. Raises ``LeaseLost`` if another process took the run over.
+
+        Raises ``StoreUnavailable`` too.
+        """
         if run.starts > STARTS:
             return SyncedSource(
                 source=source.name, error=f"the process ended {STARTS} times in a row while it was read"
@@ -54,6 +58,7 @@ class SourceReader:
         try:
             return _reported(await self._read(source, run))
         except (BotsError, StoreUnavailable):
+            # The run's own end is in question here, not the source: nothing may be reported of it.
             raise
         except RagError as error:
             log.warning("sync_failed", source=source.name, reason=type(error).__name__)
@@ -72,36 +77,38 @@ class SourceReader:
             return await self._watched(run, spread, survey.progress)
         latest: list[SyncProgress] = []
 
-        def note(progress: SyncProgress) -> None:
+        def remember(progress: SyncProgress) -> None:
             latest[:] = [progress]
 
-        alone = synchronizer.sync(source, cache, allow_shrink=run.allow_shrink, progress=note)
+        alone = synchronizer.sync(source, cache, allow_shrink=run.allow_shrink, progress=remember)
         return await self._watched(run, alone, lambda: latest[0] if latest else None)
 
     async def _watched(self, run: Run, work: Coroutine[object, object, SyncReport], read: Read) -> SyncReport:
-        """Tells how far ``work`` is while it goes on, and ends it when the run was taken over."""
-        working = asyncio.create_task(work, name=f"sync {run.source}")
-        told = monotonic()
+        """Runs ``work`` and stores its progress meanwhile; cancels it when another process took the run over."""
+        # Before anything can fail: a coroutine that nobody awaits would be lost, and warned of.
+        task = asyncio.create_task(work, name=f"sync {run.source}")
+        logged_at = monotonic()
         try:
             expected = (await self._runs.state(run.source)).expected
-            while not working.done():
-                await asyncio.wait((working,), timeout=TELL_SECONDS)
+            while not task.done():
+                await asyncio.wait((task,), timeout=PROGRESS_SECONDS)
                 if (progress := read()) is not None:
-                    await self._tell(run, progress, expected)
-                    if monotonic() - told >= LOG_SECONDS:
+                    await self._store_progress(run, progress, expected)
+                    if monotonic() - logged_at >= LOG_SECONDS:
                         log.info("syncing", source=run.source, done=progress.done, seen=progress.seen)
-                        told = monotonic()
-            return working.result()
+                        logged_at = monotonic()
+            return task.result()
         finally:
-            if not working.done():
-                await end(working)
+            if not task.done():
+                await end(task)
 
-    async def _tell(self, run: Run, progress: SyncProgress, expected: int) -> None:
-        """How many there are is known when all were looked at; until then they are taken for as many as the last time."""
+    async def _store_progress(self, run: Run, progress: SyncProgress, expected: int) -> None:
+        """Stores the progress of a run. Until all documents were surveyed, the last run's number serves as the total."""
         total = progress.total if progress.total is not None else max(expected, progress.seen)
         try:
-            await self._runs.tell(run, done=progress.done, total=total, passages=progress.embedded)
+            await self._runs.store_progress(run, done=progress.done, total=total, passages=progress.embedded)
         except StoreUnavailable:
+            # Hours of embedding are not given up because one figure was not stored.
             log.warning("progress_not_told", source=run.source)
 
 
@@ -111,6 +118,7 @@ async def _spread(
     try:
         await documents.spread(synchronizer.changes(survey, cache), survey.tally)
     except IndexUnavailable:
+        # Withdrawing would need the index too.
         raise
     except Exception:
         await synchronizer.withdraw(survey)
@@ -126,6 +134,6 @@ def _reported(report: SyncReport) -> SyncedSource:
         removed=report.removed,
         unchanged=report.unchanged,
         passages=report.passages,
-        skipped=tuple((str(one.path), one.reason) for one in report.skipped),
+        skipped=tuple((str(document.path), document.reason) for document in report.skipped),
         seconds=report.seconds,
     )

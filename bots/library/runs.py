@@ -1,7 +1,8 @@
-"""What is known of each source's syncs, in Redis: who asked, which run is under way, and how the last one ended.
+"""The state of each source's syncs, in Redis: requests, the run in progress, and how the last run ended.
 
-Requests are numbered. A run answers the requests that were made before it began; who asks later gets the next one, so nobody is
-told of documents as they were before. A run bears a token: one that was taken for dead and taken over writes nothing more.
+Requests are numbered. A run serves the requests that were made before it began; a later request is served by the next run, so
+that nobody gets a report about documents as they were before the request. Each run has a token: a run that was believed dead and
+was replaced by another one can write nothing more.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ local number = redis.call('HINCRBY', KEYS[1], 'asked', 1)
 if ARGV[1] == '1' then redis.call('HSET', KEYS[1], 'allowed', number) end
 return number
 """
-# A permission to shrink holds until a run that knew of it has ended.
+# A permission to shrink holds until a run that began with it has ended: a crash in between must not lose it.
+# The fields of the run before are overwritten, its token too: from here on its writes are refused.
 _BEGIN = """
 local asked = tonumber(redis.call('HGET', KEYS[1], 'asked') or 0)
 local served = tonumber(redis.call('HGET', KEYS[1], 'served') or 0)
@@ -57,7 +59,7 @@ return 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of a source's sync; ``starts`` counts how often it began without an end, this time included."""
+    """One run of a source's sync. ``starts`` counts the runs since the last one that ended, this one included."""
 
     source: str
     token: str
@@ -67,7 +69,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Where a source stands. Times are Unix times, 0 for never; ``recipe`` and ``configured`` are its last success's."""
+    """The state of a source. Times are Unix times, 0 means never.
+
+    ``asked`` is the number of the last request, ``served`` of the last one that an ended run served, and ``covers`` of the last
+    one that the latest run serves. ``done``, ``total`` (documents) and ``passages`` are that run's progress. ``recipe`` and
+    ``configured`` belong to the last run that succeeded.
+    """
 
     asked: int = 0
     served: int = 0
@@ -84,7 +91,7 @@ class SourceState:
 
     @property
     def expected(self) -> int:
-        """How many documents the source had the last time."""
+        """The number of documents in the last report."""
         last = self.report
         return 0 if last is None else last.added + last.changed + last.unchanged + len(last.skipped)
 
@@ -105,34 +112,34 @@ class Runs:
         return self._keys.of("sync", source)
 
     async def ask(self, source: str, *, allow_shrink: bool = False) -> int:
-        """The number of a new request: it is answered by a run that serves this number or a later one."""
+        """Makes a request. Returns its number: a run that serves this number, or a later one, answers it."""
         with store_errors(_PURPOSE):
             return int(await self._ask(keys=[self._key(source)], args=[int(allow_shrink)]))
 
     async def begin(self, source: str) -> Run:
-        """A new run in the place of any other."""
+        """Begins a run, which replaces any other run of the source."""
         token = secrets.token_hex(8)
         with store_errors(_PURPOSE):
             allowed, starts = await self._begin(keys=[self._key(source)], args=[token])
         return Run(source=source, token=token, allow_shrink=bool(allowed), starts=int(starts))
 
-    async def tell(self, run: Run, *, done: int, total: int, passages: int) -> None:
-        """How far a run has come. Raises ``LeaseLost`` when another run took its place."""
+    async def store_progress(self, run: Run, *, done: int, total: int, passages: int) -> None:
+        """Stores the progress of a run, in documents and passages. Raises ``LeaseLost`` if another run replaced it."""
         with store_errors(_PURPOSE):
-            told = await self._tell(keys=[self._key(run.source)], args=[run.token, done, total, passages])
-        if not told:
+            stored = await self._tell(keys=[self._key(run.source)], args=[run.token, done, total, passages])
+        if not stored:
             raise LeaseLost(f"the sync of {run.source} was taken over by another process")
 
     async def pause(self, run: Run) -> None:
-        """The process stops on purpose: what goes on elsewhere is no sign of a source that kills."""
+        """Takes back a run's start, because the process stops on purpose and did not crash."""
         with store_errors(_PURPOSE):
             await self._pause(keys=[self._key(run.source)], args=[run.token])
 
     async def end(self, run: Run, report: SyncedSource, recipe: str, configured: str = "") -> None:
-        """The run is over; ``recipe`` names what everything was written for, and is empty where the source failed;
-        ``configured`` names the settings that it was read with.
+        """Ends a run and stores its report.
 
-        Raises ``LeaseLost`` when another run took its place.
+        ``recipe`` is the fingerprint for which everything was written, empty if the source failed; ``configured`` is the hash of
+        the settings that the source was read with. Raises ``LeaseLost`` if another run replaced this one.
         """
         args: list[str | bytes | float] = [run.token, time.time(), _REPORT.dump_json(report), recipe, configured]
         with store_errors(_PURPOSE):
@@ -140,24 +147,27 @@ class Runs:
         if not ended:
             raise LeaseLost(f"the sync of {run.source} was taken over by another process")
 
-    async def bury(self, source: str) -> None:
-        """A run under way is none any more: its process is dead for certain. It counts among the starts without an end."""
+    async def clear_run(self, source: str) -> None:
+        """Removes the run in progress, whose process is certainly dead. Its start stays counted, as that of a crash."""
         with store_errors(_PURPOSE):
             await self._redis.hdel(self._key(source), "run")
 
     async def state(self, source: str) -> SourceState:
-        """Where a source stands now."""
+        """The present state of a source."""
         with store_errors(_PURPOSE):
             values: Mapping[bytes, bytes] = await self._redis.hgetall(self._key(source))  # type: ignore[assignment]
         return _state({name.decode(): value for name, value in values.items()})
 
-    async def disown(self, source: str) -> None:
-        """What the source wrote for another recipe counts no more: that collection may be gone when it is wanted again."""
+    async def clear_recipe(self, source: str) -> None:
+        """Forgets for which recipe the source was last written.
+
+        Another recipe is in use now. The old one's collection may be deleted meanwhile, so a return to it needs a new sync.
+        """
         with store_errors(_PURPOSE):
             await self._redis.hdel(self._key(source), "recipe")
 
     async def drop(self, source: str) -> None:
-        """Nothing is known of a source that is no more."""
+        """Deletes the state of a source that is not configured any more."""
         with store_errors(_PURPOSE):
             await self._redis.delete(self._key(source))
 

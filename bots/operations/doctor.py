@@ -35,7 +35,7 @@ OLDEST_REDIS = (6, 2)
 
 
 async def examine(settings: Settings, platforms: Sequence[PlatformEntry[Any]] = PLATFORMS) -> Sequence[Finding]:
-    """All checks, in an order that puts causes before effects."""
+    """All checks, causes before effects: a home that cannot be written explains every failure after it."""
     findings = [_home(settings), *_sources(settings), *await examine_models(settings.model, settings.port)]
     if settings.redis.url:
         findings.append(await _redis(settings.redis.url))
@@ -43,6 +43,7 @@ async def examine(settings: Settings, platforms: Sequence[PlatformEntry[Any]] = 
         return findings
     ownership = Ownership(settings.home)
     try:
+        # Owning the home is the only way to open the embedded index; a running service already has it open.
         ownership.take()
     except AlreadyRunning:
         findings.append(await _running(control_socket(settings.home)))
@@ -59,6 +60,7 @@ async def examine(settings: Settings, platforms: Sequence[PlatformEntry[Any]] = 
 def _home(settings: Settings) -> Finding:
     try:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Written for real: os.access does not notice a file system that is full.
         probe = settings.home / ".doctor"
         probe.write_text("", encoding="utf-8")
         probe.unlink()
@@ -73,8 +75,8 @@ def _home(settings: Settings) -> Finding:
 
 
 def _sources(settings: Settings) -> list[Finding]:
-    known = sources(settings.knowledge)
-    if not known:
+    configured = sources(settings.knowledge)
+    if not configured:
         return [
             Finding(
                 name="knowledge",
@@ -83,11 +85,11 @@ def _sources(settings: Settings) -> list[Finding]:
                 advice="add a [[knowledge.sources]] section with name and path to cotorra.toml",
             )
         ]
-    return [_source(source) for source in known]
+    return [_source(source) for source in configured]
 
 
 def _source(source: SourceSettings) -> Finding:
-    """Whether a source could be read, as far as that can be told without reading it."""
+    """Whether a source can probably be read; nothing is read or downloaded."""
     fault, advice = _fault(source)
     return Finding(name=f"source {source.name}", ok=not fault, fact=fault or source.place, advice=advice)
 
@@ -128,13 +130,13 @@ def _url_fault(source: SourceSettings) -> tuple[str, str]:
 
 
 async def _redis(url: str) -> Finding:
-    """Refuses a Redis that is too old, evicts keys or keeps nothing on disk: each would lose accepted messages."""
+    """Checks version, eviction and persistence of a Redis server: a wrong one would lose accepted messages."""
     redis = connect(url)
     where = without_password(url)
     try:
         with store_errors(f"{where} was not examined"):
             info = await redis.info()
-            fault = redis_fault(info, await _eviction(redis), await _saves(redis))
+            fault = redis_fault(info, await _eviction(redis), await _persists(redis))
     except StoreUnavailable as error:
         return _failed("redis", error)
     finally:
@@ -144,13 +146,13 @@ async def _redis(url: str) -> Finding:
 
 
 async def _eviction(redis: Redis) -> str:
-    """The eviction policy; hosted servers that forbid CONFIG report it in INFO."""
+    """The eviction policy, from INFO: hosted servers often forbid CONFIG."""
     info = await redis.info("memory")
     return str(info.get("maxmemory_policy", "noeviction"))
 
 
-async def _saves(redis: Redis) -> bool:
-    """Whether anything reaches the disk: the append-only file, or snapshots."""
+async def _persists(redis: Redis) -> bool:
+    """Whether the server writes to its disk: an append-only file, or snapshots."""
     persistence = await redis.info("persistence")
     if persistence.get("aof_enabled"):
         return True
@@ -163,8 +165,8 @@ async def _saves(redis: Redis) -> bool:
     return any(text(value) for value in configured.values())
 
 
-def redis_fault(info: dict[str, object], policy: str, saves: bool) -> str:
-    """What is wrong with a server for our purpose, and the cure; empty when nothing is."""
+def redis_fault(info: dict[str, object], policy: str, persists: bool) -> str:
+    """The fault of a server and what to do about it; empty for a server that we can use."""
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     if version < OLDEST_REDIS:
         return "it is too old: Redis 6.2 or newer is needed"
@@ -172,7 +174,7 @@ def redis_fault(info: dict[str, object], policy: str, saves: bool) -> str:
         return (
             f"it evicts keys under pressure ({policy}), which loses accepted messages: set maxmemory-policy noeviction"
         )
-    if not saves:
+    if not persists:
         return "it keeps nothing on disk, which loses accepted messages at a restart: set appendonly yes"
     return ""
 
@@ -192,7 +194,7 @@ async def _running(socket: Path) -> Finding:
 
 
 async def _stores(settings: Settings, entries: Sequence[PlatformEntry[Any]], *, adopt: bool) -> list[Finding]:
-    """The stores, and every platform that has credentials."""
+    """Checks the stores, and every platform that has credentials."""
     findings: list[Finding] = []
     try:
         async with open_stores(settings, adopt=adopt) as stores:
@@ -203,6 +205,7 @@ async def _stores(settings: Settings, entries: Sequence[PlatformEntry[Any]], *, 
             for entry in entries:
                 if settings.handover.channel(entry.name):
                     findings.append(await _handover(entry, platforms))
+            # Not started, but a check may have opened connections.
             for platform in platforms.values():
                 await platform.close()
     except (BotsError, TuningError, RagError) as error:

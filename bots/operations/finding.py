@@ -1,4 +1,4 @@
-"""What ``doctor`` found out about one thing."""
+"""The result of one check of ``doctor``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One check. ``advice`` says what to do; where all is well it is empty, or tells what could be had besides."""
+    """One check. ``advice`` says what to do; with ``ok`` it is empty or names an option that could be used."""
 
     name: str
     ok: bool

@@ -1,4 +1,4 @@
-"""What ``doctor`` finds out about language models: those that are configured, and servers that could be."""
+"""Checks of ``doctor`` on language models: the configured one, and local servers that could be configured."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ USUAL_PORTS: Mapping[str, int] = {"vLLM": 8000, "Ollama": 11434, "llama.cpp": 80
 PROBE_SECONDS = 1.0
 HUB_SECONDS = 5.0
 _PROBE_BYTES = 262_144
-_ROOM = 1.3
-"""Memory beside the weights, as a factor: keys and values of the conversations, and what a step computes with."""
+_MEMORY_FACTOR = 1.3
+"""Needed memory as a multiple of the weights: caches of keys and values, and the activations of a step."""
 
 
 async def examine_models(
     settings: ModelSettings, own_port: int, ports: Mapping[str, int] = USUAL_PORTS
 ) -> Sequence[Finding]:
-    """``own_port`` is where this service listens; a server there is not offered."""
+    """Findings on the configured model; for quotes only, on servers in ``ports``, except ``own_port``, which is ours."""
     match settings.kind:
         case "openai":
             return await _servers(settings)
         case "transformers":
             return [await asyncio.to_thread(_local, settings)]
         case _:
-            return await _offers({name: port for name, port in ports.items() if port != own_port})
+            return await _unused_servers({name: port for name, port in ports.items() if port != own_port})
 
 
 async def _servers(settings: ModelSettings) -> Sequence[Finding]:
@@ -56,14 +56,17 @@ async def _servers(settings: ModelSettings) -> Sequence[Finding]:
     ]
 
 
-async def _offers(ports: Mapping[str, int]) -> Sequence[Finding]:
-    """Servers on this machine that could write the answers. None is chosen, and none is sent a key or a text."""
+async def _unused_servers(ports: Mapping[str, int]) -> Sequence[Finding]:
+    """Servers on this machine that could write the answers. None is chosen, and none gets a key or a text."""
+    # trust_env off: a proxy in the environment must not see requests to this machine.
     async with httpx.AsyncClient(trust_env=False, timeout=PROBE_SECONDS) as client:
-        found = await asyncio.gather(*(_models_at(client, port) for port in ports.values()))
-    return [_offer(name, port, models) for (name, port), models in zip(ports.items(), found, strict=True) if models]
+        listed = await asyncio.gather(*(_models_at(client, port) for port in ports.values()))
+    return [
+        _suggestion(name, port, models) for (name, port), models in zip(ports.items(), listed, strict=True) if models
+    ]
 
 
-def _offer(name: str, port: int, models: Sequence[str]) -> Finding:
+def _suggestion(name: str, port: int, models: Sequence[str]) -> Finding:
     from rag.models.remote.faults import names_of
 
     return Finding(
@@ -83,6 +86,7 @@ async def _models_at(client: httpx.AsyncClient, port: int) -> Sequence[str]:
             content = b""
             async for part in response.aiter_raw():
                 content += part
+                # Whatever listens on a usual port may stream for ever.
                 if len(content) > _PROBE_BYTES:
                     return ()
         listed = json.loads(content)
@@ -103,7 +107,7 @@ class _Weights:
 
 
 def _local(settings: ModelSettings) -> Finding:
-    """A model of this process, looked at without downloading or loading it."""
+    """A model for this process; it is neither downloaded nor loaded."""
     from rag.models.local.devices import choose_device, choose_dtype
 
     try:
@@ -118,19 +122,19 @@ def _local(settings: ModelSettings) -> Finding:
             fact=fact,
             advice=advice or "until then answers are quotes; see the handbook's models page",
         )
-    needed = weights.parameters * dtype.itemsize * _ROOM
-    room = _memory(device)
-    numbers = f"{str(dtype).removeprefix('torch.')} on {device}, about {needed / 1e9:.1f} of {room / 1e9:.1f} GB"
+    needed = weights.parameters * dtype.itemsize * _MEMORY_FACTOR
+    memory = _memory(device)
+    numbers = f"{str(dtype).removeprefix('torch.')} on {device}, about {needed / 1e9:.1f} of {memory / 1e9:.1f} GB"
     return Finding(
         name="model",
-        ok=needed <= room,
+        ok=needed <= memory,
         fact=f"{settings.name} {weights.where}: {numbers}",
-        advice="" if needed <= room else 'take a smaller model, set model.dtype = "bfloat16", or use a server',
+        advice="" if needed <= memory else 'take a smaller model, set model.dtype = "bfloat16", or use a server',
     )
 
 
 def _in_folder(settings: ModelSettings) -> _Weights | None:
-    """A folder, or the hub's cache. Raises ``ModelError`` for a folder that holds no model."""
+    """The weights in a folder or in the hub's cache, or None. Raises ``ModelError`` for a folder without a model."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -146,12 +150,12 @@ def _in_folder(settings: ModelSettings) -> _Weights | None:
             return None
         folder, where = Path(cached).parent, "is in the hub's cache"
     find_model(
-        settings.model_copy(update={"name": str(folder), "remote_code": _allowed(settings, folder)}), lambda _: None
+        settings.model_copy(update={"name": str(folder), "remote_code": _remote_code(settings, folder)}), lambda _: None
     )
     return _Weights(where=where, parameters=sum(map(_parameters, folder.glob("*.safetensors"))))
 
 
-def _allowed(settings: ModelSettings, folder: Path) -> Sequence[str]:
+def _remote_code(settings: ModelSettings, folder: Path) -> Sequence[str]:
     return (str(folder),) if settings.name in settings.remote_code else ()
 
 
@@ -177,10 +181,11 @@ def _on_the_hub(settings: ModelSettings) -> _Weights:
 
 
 def _parameters(file: Path) -> int:
-    """From the header of a safetensors file: eight bytes with its length, then JSON with the shape of each tensor."""
+    """Parameters by the header of a safetensors file: eight bytes with its length, then JSON with each tensor's shape."""
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         try:
+            # The length is read from the file itself: a broken one could name any number.
             header: dict[str, Any] = json.loads(stream.read(min(length, 100_000_000)))
             return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -190,12 +195,13 @@ def _parameters(file: Path) -> int:
 
 
 def _memory(device: Any) -> int:
-    """Bytes of a GPU, or of this machine as far as this process may use it."""
+    """Bytes of the GPU, or of the memory that this process may use."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # In a container the cgroup's limit counts, and sysconf tells the whole machine's memory.
     limit = Path("/sys/fs/cgroup/memory.max")
-    said = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
-    return min(total, int(said)) if said.isdigit() else total
+    limit_text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
+    return min(total, int(limit_text)) if limit_text.isdigit() else total

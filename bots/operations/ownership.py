@@ -1,4 +1,4 @@
-"""One process owns a ``COTORRA_HOME`` at a time: the embedded index takes one opener, and everybody else talks to it."""
+"""Ownership of a ``COTORRA_HOME``: one process at a time has it, since only one can open the embedded index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from bots.errors import AlreadyRunning, BotsError
 
 SOCKET_PATH_LIMIT = 100
-"""Linux takes 107 bytes for a Unix socket's path; room is left for a temporary suffix."""
+"""Bytes of a Unix socket's path. Linux allows 107; the rest is for a temporary suffix."""
 
 
 class Ownership:
@@ -30,9 +30,10 @@ class Ownership:
             )
 
     def try_take(self) -> bool:
-        """Takes the lock if nobody has it, and says whether it did. Raises ``BotsError`` where nothing can be written."""
+        """Takes the lock if it is free; True if it did. Raises ``BotsError`` where the home cannot be written."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Not inherited by child processes: a private Redis that lives on would keep the home owned.
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise BotsError(
@@ -48,7 +49,8 @@ class Ownership:
         return True
 
     def release(self) -> None:
-        """Lets go; safe to call twice."""
+        """Releases the lock; safe to call twice."""
+        # The file stays: to delete it would let two processes lock two files of the same name.
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

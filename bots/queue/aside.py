@@ -1,4 +1,4 @@
-"""A message that failed too often, as it is kept for an operator."""
+"""A message that failed too often and is stored for an operator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from bots.messages import IncomingMessage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsideMessage:
-    """A message set aside. ``error`` names the failure, never the text; ``raw`` is the message as JSON."""
+    """A message that was set aside.
+
+    ``error`` names the kind of failure and never quotes the message; ``raw`` is the message as JSON; ``at`` is when it was set
+    aside.
+    """
 
     turn_id: str
     conversation: str
@@ -23,7 +27,7 @@ class AsideMessage:
 
     @property
     def message(self) -> IncomingMessage:
-        """Raises ``pydantic.ValidationError`` for a message of another release."""
+        """The message itself. Raises ``pydantic.ValidationError`` if another release wrote it in another form."""
         return IncomingMessage.from_json(self.raw)
 
     def to_json(self) -> str:

@@ -1,6 +1,6 @@
-"""The inbox: accepts a message once and for good; what waits can be looked into and taken out.
+"""The inbox: stores each message durably and only once, lists the waiting messages and removes some.
 
-Working the messages off is the other half: ``bots/queue/consumer.py`` and ``bots/queue/worker.py``.
+Handling them is the other half: ``bots/queue/consumer.py`` and ``bots/queue/worker.py``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from bots.settings import WorkerSettings
 from rag.store.client import store_errors, text
 
 SEEN_SECONDS = 3 * 24 * 3600
-"""How long a redelivery is recognised. Slack retries for an hour, Telegram keeps an update for a day."""
+"""How long a redelivery is recognised: longer than Slack retries (an hour) and Telegram keeps an update (a day)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What waits: messages (those in work too), the age of the oldest in seconds, and what was set aside."""
+    """Sizes of the queues.
+
+    ``queued``: messages that wait or are being handled; ``oldest_seconds``: the age of the oldest of them; ``aside``: messages
+    set aside; ``outbox``: entries on their way into the log.
+    """
 
     queued: int
     oldest_seconds: float
@@ -37,9 +41,10 @@ class Backlog:
 
 
 class Inbox:
-    """Messages by conversation, in Redis; ``arrivals`` tells of those that come while others wait.
+    """Messages by conversation, in Redis. ``arrivals`` reports a message that comes while others wait in its conversation.
 
-    Every method raises ``StoreUnavailable`` when Redis does not answer."""
+    Every method raises ``StoreUnavailable`` if Redis does not answer.
+    """
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
         self._redis = redis
@@ -52,22 +57,24 @@ class Inbox:
         self._drop = redis.register_script(scripts.DROP)
 
     def consumer(self) -> Consumer:
-        """The working half, under a name that no other process has."""
+        """A new consumer of this inbox, with a unique name."""
         return Consumer(self._redis, self._keys, lease_seconds=self._settings.lease_seconds)
 
     async def accept(self, message: IncomingMessage) -> bool:
-        """Stores ``message`` and wakes a worker, in one atomic step; False if it was accepted before."""
+        """Stores ``message`` and wakes a worker, in one atomic step. Returns False if it was accepted before."""
         keys, conversation = self._keys, message.conversation
         seen = [keys.seen(key) for key in message.seen]
         names = (keys.queue, keys.messages, keys.mark)
         places = [*(name(conversation) for name in names), keys.ready, keys.waiting, keys.seen_of(conversation)]
         arguments: list[str | int] = [message.turn_id, message.to_json(), conversation, SEEN_SECONDS, keys.arrivals]
-        left_behind = [f"{sender_digest(message.sender.id)}|{key}" for key in seen]
+        # Seen keys are hashes that name nobody, so each is listed with its sender's digest: forgetting must find them.
+        members = [f"{sender_digest(message.sender.id)}|{key}" for key in seen]
+        # A platform may send a retry beside the first delivery, so looking and storing must be one script.
         with store_errors("the message was not accepted"):
-            return bool(await self._accept(keys=[*places, *seen], args=[*arguments, *left_behind]))
+            return bool(await self._accept(keys=[*places, *seen], args=[*arguments, *members]))
 
     async def backlog(self) -> Backlog:
-        """Figures for metrics and readiness."""
+        """Sizes of the queues, for metrics and readiness."""
         with store_errors("the backlog is unknown"):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.zcard(self._keys.waiting)
@@ -76,56 +83,59 @@ class Inbox:
                 pipe.hlen(self._keys.aside)
                 pipe.xlen(self._keys.outbox)
                 queued, oldest, (seconds, microseconds), aside, outbox = await pipe.execute()
+        # Scores are times of Redis, so the age is measured by its clock and not by this machine's.
         now = seconds + microseconds / 1e6
         age = max(0.0, now - oldest[0][1] / 1000) if oldest else 0.0
         return Backlog(queued=queued, oldest_seconds=age, aside=aside, outbox=outbox)
 
     async def queue_length(self) -> int:
-        """Messages that wait or are in work."""
+        """The number of messages that wait or are being handled."""
         return (await self.backlog()).queued
 
     async def list_aside(self) -> list[AsideMessage]:
-        """Messages set aside, the oldest first."""
+        """Messages that were set aside, the oldest first."""
         with store_errors("messages set aside cannot be listed"):
             values = await self._redis.hvals(self._keys.aside)
         return sorted((AsideMessage.from_json(text(value)) for value in values), key=lambda aside: aside.at)
 
     async def senders(self, conversation: str) -> set[str]:
-        """Whose messages wait in a conversation or were set aside."""
+        """The ids of the people whose messages wait in a conversation or were set aside."""
         with store_errors("nothing was forgotten"):
             waiting = await self._redis.hvals(self._keys.messages(conversation))
         aside = [each.raw for each in await self.list_aside() if each.conversation == conversation]
-        return {found.sender.id for raw in (*waiting, *aside) if (found := _readable(raw)) is not None}
+        return {message.sender.id for raw in (*waiting, *aside) if (message := _parsed(raw)) is not None}
 
     async def prune(self, before: datetime) -> int:
-        """Deletes messages that were set aside before then; says how many."""
+        """Deletes messages that were set aside before then. Returns how many."""
         with store_errors("messages set aside are kept a while longer"):
-            gone = [aside.turn_id for aside in await self.list_aside() if aside.at < before]
-            return int(await self._redis.hdel(self._keys.aside, *gone)) if gone else 0
+            expired = [aside.turn_id for aside in await self.list_aside() if aside.at < before]
+            return int(await self._redis.hdel(self._keys.aside, *expired)) if expired else 0
 
     async def retry(self, turn: str | None = None) -> int:
-        """Puts one message (all, for None) back at the end of its conversation's queue; says how many."""
+        """Puts one message (or all, for None) back at the end of its conversation's queue. Returns how many."""
         chosen = [aside for aside in await self.list_aside() if turn in (None, aside.turn_id)]
-        done = 0
+        count = 0
         for aside in chosen:
             conversation = aside.conversation
             names = (self._keys.queue, self._keys.messages, self._keys.mark)
             places = [self._keys.aside, *(name(conversation) for name in names), self._keys.ready, self._keys.waiting]
             with store_errors(f"message {aside.turn_id} stays set aside"):
-                done += int(await self._put_back(keys=places, args=[aside.turn_id, aside.raw, conversation]))
-        return done
+                count += int(await self._put_back(keys=places, args=[aside.turn_id, aside.raw, conversation]))
+        return count
 
     async def waiting(self, conversation: str, *, behind: str) -> list[IncomingMessage]:
-        """What waits in a conversation beside the turn ``behind``, which is being handled. What cannot be read is left out."""
+        """Messages that wait behind the turn ``behind``, which is being handled. Unparsable ones are left out."""
         messages = self._keys.messages(conversation)
         with store_errors("what waits in a conversation is unknown"):
+            # Nearly always only the turn in work is there: its text need not be fetched to see that.
             if await self._redis.hlen(messages) < 2:
                 return []
             raws = await self._redis.hgetall(messages)
-        return [found for turn, raw in raws.items() if text(turn) != behind and (found := _readable(raw)) is not None]
+        others = [raw for turn, raw in raws.items() if text(turn) != behind]
+        return [message for raw in others if (message := _parsed(raw)) is not None]
 
     async def drop(self, conversation: str, message_id: str) -> bool:
-        """Takes out a message that still waits untouched; False if it is answered, being answered or unknown."""
+        """Removes a message of which no try was begun. Returns False if it is being handled, was handled or is unknown."""
         keys = self._keys
         names = (keys.queue, keys.messages, keys.tries)
         places = [*(name(conversation) for name in names), keys.waiting]
@@ -133,72 +143,76 @@ class Inbox:
             return bool(await self._drop(keys=places, args=[turn_id(message_id)]))
 
     async def drop_aside(self, conversation: str, turn: str) -> None:
-        """Deletes a message that was set aside, and its edits that were."""
+        """Deletes from the messages set aside a turn and its edits."""
         with store_errors("the message stays set aside; try again"):
-            if gone := [each.turn_id for each in await self.list_aside() if _says(each, conversation, turn)]:
-                await self._redis.hdel(self._keys.aside, *gone)
+            if ids := [aside.turn_id for aside in await self.list_aside() if _belongs_to(aside, conversation, turn)]:
+                await self._redis.hdel(self._keys.aside, *ids)
 
     async def forget(
         self, conversation: str, sender: str | None = None, *, command: IncomingMessage | None = None
     ) -> int:
-        """Removes waiting and set-aside messages (of one sender, or all) and their traces; says how many messages.
+        """Removes waiting and set-aside messages, of one sender or of all, with their seen keys. Returns the number of messages.
 
-        ``command`` is the message that asks for it: it stays, and so does what was received after it.
+        ``command`` is the message that asks for it: it stays, and so do messages received after it.
         """
         with store_errors("nothing was forgotten"):
             raws = await self._redis.hgetall(self._keys.messages(conversation))
         waiting = {text(turn): text(raw) for turn, raw in raws.items()}
         aside = {each.turn_id: each.raw for each in await self.list_aside() if each.conversation == conversation}
-        removed, kept = _split(aside | waiting, sender, command)
+        removed, retained = _split(aside | waiting, sender, command)
         names = (self._keys.queue, self._keys.messages, self._keys.tries)
         places = [*(name(conversation) for name in names), self._keys.waiting, self._keys.aside]
         with store_errors("not everything was forgotten; ask again"):
             count = int(await self._remove(keys=places, args=removed)) if removed else 0
-            await self._forget_seen(conversation, sender, [*kept, *((command,) if command else ())])
+            await self._forget_seen(conversation, sender, [*retained, *((command,) if command else ())])
         return count
 
-    async def _forget_seen(self, conversation: str, sender: str | None, kept: Iterable[IncomingMessage]) -> None:
-        """A message that stays keeps its seen keys, or its redelivery would be answered again."""
+    async def _forget_seen(self, conversation: str, sender: str | None, retained: Iterable[IncomingMessage]) -> None:
+        """Deletes the seen keys of a sender (or of all), except those of the messages that stay."""
         place = self._keys.seen_of(conversation)
-        spared = {self._keys.seen(key) for message in kept for key in message.seen}
+        # A redelivery of a message that stays would otherwise be answered again.
+        spared = {self._keys.seen(key) for message in retained for key in message.seen}
         prefix = "" if sender is None else f"{sender_digest(sender)}|"
         members = [text(member) for member in await self._redis.zrange(place, 0, -1)]
-        gone = [each for each in members if each.startswith(prefix) and each.partition("|")[2] not in spared]
-        if gone:
+        removed = [each for each in members if each.startswith(prefix) and each.partition("|")[2] not in spared]
+        if removed:
             async with self._redis.pipeline() as pipe:
-                pipe.delete(*(member.partition("|")[2] for member in gone))
-                pipe.zrem(place, *gone)
+                pipe.delete(*(member.partition("|")[2] for member in removed))
+                pipe.zrem(place, *removed)
                 await pipe.execute()
 
 
 def _split(
     raws: Mapping[str, str], sender: str | None, command: IncomingMessage | None
 ) -> tuple[Sequence[str], Sequence[IncomingMessage]]:
-    """Turn ids to remove, messages to keep. What cannot be read goes only when everything goes."""
+    """Turn ids to remove, and messages to retain. Unparsable messages have no known sender, so they go only with everybody's."""
     removed: list[str] = []
-    kept: list[IncomingMessage] = []
+    retained: list[IncomingMessage] = []
     for turn, raw in raws.items():
         try:
             message = IncomingMessage.from_json(raw)
         except ValidationError:
             removed += [turn] if sender is None else []
             continue
+        # The command itself is being handled, and it covers only what was received before it.
         later = command is not None and (turn == command.turn_id or message.received_at > command.received_at)
         if later or sender not in (None, message.sender.id):
-            kept.append(message)
+            retained.append(message)
         else:
             removed.append(turn)
-    return removed, kept
+    return removed, retained
 
 
-def _readable(raw: bytes | str) -> IncomingMessage | None:
+def _parsed(raw: bytes | str) -> IncomingMessage | None:
+    """The message, or None if another release wrote it in another form."""
     try:
         return IncomingMessage.from_json(raw)
     except ValidationError:
         return None
 
 
-def _says(aside: AsideMessage, conversation: str, turn: str) -> bool:
+def _belongs_to(aside: AsideMessage, conversation: str, turn: str) -> bool:
+    """Whether a message that was set aside is the turn, or an edit of it."""
     if aside.conversation != conversation or aside.turn_id == turn:
         return aside.conversation == conversation
     try:
@@ -208,5 +222,5 @@ def _says(aside: AsideMessage, conversation: str, turn: str) -> bool:
 
 
 def sender_digest(sender: str) -> str:
-    """What stands for a person in keys that outlive the message."""
+    """A short hash that stands for a person in keys that outlive the message."""
     return hashlib.sha256(sender.encode()).hexdigest()[:16]

@@ -1,4 +1,7 @@
-"""What is on its way into the conversation log: a Redis stream, so that a slow or broken log delays no reply."""
+"""Outbox: a Redis stream of turns and feedback on their way into the conversation log.
+
+It stands between the workers and the log, so that a slow or broken log delays no reply.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class TurnEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackEntry:
-    """What a person thought of a turn."""
+    """One person's rating of a turn."""
 
     feedback: LoggedFeedback
     type: Literal["feedback"] = "feedback"
@@ -32,9 +35,9 @@ class FeedbackEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetEntry:
-    """Everything asked in a conversation (by ``speaker``, or by anybody) up to ``at`` is to be forgotten.
+    """A request to forget everything that was asked in a conversation up to ``at``, by ``speaker`` or, if None, by anybody.
 
-    ``speaker`` is written as the turns' own ``speaker`` is. Turns asked up to ``at`` that arrive later are dropped.
+    ``speaker`` has the same form as in the turns. Turns asked up to ``at`` that reach the log later are dropped.
     """
 
     conversation: str
@@ -45,7 +48,7 @@ class ForgetEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetTurnEntry:
-    """One turn is to be forgotten: its question was deleted where it was asked."""
+    """A request to forget one turn: its question was deleted on the platform."""
 
     turn_id: str
     type: Literal["forget_turn"] = "forget_turn"
@@ -65,7 +68,7 @@ def load_entry(raw: bytes) -> OutboxEntry:
 
 
 class Outbox:
-    """The way in for receivers; workers post together with the end of their message (``Consumer.done``)."""
+    """Posts entries for receivers. Workers do not use it: they post in the step that finishes a message (``Consumer.finish``)."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
@@ -77,6 +80,6 @@ class Outbox:
             await self._redis.xadd(self._keys.outbox, {"entry": dump_entry(entry)})
 
     async def length(self) -> int:
-        """Entries that the log does not hold yet. Raises ``StoreUnavailable``."""
+        """The number of entries that are not in the log yet. Raises ``StoreUnavailable``."""
         with store_errors("the length of the outbox is unknown"):
             return int(await self._redis.xlen(self._keys.outbox))

@@ -1,8 +1,8 @@
-"""The recorder: moves turns, feedback and wishes to be forgotten from the outbox into the conversation log.
+"""The recorder: moves turns, feedback and requests to forget from the outbox into the conversation log.
 
-An entry leaves the stream after the log's commit, and the log takes the same entry twice, or a turn after the wish to
-forget it, without harm. So a recorder simply begins at the stream's start, after a crash too, and needs no consumer group;
-the lease only keeps several processes from doing the same work.
+An entry is deleted from the stream after the log's commit. The log accepts the same entry twice, and drops a turn that comes
+after the request to forget it. So a recorder always reads from the start of the stream, after a crash too, and needs no
+consumer group; the lease only keeps several processes from doing the same work.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ from tuning.errors import LogUnavailable
 log = structlog.get_logger()
 
 BATCH = 200
+"""Entries that are read and committed together, at most."""
 BLOCK_MILLISECONDS = 250
 REST_SECONDS = 0.5
-"""Between two batches that were not full: a commit for each turn would cost more than it brings."""
+"""Pause after a batch that was not full, so that turns are committed together: each commit is a sync to the disk."""
 
 LEASE_SECONDS = 15.0
 LONGEST_WAIT_SECONDS = 30.0
-DEAD_LENGTH = 10_000
+REFUSED_LENGTH = 10_000
+"""Entries that the log refused are kept in a stream of at most this length."""
 
 
 class Log(Protocol):
-    """What the recorder needs of the conversation log. All of it blocks; ``LogUnavailable`` asks to try again later."""
+    """What the recorder needs of the conversation log. Methods block; after ``LogUnavailable`` the same call may work later."""
 
     def upgrade(self) -> None: ...
 
@@ -54,35 +56,35 @@ class Log(Protocol):
 
 
 class NoLog:
-    """The log that is switched off: keeps nothing new, and still forgets what it kept while it was on."""
+    """The log when it is switched off: writes nothing new, but still forgets in ``existing``, the log of earlier times."""
 
-    def __init__(self, kept: Log) -> None:
-        self._kept = kept
+    def __init__(self, existing: Log) -> None:
+        self._existing = existing
 
     def upgrade(self) -> None:
-        self._kept.upgrade()
+        self._existing.upgrade()
 
     def record(self, turns: Sequence[LoggedTurn]) -> None: ...
 
     def give_feedback(self, feedback: Sequence[LoggedFeedback]) -> None: ...
 
     def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> object:
-        return self._kept.forget(conversation, speaker, before)
+        return self._existing.forget(conversation, speaker, before)
 
     def forget_turn(self, turn_id: str) -> object:
-        return self._kept.forget_turn(turn_id)
+        return self._existing.forget_turn(turn_id)
 
 
 class Observer(Protocol):
-    """Where the recorder's figures go."""
+    """Receives the recorder's metrics."""
 
     def log_failure(self) -> None:
-        """The log did not take a batch."""
+        """The log did not accept a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An entry, its place in the stream, and how it stands there."""
+    """An entry of the outbox with its id in the stream and its bytes as stored there."""
 
     place: bytes
     raw: bytes
@@ -90,7 +92,7 @@ class Item:
 
 
 class Recorder:
-    """One process's recorder; it waits while another process's is at work."""
+    """One process's recorder. It waits while another process has the lease."""
 
     def __init__(self, redis: Redis, keys: Keys, log: Log, metrics: Observer) -> None:
         self._redis = redis
@@ -101,12 +103,12 @@ class Recorder:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Records until :meth:`stop`; a log or a Redis that is away is waited for."""
+        """Records until :meth:`stop`. While the log or Redis does not answer, it tries again with growing pauses."""
         failures = 0
         ready = False
         while not self._stopping.is_set():
             try:
-                if not ready:
+                if not ready:  # not before the loop: the database may start later than this process
                     await asyncio.to_thread(self._log.upgrade)
                     ready = True
                 pause = await self._round()
@@ -123,19 +125,20 @@ class Recorder:
         self._stopping.set()
 
     async def drain(self) -> None:
-        """Records what is there and returns. Raises ``LogUnavailable`` or ``StoreUnavailable``; then nothing is lost."""
+        """Records the whole outbox. Raises ``LogUnavailable`` or ``StoreUnavailable``; entries stay in the outbox then."""
         while await self._lease.ensure() and await self._batch(block=None):
             pass
         await self._release()
 
     async def prune(self, before: datetime) -> None:
-        """Deletes what the log refused before then. Raises ``StoreUnavailable``."""
+        """Deletes entries that the log refused before then. Raises ``StoreUnavailable``."""
         with store_errors("what the log refused is kept a while longer"):
-            await self._redis.xtrim(self._dead, minid=int(before.timestamp() * 1000), approximate=False)
+            await self._redis.xtrim(self._refused, minid=int(before.timestamp() * 1000), approximate=False)
 
     async def _round(self) -> float:
         if not await self._lease.ensure():
             return LEASE_SECONDS / 3
+        # An empty read has waited already, and behind a full batch there is more: only between the two a pause pays.
         return 0.0 if await self._batch(block=BLOCK_MILLISECONDS) in (0, BATCH) else REST_SECONDS
 
     async def _rest(self, seconds: float) -> None:
@@ -147,15 +150,16 @@ class Recorder:
             await self._lease.release()
 
     @property
-    def _dead(self) -> str:
+    def _refused(self) -> str:
         return self._keys.of("outbox", "dead")
 
     async def _batch(self, *, block: int | None) -> int:
-        """Records the first entries of the stream; says how many there were."""
+        """Records the first entries of the stream. Returns how many there were."""
         with store_errors("nothing was recorded"):
-            found: Any = await self._redis.xread({self._keys.outbox: "0"}, count=BATCH, block=block)
-        entries: list[tuple[bytes, dict[bytes, bytes]]] = found[0][1] if found else []
+            streams: Any = await self._redis.xread({self._keys.outbox: "0"}, count=BATCH, block=block)
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = streams[0][1] if streams else []
         items = [item for item in [await self._load(*entry) for entry in entries] if item is not None]
+        # groupby joins only neighbours of one type, so entries are written in the order in which they were posted.
         for _, run in groupby(items, key=lambda item: type(item.entry)):
             await self._write(list(run))
         return len(entries)
@@ -165,11 +169,11 @@ class Recorder:
         try:
             return Item(place=place, raw=raw, entry=load_entry(raw))
         except ValidationError as error:
-            await self._bury(place, raw, error)
+            await self._set_aside(place, raw, error)
             return None
 
     async def _write(self, run: Sequence[Item]) -> None:
-        """Writes entries of one type and takes them off the stream; those that the log refuses are set aside alone."""
+        """Writes entries of one type and deletes them from the stream. An entry that the log refuses is set aside by itself."""
         try:
             await self._dispatch([item.entry for item in run])
         except (LogUnavailable, StoreUnavailable):
@@ -178,10 +182,11 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - an entry that the log cannot take must not block the others
             self._metrics.log_failure()
             if len(run) > 1:
+                # One bad entry fails the whole transaction; tried one by one, the good ones are written.
                 for item in run:
                     await self._write([item])
             else:
-                await self._bury(run[0].place, run[0].raw, error)
+                await self._set_aside(run[0].place, run[0].raw, error)
             return
         with store_errors("what was recorded is recorded again, without harm"):
             await self._redis.xdel(self._keys.outbox, *(item.place for item in run))
@@ -195,37 +200,40 @@ class Recorder:
         for entry in entries:
             if isinstance(entry, ForgetEntry):
                 await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)
-                await self._exhume(entry)
+                await self._forget_refused(entry)
             elif isinstance(entry, ForgetTurnEntry):
                 await asyncio.to_thread(self._log.forget_turn, entry.turn_id)
-                await self._exhume(entry)
+                await self._forget_refused(entry)
 
-    async def _exhume(self, wish: ForgetEntry | ForgetTurnEntry) -> None:
-        """What is to be forgotten must not lie among the entries that the log refused either."""
+    async def _forget_refused(self, request: ForgetEntry | ForgetTurnEntry) -> None:
+        """Deletes what is to be forgotten from the entries that the log refused."""
         with store_errors("not everything was forgotten yet"):
-            dead: Any = await self._redis.xrange(self._dead)
-            if gone := [place for place, fields in dead if _concerns(fields.get(b"entry", b""), wish)]:
-                await self._redis.xdel(self._dead, *gone)
+            refused: Any = await self._redis.xrange(self._refused)
+            if places := [place for place, fields in refused if _concerns(fields.get(b"entry", b""), request)]:
+                await self._redis.xdel(self._refused, *places)
 
-    async def _bury(self, place: bytes, raw: bytes, error: Exception) -> None:
+    async def _set_aside(self, place: bytes, raw: bytes, error: Exception) -> None:
+        """Moves an entry to the stream of refused entries, and logs its kind of error."""
         log.error("outbox_entry_set_aside", entry=place.decode(), error=type(error).__name__)
         with store_errors("the entry stays in the outbox"):
+            # One transaction: a crash in between must neither lose the entry nor leave it at the stream's start.
             async with self._redis.pipeline() as pipe:
-                pipe.xadd(self._dead, {"entry": raw, "error": type(error).__name__}, maxlen=DEAD_LENGTH)
+                pipe.xadd(self._refused, {"entry": raw, "error": type(error).__name__}, maxlen=REFUSED_LENGTH)
                 pipe.xdel(self._keys.outbox, place)
                 await pipe.execute()
 
 
-def _concerns(raw: bytes, wish: ForgetEntry | ForgetTurnEntry) -> bool:
+def _concerns(raw: bytes, request: ForgetEntry | ForgetTurnEntry) -> bool:
+    """Whether a refused entry is something that ``request`` wants forgotten."""
     try:
         entry = load_entry(raw)
     except ValidationError:
         return False
-    if isinstance(wish, ForgetTurnEntry):
-        return _turn_of(entry) == wish.turn_id
-    if not isinstance(entry, TurnEntry) or entry.turn.conversation != wish.conversation:
+    if isinstance(request, ForgetTurnEntry):
+        return _turn_of(entry) == request.turn_id
+    if not isinstance(entry, TurnEntry) or entry.turn.conversation != request.conversation:
         return False
-    return wish.speaker in (None, entry.turn.speaker)
+    return request.speaker in (None, entry.turn.speaker)
 
 
 def _turn_of(entry: OutboxEntry) -> str | None:

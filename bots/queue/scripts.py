@@ -1,8 +1,9 @@
-"""The atomic steps of the inbox, in Lua. Time is Redis's own.
+"""The atomic steps of the inbox, as Lua scripts. All times are those of Redis's clock.
 
-What holds between any two steps: a conversation with queued messages has exactly one entry in the ready stream, whose
-id is its mark. Only a step that finds the queue empty takes mark and entry away, so no wake-up is lost. Whoever handles
-a conversation holds its lease; every step that writes for the holder checks the token first. Scripts may run twice.
+Invariants between any two steps: a conversation with queued messages has exactly one entry in the ready stream, and the id of
+that entry is stored as the conversation's mark. Only a step that finds the queue empty deletes mark and entry, so no wake-up
+is lost. A worker must own the lease of the conversation that it handles; every step that writes for it checks the token first.
+A script may run twice, since the client repeats a call whose connection broke.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ local function enqueue(queue, messages, mark, ready, waiting, turn, body, conver
     redis.call('RPUSH', queue, turn)
     redis.call('HSET', messages, turn, body)
     redis.call('ZADD', waiting, now, turn)
+    -- With a mark the conversation is in the ready stream already, or in work; its worker comes to this message next.
     if redis.call('EXISTS', mark) == 0 then
         redis.call('SET', mark, redis.call('XADD', ready, '*', 'conversation', conversation))
     end
@@ -30,11 +32,11 @@ end
 
 _REMOVE = """
 local function remove(queue, messages, tries, waiting, turn)
-    local found = redis.call('LREM', queue, 1, turn)
+    local removed = redis.call('LREM', queue, 1, turn)
     redis.call('HDEL', messages, turn)
     redis.call('HDEL', tries, turn)
     redis.call('ZREM', waiting, turn)
-    return found
+    return removed
 end
 """
 
@@ -72,13 +74,15 @@ end
 redis.call('ZREMRANGEBYSCORE', seen_of, '-inf', now - seconds * 1000)
 redis.call('EXPIRE', seen_of, seconds)
 enqueue(queue, messages, mark, ready, waiting, turn, body, conversation)
+-- pcall: a user of Redis who may not publish must still be able to accept messages.
 if redis.call('LLEN', queue) > 1 then redis.pcall('PUBLISH', arrivals, conversation) end
 return 1
 """
 )
 """KEYS: queue messages mark ready waiting seen_of seen… ARGV: turn body conversation seconds arrivals member-of-seen_of…
 
-Who answers the conversation learns of what comes behind. A user of Redis who may not publish still accepts messages."""
+Stores a message and puts its conversation into the ready stream; returns 0 if the message was accepted before. If others are
+queued before it, the conversation's name is published, so that the worker that answers there notices."""
 
 TAKE = (
     LEASE_FUNCTIONS
@@ -86,6 +90,7 @@ TAKE = (
     + """
 local lease, queue, messages, tries, mark, ready = unpack(KEYS)
 local token, entry, milliseconds, step = unpack(ARGV)
+-- An entry that is not the mark is left over from an earlier round: the conversation has another entry, or is empty.
 if redis.call('GET', mark) ~= entry then
     retire(ready, nil, nil, entry)
     return {'gone'}
@@ -97,11 +102,12 @@ if not turn then
     return {'gone'}
 end
 local begun = redis.call('HINCRBY', tries, turn, step)
+-- A step of 0 continues the try that was begun; when none is counted (it was taken back), this one is the first.
 if begun == 0 then begun = redis.call('HINCRBY', tries, turn, 1) end
 return {'head', turn, redis.call('HGET', messages, turn), begun}
 """
 )
-"""Takes the lease and begins a try of the head, unless there is nothing to do or another worker is at it."""
+"""Takes the lease and begins a try of the first message, unless the queue is empty or another worker has the lease."""
 
 FINISH = (
     LEASE_FUNCTIONS
@@ -112,6 +118,7 @@ FINISH = (
 local lease, queue, messages, tries, mark, ready, waiting, outbox, aside = unpack(KEYS)
 local token, entry, turn, conversation, stop, setting_aside = unpack(ARGV, 1, 6)
 if not owns_lease(lease, token) then return {'lost'} end
+-- A second run of this script finds the message removed, and must not post its entries again.
 if remove(queue, messages, tries, waiting, turn) == 1 then
     if setting_aside ~= '' then redis.call('HSET', aside, turn, setting_aside) end
     for i = 7, #ARGV do redis.call('XADD', outbox, '*', 'entry', ARGV[i]) end
@@ -128,7 +135,7 @@ end
 return {'head', following, redis.call('HGET', messages, following), redis.call('HINCRBY', tries, following, 1)}
 """
 )
-"""Takes the handled message off the queue, posts what it leaves behind, begins the next or lets the conversation go."""
+"""Removes the handled message from the queue, posts its outbox entries, and begins the next one or releases the conversation."""
 
 HAND_BACK = (
     LEASE_FUNCTIONS
@@ -146,7 +153,7 @@ announce_again(ready, mark, lease, entry, conversation)
 return 1
 """
 )
-"""Lets a conversation go with its queue not empty, so that any worker takes it at once. ``*`` breaks the lease."""
+"""Releases a conversation whose queue is not empty, so that any worker can take it at once. The token ``*`` breaks the lease."""
 
 RENEW = (
     LEASE_FUNCTIONS
@@ -166,7 +173,9 @@ end
 return lost
 """
 )
-"""Renews many leases and the idle times of their entries together, so that both run out at the same moment."""
+"""Renews many leases, and resets the idle times of their entries in the same step, so that both expire at the same moment.
+
+Returns the entries whose leases were lost."""
 
 PUT_BACK = (
     _NOW
@@ -180,6 +189,7 @@ enqueue(queue, messages, mark, ready, waiting, turn, body, conversation)
 return 1
 """
 )
+"""Moves a message that was set aside back to the end of its conversation's queue."""
 
 REMOVE = (
     _REMOVE
@@ -193,6 +203,7 @@ end
 return removed
 """
 )
+"""Deletes waiting and set-aside messages by turn id. Returns how many turns there were."""
 
 DROP = (
     _REMOVE
@@ -205,4 +216,4 @@ remove(queue, messages, tries, waiting, turn)
 return 1
 """
 )
-"""Removes a message that nobody began to handle."""
+"""Deletes a waiting message of which no try was begun; returns 0 for any other."""

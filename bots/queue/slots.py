@@ -1,4 +1,4 @@
-"""How many conversations one process handles at once."""
+"""Slots: a limit on the conversations that one process handles at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import asyncio
 
 
 class Slots:
-    """Conversations that may be handled at once. A pause occupies none."""
+    """A semaphore of ``count`` slots that also tells how many are free.
+
+    A conversation that pauses between two tries gives its slot back.
+    """
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._semaphore = asyncio.Semaphore(count)
         self._taken = 0
+        # asyncio.Semaphore cannot be waited for without taking it, and the reader only wants to know.
         self._freed = asyncio.Event()
         self._freed.set()
 
@@ -19,8 +23,8 @@ class Slots:
     def free(self) -> int:
         return self._count - self._taken
 
-    async def some_free(self) -> int:
-        """Waits until one is free; says how many are."""
+    async def wait_for_free(self) -> int:
+        """Waits until at least one slot is free. Returns the number of free slots."""
         await self._freed.wait()
         return self.free
 

@@ -1,4 +1,4 @@
-"""The seam of what writes an answer, and the pieces that it is made of."""
+"""The seam of answerers, and the pieces that an answer is streamed in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from rag.types import Background, Exchange, Hit, Question
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """Who writes from here on, with what in view: of what was handed over, the first ``hits`` (the only one perhaps cut),
-    the last turns (``recalled``, by their ids) and the ``background``."""
+    """The model that writes the following pieces, and what its prompt contains.
+
+    That is: the first of the retrieved ``hits`` (a single one may be shortened), the newest exchanges (``recalled``, the ids of
+    their turns) and the ``background``.
+    """
 
     model: str
     hits: tuple[Hit, ...]
@@ -23,21 +26,21 @@ class Writer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Text of a language model: nothing of it is shown before its sentence is found in the passage that it cites."""
+    """Text of a language model. It is shown only after its statement was checked against the passages."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quoted:
-    """Text of the passages themselves, word for word, with where it comes from."""
+    """Text quoted word for word from passages, with its citation markers. It needs no check."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A sentence of the service itself about the answer. ``interrupted`` when the answer ends with it, incomplete."""
+    """A sentence of the service about the answer. ``interrupted`` means that the answer ends here, incomplete."""
 
     text: str
     interrupted: bool = False
@@ -48,16 +51,16 @@ Piece = Writer | Written | Quoted | Notice
 
 
 class Answerer(Protocol):
-    """Writes an answer from passages."""
+    """Seam: writes an answer from passages."""
 
     @property
     def name(self) -> str:
-        """The model, as the log and ``--json`` name it."""
+        """The name of the model in the log and in ``--json`` output."""
 
     def astream(
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
     ) -> AsyncGenerator[Piece]:
-        """The answer's Markdown in pieces, first of all its ``Writer``. No text at all means that it does not know.
+        """The answer's Markdown in pieces, the ``Writer`` first. An answer without text means that it does not know.
 
         ``history`` is oldest first, ``language`` an ISO 639-1 code. Raises ``ModelError``.
         """

@@ -1,4 +1,4 @@
-"""Chosen quotes to the Markdown of an answer, in pieces that can be seen growing."""
+"""Composes the Markdown of an answer from selected quotes, in pieces that can be streamed."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from rag.prompts.sentences import plain, say
 from rag.types import Source
 
 PIECE = 120
-"""Characters after which a quote goes on in a new piece."""
+"""Most characters of a piece, if there is a space to cut at."""
 
 _PIECE = re.compile(rf".{{1,{PIECE}}}(?=\s|\Z)\s*|\S+\s*", re.DOTALL)
 
 
 def composed(chosen: Sequence[Candidate], language: str) -> Iterator[str]:
-    """Pieces of the answer: for each section where it comes from, then its quotes with their markers."""
+    """The pieces of an answer: for each section a line that names it, then its quotes with their citation markers."""
     opening = ""
     for _, quotes in groupby(chosen, key=section):
-        quoted = list(quotes)
-        title = plain(Source(number=1, passage=quoted[0].hit.passage, score=0.0).title)
+        section_quotes = list(quotes)
+        title = plain(Source(number=1, passage=section_quotes[0].hit.passage, score=0.0).title)
         yield f"{opening}{say(language, 'also' if opening else 'according', page=title)}\n\n"
-        for previous, candidate in zip([None, *quoted], quoted, strict=False):
+        for previous, candidate in zip([None, *section_quotes], section_quotes, strict=False):
             yield from _pieces(_glue(previous, candidate) + candidate.unit.cited(candidate.number))
         opening = "\n\n"
 
 
 def _glue(previous: Candidate | None, candidate: Candidate) -> str:
-    """Neighbours in a list stay one list, neighbours in a paragraph one paragraph, with a sign where it had more between."""
+    """The separator between two quotes: items stay one list, sentences one paragraph, with an ellipsis for what is left out."""
     if previous is None:
         return ""
     if previous.number != candidate.number or previous.unit.block != candidate.unit.block:
@@ -40,7 +40,7 @@ def _glue(previous: Candidate | None, candidate: Candidate) -> str:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut at spaces; a text with code or a table in it stays whole, so that none is ever shown half."""
+    """The text cut at spaces. Text with code or a table stays whole: half a fence or row would be shown as broken Markdown."""
     if "```" in text or "~~~" in text or "\n|" in text:
         yield text
         return

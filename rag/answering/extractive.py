@@ -24,7 +24,7 @@ from rag.errors import ModelError
 from rag.knowledge.chunking import context
 from rag.prompts.plain import plain_passage
 from rag.retrieval.embeddings.models import TextEmbeddings
-from rag.retrieval.legs import REACH, RECENT, faded
+from rag.retrieval.legs import REACH, RECENT, decayed_terms
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
 from rag.text.utterances import unmarked, utterances
@@ -108,7 +108,7 @@ class ExtractiveAnswerer:
 
     def _wanted(self, question: str, history: Sequence[Exchange], language: str) -> Wanted:
         said = [text[-QUESTION_CHARACTERS:] for text in (*utterances(history[-REACH:]), question)]
-        conversation = faded(said, language, self._sparse)
+        conversation = decayed_terms(said, language, self._sparse)
         last = unmarked(history[-1].answer) if history and history[-1].answered else ""
         return Wanted(
             turn=self._terms(said[-1], language),

@@ -1,7 +1,7 @@
-"""Makes a prompt that fits the model's window. The question and the instructions are never cut.
+"""Builds a prompt that fits the model's window. The question and the instructions are never cut.
 
-Dropped in this order, and no more than needed: the oldest turns, the summary with the notes, the last passages; the only
-passage left is cut after one of its sentences.
+Left out in this order, no more than needed: the oldest exchanges, the summary and the notes, the last passages. A single
+remaining passage is cut after one of its sentences.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rag.types import Background, Exchange, Hit, Question
 Count = Callable[[Sequence[BaseMessage]], int]
 
 _LINE_END = re.compile(r"(?<=\S)[ \t]*\n")
-"""A list or a table has no sentences, but lines."""
+"""Lists and tables are cut after a line, since they have no sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
-    """A prompt and what it was made of: the one renderer makes the same ``messages`` from the rest and the question.
+class FittedPrompt:
+    """A prompt and its parts: rendering the question with these parts again gives the same ``messages``.
 
-    ``hits`` is a beginning of those handed over, the only one perhaps cut short; ``history`` an end of the past.
+    ``hits`` are the first of the given ones (a single one may be shortened), ``history`` the newest of the given exchanges.
     """
 
     messages: list[BaseMessage]
@@ -37,25 +37,25 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Prompt:
-    """What a prompt may hold, and how large it is."""
+class _Parts:
+    """The parts that a prompt may contain, and how to measure it."""
 
     question: Question
     history: Sequence[Exchange]
     language: str
     count: Count
 
-    def of(self, turns: int, background: Background, hits: Sequence[Hit]) -> Fitted:
+    def prompt_with(self, turns: int, background: Background, hits: Sequence[Hit]) -> FittedPrompt:
         history = tuple(self.history[len(self.history) - turns :])
         question = replace(self.question, background=background)
         messages = answer_prompt(question, history, [hit.passage for hit in hits], self.language)
-        return Fitted(messages=messages, hits=tuple(hits), history=history, background=background)
+        return FittedPrompt(messages=messages, hits=tuple(hits), history=history, background=background)
 
-    def size(self, fitted: Fitted) -> int:
-        return self.count(fitted.messages)
+    def size(self, prompt: FittedPrompt) -> int:
+        return self.count(prompt.messages)
 
 
-def fitted(
+def fit_prompt(
     question: Question,
     history: Sequence[Exchange],
     hits: Sequence[Hit],
@@ -65,58 +65,63 @@ def fitted(
     window: int,
     answer_tokens: int,
     memory_tokens: int,
-) -> Fitted:
-    """The prompt of a turn within ``window - answer_tokens`` tokens, of which its past takes ``memory_tokens`` at most.
+) -> FittedPrompt:
+    """The prompt of a turn in at most ``window - answer_tokens`` tokens, with at most ``memory_tokens`` for its past.
 
-    ``history`` is oldest first, ``hits`` best first. ``count`` tokenizes, so it is called some ten times at most, and twice where
-    everything fits. Raises ``ModelError`` when not even a sentence of the best passage fits.
+    ``history`` is oldest first, ``hits`` best first. ``count`` tokenizes and is slow: it is called twice if everything fits, else
+    ten times or so. Raises ``ModelError`` if not even one sentence of the best passage fits.
     """
-    prompt = _Prompt(question=question, history=history, language=language, count=count)
+    parts = _Parts(question=question, history=history, language=language, count=count)
     room = window - answer_tokens
-    bare = prompt.of(0, Background(), hits)
-    size = prompt.size(bare)
+    # Whole prompts are counted and not their parts: a chat template adds tokens around each message.
+    without_past = parts.prompt_with(0, Background(), hits)
+    size = parts.size(without_past)
     if size > room:
-        return _with_fewer_passages(prompt, hits, room)
-    return _with_past(prompt, hits, min(room, size + memory_tokens)) or bare
+        return _with_fewer_passages(parts, hits, room)
+    return _with_past(parts, hits, min(room, size + memory_tokens)) or without_past
 
 
-def _with_past(prompt: _Prompt, hits: Sequence[Hit], room: int) -> Fitted | None:
-    """As many of the newest turns as fit beside summary and notes; where these alone are too much, without them."""
-    for background in dict.fromkeys((prompt.question.background, Background())):
+def _with_past(parts: _Parts, hits: Sequence[Hit], room: int) -> FittedPrompt | None:
+    """The prompt with as many of the newest exchanges as fit beside summary and notes, or without these if they are too long.
 
-        def fit(turns: int, kept: Background = background) -> bool:
-            return prompt.size(prompt.of(turns, kept, hits)) <= room
+    None if not even an empty past fits.
+    """
+    # tried once if there is neither summary nor notes, since both are equal then
+    for background in dict.fromkeys((parts.question.background, Background())):
 
-        turns = _most(len(prompt.history), fit)
+        def fit(turns: int, included: Background = background) -> bool:
+            return parts.size(parts.prompt_with(turns, included, hits)) <= room
+
+        turns = _most(len(parts.history), fit)
         if turns is not None:
-            return prompt.of(turns, background, hits)
+            return parts.prompt_with(turns, background, hits)
     return None
 
 
-def _with_fewer_passages(prompt: _Prompt, hits: Sequence[Hit], room: int) -> Fitted:
+def _with_fewer_passages(parts: _Parts, hits: Sequence[Hit], room: int) -> FittedPrompt:
     def fit(number: int) -> bool:
-        return prompt.size(prompt.of(0, Background(), hits[: number + 1])) <= room
+        return parts.size(parts.prompt_with(0, Background(), hits[: number + 1])) <= room
 
     more = _most(len(hits) - 2, fit)
     if more is not None:
-        return prompt.of(0, Background(), hits[: more + 1])
-    return _with_a_beginning(prompt, hits[:1], room)
+        return parts.prompt_with(0, Background(), hits[: more + 1])
+    return _with_a_beginning(parts, hits[:1], room)
 
 
-def _with_a_beginning(prompt: _Prompt, hits: Sequence[Hit], room: int) -> Fitted:
-    """The best passage up to one of its sentences."""
+def _with_a_beginning(parts: _Parts, hits: Sequence[Hit], room: int) -> FittedPrompt:
+    """The prompt with the beginning of the best passage, up to one of its sentences."""
     pieces = [hit for best in hits for hit in _beginnings(best)]
-    most = _most(len(pieces) - 1, lambda last: prompt.size(prompt.of(0, Background(), [pieces[last]])) <= room)
+    most = _most(len(pieces) - 1, lambda last: parts.size(parts.prompt_with(0, Background(), [pieces[last]])) <= room)
     if most is None:
         raise ModelError(
             f"the question and the instructions leave no room for a passage in {room} tokens; ask a shorter question, "
             "or set model.window higher or model.answer_tokens lower"
         )
-    return prompt.of(0, Background(), [pieces[most]])
+    return parts.prompt_with(0, Background(), [pieces[most]])
 
 
 def _beginnings(hit: Hit) -> list[Hit]:
-    """The passage after each of its sentences but the last, the shortest first."""
+    """The beginnings of a passage, each up to one of its sentences or lines, the shortest first."""
     text = hit.passage.text.rstrip()
     stops = {stop.end() for stop in END.finditer(text) if is_border(text, 0, stop.end())}
     ends = sorted(stops | {line.start() for line in _LINE_END.finditer(text)})
@@ -124,7 +129,7 @@ def _beginnings(hit: Hit) -> list[Hit]:
 
 
 def _most(top: int, fits: Callable[[int], bool]) -> int | None:
-    """The largest number up to ``top`` that fits, where less always fits if more does; None if not even 0 does."""
+    """The largest number from 0 to ``top`` that fits, by binary search (a larger one never fits better); None if 0 does not."""
     if top < 0:
         return None
     if fits(top):

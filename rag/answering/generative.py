@@ -1,4 +1,4 @@
-"""The answerer that writes: a language model's reply to the one prompt, made to fit its window."""
+"""The generative answerer: streams a language model's reply to a prompt that fits its window."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from rag.answering.answerer import Notice, Piece, Writer, Written
-from rag.answering.fitting import fitted
+from rag.answering.fitting import fit_prompt
 from rag.models.language_model import LanguageModel
 from rag.models.streaming import streamed
 from rag.models.thinking import WithoutThinking
@@ -17,7 +17,7 @@ from rag.types import Exchange, Hit, Question
 
 
 class GenerativeAnswerer:
-    """Writes with ``model``. What it writes is a claim that somebody else must check."""
+    """Answers with ``model``. It does not check what the model writes: that is the task of ``rag.grounding``."""
 
     def __init__(self, model: LanguageModel, settings: ModelSettings, memory: MemorySettings) -> None:
         self._model = model
@@ -31,17 +31,19 @@ class GenerativeAnswerer:
     async def astream(
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
     ) -> AsyncGenerator[Piece]:
-        """Who writes from what, and the reply as it comes. Raises ``ModelError``."""
-        prompt = await asyncio.to_thread(  # counting tokenizes
-            fitted,
-            question,
-            history,
-            hits,
-            language,
-            count=self._model.count,
-            window=self._model.window,
-            answer_tokens=self._settings.answer_tokens,
-            memory_tokens=self._memory_tokens,
+        """The ``Writer`` first, then the reply as it is written, without the model's thinking. Raises ``ModelError``."""
+        prompt = (
+            await asyncio.to_thread(  # counting tokenizes the prompt several times, which would block the event loop
+                fit_prompt,
+                question,
+                history,
+                hits,
+                language,
+                count=self._model.count,
+                window=self._model.window,
+                answer_tokens=self._settings.answer_tokens,
+                memory_tokens=self._memory_tokens,
+            )
         )
         adapter = question.adapter
         yield Writer(
@@ -67,5 +69,5 @@ class GenerativeAnswerer:
                 reason = chunk.response_metadata.get("finish_reason") or reason
         if text := thinking.finish():
             yield Written(text=text)
-        if reason == "length":
+        if reason == "length":  # cut off at answer_tokens, perhaps in the middle of a sentence
             yield Notice(text=say(language, "too_long"), interrupted=True)

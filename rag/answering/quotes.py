@@ -1,4 +1,4 @@
-"""What of a passage can be quoted: sentences, list items, and blocks that only make sense whole."""
+"""Splits a passage into quotable units: sentences, list items, and blocks that only make sense as a whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rag.answering.readable import readable, settled
+from rag.answering.readable import escaped_if_unsafe, quotable_markdown
 from rag.prompts.sentences import plain
 from rag.text.blocks import Block, parse
 from rag.text.sentences import sentences
@@ -14,7 +14,7 @@ from rag.text.sentences import sentences
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotable:
-    """A unit of a passage, word for word. ``lead`` announces or names ``text``; neighbours share a ``block``."""
+    """A unit of a passage, word for word. ``lead`` introduces ``text``; units of one Markdown block have the same ``block``."""
 
     text: str
     lead: str = ""
@@ -26,7 +26,8 @@ class Quotable:
         return f"{self.lead}\n\n{self.text}" if self.lead else self.text
 
     def cited(self, number: int) -> str:
-        """The quote with its marker: at its end, or before a table or a code block, which no marker may touch."""
+        """The quote with its citation marker at its end, or outside of a table or a code block."""
+        # Behind a closing fence or a table's last bar the marker would become code or a cell.
         if not self.text.endswith(("```", "~~~", "|")) and not self.text.startswith(("```", "~~~", "|", "    ")):
             return f"{self.words} [{number}]"
         return f"{self.lead} [{number}]\n\n{self.text}" if self.lead else f"{self.text}\n\n[{number}]"
@@ -35,43 +36,45 @@ class Quotable:
 def quotables(markdown: str) -> list[Quotable]:
     """The units of a passage in reading order.
 
-    Numbered steps, tables and code stay whole, and so does a list that a colon announces.
+    Numbered steps, tables and code stay whole, and so does a list after a colon: its items mean little without each other.
     """
     units: list[Quotable] = []
     lead = ""
     for index, block in enumerate(parse(markdown)):
-        found = list(_units(block, index, lead))
+        block_units = list(_units(block, index, lead))
         lead = ""
-        if found and block.kind == "text" and (_announces(found[-1]) or _heads(found)):
-            lead = found.pop().words
-        units += found
+        if block_units and block.kind == "text" and (_announces(block_units[-1]) or _is_question(block_units)):
+            lead = block_units.pop().words
+        units += block_units
     return [*units, Quotable(text=lead, block=-1)] if lead and not (_is_name(lead) or _asks(lead)) else units
 
 
-def _units(block: Block, index: int, lead: str, *, quoted: bool = False) -> Iterator[Quotable]:
-    if block.text.startswith(">") and not quoted:
+def _units(block: Block, index: int, lead: str, *, within_quote: bool = False) -> Iterator[Quotable]:
+    if block.text.startswith(">") and not within_quote:
         for inner in parse(_unquoted(block.text)):
-            yield from _units(inner, index, lead, quoted=True)
+            yield from _units(inner, index, lead, within_quote=True)
             lead = ""
     elif block.kind == "text":
-        for sentence in sentences(readable(_unquoted(block.text))):
-            yield Quotable(text=settled(sentence), lead=lead, block=index)
+        for sentence in sentences(quotable_markdown(_unquoted(block.text))):
+            yield Quotable(text=escaped_if_unsafe(sentence), lead=lead, block=index)
             lead = ""
     elif block.kind == "list" and not lead:
         for item in block.items:
-            yield Quotable(text=readable(item), block=index, item=True)
+            yield Quotable(text=quotable_markdown(item), block=index, item=True)
     elif block.kind == "heading":
         yield Quotable(text=f"**{plain(block.text)}**", lead=lead, block=index)
     else:
-        yield Quotable(text=block.text if block.kind == "code" else readable(block.text), lead=lead, block=index)
+        yield Quotable(
+            text=block.text if block.kind == "code" else quotable_markdown(block.text), lead=lead, block=index
+        )
 
 
 def _announces(unit: Quotable) -> bool:
     return unit.text.endswith((":", ":**")) or _is_name(unit.text)
 
 
-def _heads(units: Sequence[Quotable]) -> bool:
-    """A paragraph of one question: what stands below it answers."""
+def _is_question(units: Sequence[Quotable]) -> bool:
+    """Whether a paragraph is a single question, as in an FAQ: the text below it is the answer."""
     return len(units) == 1 and _asks(units[0].text)
 
 
@@ -80,7 +83,7 @@ def _asks(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """A line in bold: the heading of a short section that was joined with its sibling."""
+    """Whether the text is a line in bold: chunking writes the heading of a short section so when it merges it with the next."""
     return text.startswith("**") and text.endswith("**") and text.count("**") == 2
 
 

@@ -1,7 +1,7 @@
-"""Markdown of a document as it can stand in a message: it may point out of itself, but at nothing that it is not.
+"""Makes a document's Markdown safe to quote in a message: no images, no relative links, nothing that looks like a citation.
 
-What a document says is not to be trusted: it may hold images that tell its author who reads, links that look like citations,
-definitions that would turn every ``[1]`` of the answer into a link of theirs.
+Documents are not trusted. One may contain images that tell its author who reads it, links that look like citations, or link
+definitions that turn every ``[1]`` of the answer into a link to its own site.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 from rag.prompts.sentences import plain
 from rag.types import TURNING
 
-# Possessive quantifiers and "no run inside a run": a page full of backticks or brackets must not stall an answer.
+# Possessive quantifiers, and no repetition within a repetition: on a page full of backticks or brackets backtracking would take
+# minutes.
 _REWRITTEN = re.compile(
     r"(?P<escape>\\[!-/:-@\[-`{-~])"
     r"|(?P<code>(?<![`~])(?P<run>`++|~{3,}+).*?(?<![`~])(?P=run)(?![`~]))"
@@ -31,45 +32,46 @@ _LIKE_A_CITATION = re.compile(r"\W*(?:\d{1,3}\W*)?")
 _SUSPECT = re.compile(r"!\[|\]\(|\]:|<[A-Za-z]")
 
 
-def readable(markdown: str) -> str:
-    """Links that lead nowhere from a message, and images, become their label; ``[1]`` is no citation, ``[1]:`` no definition."""
-    return settled(_marked(TURNING.sub("", markdown)))
+def quotable_markdown(markdown: str) -> str:
+    """Markdown without images and links that do not work in a message (their labels stay), and with ``[1]`` escaped."""
+    return escaped_if_unsafe(_rewrite_all(TURNING.sub("", markdown)))
 
 
-def settled(markdown: str) -> str:
-    """Markdown in which the grammar finds no image, no definition and no link that leads nowhere; else its characters."""
-    if _SUSPECT.search(markdown) and any(_astray(parser, markdown) for parser in _PARSERS):
+def escaped_if_unsafe(markdown: str) -> str:
+    """The Markdown if a CommonMark parser finds no image, definition or unreachable link in it; otherwise all of it escaped."""
+    if _SUSPECT.search(markdown) and any(_is_unsafe(parser, markdown) for parser in _PARSERS):
         return plain(markdown)
     return markdown
 
 
-def _marked(markdown: str) -> str:
+def _rewrite_all(markdown: str) -> str:
     return _REWRITTEN.sub(_rewrite, markdown)
 
 
 def _rewrite(match: re.Match[str]) -> str:
     if match["escape"] or match["code"]:
         return match[0]
-    if match["ticks"]:  # without a partner here: it must find none in what follows the quote
+    if match["ticks"]:  # no partner in the quote, and it must find none in the text that follows
         return "\\`" * len(match[0])
     if match["label"] is None:
         return f"\\{match[0]}"
-    label = _marked(match["label"])
+    label = _rewrite_all(match["label"])
     reachable = match["target"].startswith(_REACHABLE) and not match["image"]
     return f"[{label}]{match['rest']}" if reachable and not _LIKE_A_CITATION.fullmatch(match["label"]) else label
 
 
 def _parser(*, html: bool) -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": html}).enable("table")
-    parser.validateLink = bool  # type: ignore[method-assign, assignment] # every link: what this one leaves out, another may show
+    parser.validateLink = bool  # type: ignore[method-assign, assignment] # every scheme: clients show links that this parser refuses
     return parser
 
 
 _PARSERS = tuple(_parser(html=html) for html in (False, True))
-"""Messages are shown with and without HTML: a tag may hide a link from one, a code span from the other."""
+"""Clients show messages with or without HTML: a tag hides a link from one kind, a code span from the other."""
 
 
-def _astray(parser: MarkdownIt, markdown: str) -> bool:
+def _is_unsafe(parser: MarkdownIt, markdown: str) -> bool:
+    """Whether the parser finds an image, a link definition, or a link that cannot be opened from a message."""
     env: dict[str, Any] = {}
     tokens = [child for token in parser.parse(markdown, env) for child in token.children or ()]
     return bool(env.get("references")) or any(

@@ -1,4 +1,4 @@
-"""A turn that leans on the past, rewritten by a language model into a question that stands alone."""
+"""Rewrites a follow-up question with a language model so that it can be understood without the conversation."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ from rag.types import Exchange, Question
 log = logging.getLogger(__name__)
 
 TOKENS = 64
-"""Of a rewritten question at most."""
+"""Most tokens of a rewritten question."""
 TURNS = 4
-"""Of the past that it is rewritten from: what is older is seldom meant, and each turn costs reading time."""
+"""Last exchanges in the prompt: older ones are seldom meant, and each costs prompt processing."""
 SECONDS = 8.0
-"""The search does not wait longer: it has the conversation itself to go by."""
+"""Longest wait for the model, in seconds: after that the search uses the conversation as it is."""
 
 
 class Rewriter:
-    """Rewrites with the base model: adapters learn to answer."""
+    """Rewrites with the base model and no adapter, since adapters are trained to answer."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
 
     async def rewrite(self, question: Question, history: Sequence[Exchange], language: str) -> str:
-        """The question that stands alone; empty where the model gave none in time. Raises nothing of the model's."""
+        """The rewritten question; empty if the model failed or was too slow. No ``ModelError`` leaves this method."""
         try:
             async with asyncio.timeout(SECONDS):
-                return _first_line(await self._written(question, history[-TURNS:], language))
+                return _first_line(await self._generate(question, history[-TURNS:], language))
         except (ModelError, TimeoutError) as error:
+            # the type only: a message may contain text of the conversation
             log.info("the turn was not rewritten (%s)", type(error).__name__)
             return ""
 
-    async def _written(self, question: Question, history: Sequence[Exchange], language: str) -> str:
+    async def _generate(self, question: Question, history: Sequence[Exchange], language: str) -> str:
         thinking = WithoutThinking()
         text = ""
         prompt = rewrite_prompt(question, history, language)
+        # temperature 0: the same turn must find the same passages again
         chunks = streamed(self._model.chat, prompt, adapter=None, max_tokens=TOKENS, temperature=0.0)
         async with aclosing(chunks):
             async for chunk in chunks:
@@ -52,5 +54,6 @@ class Rewriter:
 
 
 def _first_line(text: str) -> str:
+    # what a model adds below its question is no part of it
     lines = cleaned(text).splitlines()
     return lines[0].strip().strip('"“”«»').strip() if lines else ""

@@ -1,6 +1,6 @@
-"""From what finds and what writes to the chain and the memory that turns are taken with.
+"""Builds the chain and the memory from settings, a search and a language model.
 
-Who serves, who evaluates and who tunes build here, so that what is evaluated is what serves.
+Service, evaluation and tuning all build them here, so that the evaluated chain is the one that serves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rag.settings import MemorySettings, ModelSettings
 
 
 class AnsweringSettings(SearchSettings, Protocol):
-    """The settings that decide what is answered."""
+    """The settings that answers depend on."""
 
     @property
     def model(self) -> ModelSettings: ...
@@ -38,14 +38,14 @@ async def build_chain(
     model: LanguageModel | None = None,
     callbacks: Sequence[BaseCallbackHandler] = (),
 ) -> ConversationalChain:
-    """The chain that quotes, or one in which ``model`` writes what the passages must support; quotes stand in where it fails.
+    """An extractive chain, or with ``model`` a generative one with checked answers and the extractive answerer as fallback.
 
-    Raises ``ModelError`` for an NLI model that cannot be had.
+    Raises ``ModelError`` if the configured NLI model cannot be loaded.
     """
     quoting = ExtractiveAnswerer(search.embeddings, search.sparse, settings.model)
     if model is None:
         return ConversationalChain(search.retriever, quoting, settings.retrieval, callbacks=callbacks)
-    # imported only where a model writes
+    # imported only with a model: the extractive default needs none of it
     from rag.answering.generative import GenerativeAnswerer
     from rag.answering.rewriting import Rewriter
     from rag.grounding.grounder import Grounder
@@ -71,10 +71,10 @@ def build_memory(
     notes: Callable[[str], str],
     notes_of: Callable[[str], str],
 ) -> ConversationMemory:
-    """The memory of conversations with people's notes; the three give the keys that each is kept under."""
+    """The memory of conversations and personal notes; the three functions make its Redis keys."""
     return ConversationMemory(redis, settings, conversation, PersonalNotes(redis, settings, notes, notes_of))
 
 
 def build_summariser(model: LanguageModel | None) -> Summarise:
-    """What writes the running summaries: the model, or a selection of what was said."""
+    """The writer of running summaries: the model, or without one a selection of sentences."""
     return SelectingSummariser() if model is None else ModelSummariser(model)

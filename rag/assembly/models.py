@@ -1,4 +1,4 @@
-"""From settings to the language model, if there is to be one."""
+"""Opens the configured language model, if any."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 async def open_language_model(
     settings: ModelSettings, progress: Callable[[str], None] = log.info
 ) -> AsyncIterator[LanguageModel | None]:
-    """None where answers are quotes: as configured, or because the model cannot be had now, which is logged in one line.
+    """The language model; None if answers are quotes, by configuration or because the model is unavailable (logged in one line).
 
-    ``progress`` is told in lines what takes long. Raises ``ModelError`` for a model that cannot work.
+    ``progress`` is called with a line for each step that takes long. Raises ``ModelError`` for a model that can never work.
     """
-    model = await _loaded(settings, progress)
+    model = await _load(settings, progress)
     try:
         yield model
     finally:
@@ -31,7 +31,7 @@ async def open_language_model(
             await model.close()
 
 
-async def _loaded(settings: ModelSettings, progress: Callable[[str], None]) -> LanguageModel | None:
+async def _load(settings: ModelSettings, progress: Callable[[str], None]) -> LanguageModel | None:
     match settings.kind:
         case "extractive":
             return None
@@ -48,7 +48,8 @@ async def _loaded(settings: ModelSettings, progress: Callable[[str], None]) -> L
 
 
 async def _remote(settings: ModelSettings) -> LanguageModel:
-    """Its client takes seconds to import: not on the event loop. A server that is away is no reason not to start."""
+    """A client of the configured server. An unreachable server does not stop the start: it may come back at any time."""
+    # the client library takes seconds to import, which would block the event loop
     await asyncio.to_thread(import_module, "rag.models.remote.model")
     from rag.models.remote.model import RemoteModel
 

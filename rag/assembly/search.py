@@ -1,4 +1,4 @@
-"""From settings to what finds passages: embeddings, the index that serves, and the retriever over both."""
+"""Builds the search from settings: embeddings, the serving index, and the retriever over both."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from rag.retrieval.sparse import SparseEncoder
 from rag.settings import EmbeddingSettings, QdrantSettings, RetrievalSettings
 
 Cache = Callable[[TextEmbeddings], TextEmbeddings]
-"""Puts a cache before a model that embeds questions."""
+"""Wraps a model that embeds questions in a cache."""
 
 
 class SearchSettings(Protocol):
-    """The settings that decide what is found; ``home`` holds the embedded index and what was learned for it."""
+    """The settings that retrieval depends on; ``home`` holds the embedded index and its learnt calibration."""
 
     @property
     def home(self) -> Path: ...
@@ -49,7 +49,7 @@ class SearchSettings(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What finds passages. ``embeddings`` is the model that documents are embedded with, without a cache."""
+    """The parts of an open search. ``embeddings`` is the model that embeds documents, without a cache."""
 
     embeddings: TextEmbeddings
     sparse: SparseEncoder
@@ -57,17 +57,18 @@ class Search:
     retriever: HybridRetriever
 
     async def passages(self) -> int:
-        """How many passages questions find something in. Raises ``IndexUnavailable``."""
+        """The number of passages in the serving index. Raises ``IndexUnavailable``."""
         _, index = await self.serving.pair()
         return await index.count()
 
 
 def uncached(embeddings: TextEmbeddings) -> TextEmbeddings:
+    """The ``Cache`` that caches nothing."""
     return embeddings
 
 
 def question_cache(redis: Redis, prefix: str, secret: bytes, settings: EmbeddingSettings) -> Cache:
-    """The cache of questions in Redis below ``prefix``, unless ``cache_days`` is 0; its keys are made with ``secret``."""
+    """A cache of question vectors in Redis under ``prefix``, with keys hashed with ``secret``; none if ``cache_days`` is 0."""
     ttl = timedelta(days=settings.cache_days)
     if not ttl:
         return uncached
@@ -75,7 +76,7 @@ def question_cache(redis: Redis, prefix: str, secret: bytes, settings: Embedding
 
 
 def collections(settings: SearchSettings) -> Collections:
-    """The embedded collections, or a Qdrant server's where there is one; not opened yet."""
+    """The collections of the Qdrant server if one is configured, else the embedded ones; not opened yet."""
     if settings.qdrant.url:
         # imports qdrant-client: 1.6 s that the embedded default does not need
         from rag.retrieval.index.server.collections import ServerCollections
@@ -86,12 +87,15 @@ def collections(settings: SearchSettings) -> Collections:
 
 @asynccontextmanager
 async def open_search(settings: SearchSettings, cache: Cache = uncached) -> AsyncIterator[Search]:
-    """Models loaded, collections open. Raises ``IndexUnavailable``, ``IndexLocked``, ``ModelError``, ``ConfigurationError``."""
+    """A search with loaded models and open collections.
+
+    Raises ``IndexUnavailable``, ``IndexLocked``, ``ModelError`` and ``ConfigurationError``.
+    """
     embeddings = load_embeddings(settings.embedding)
     await asyncio.to_thread(embeddings.load)
     await asyncio.to_thread(load_languages)
     rerankers = Rerankers()
-    await rerankers.named(settings.retrieval.reranker)  # a model that cannot be had is told at the start
+    await rerankers.named(settings.retrieval.reranker)  # a missing model fails the start and not the first question
     load = named(settings.embedding)
     serving = Serving(collections(settings), cache(embeddings), recipe_for(embeddings), lambda name: cache(load(name)))
     try:

@@ -1,4 +1,4 @@
-"""From settings to the callbacks that trace the chain."""
+"""Builds the callbacks that trace the chain with OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from langchain_core.callbacks import BaseCallbackHandler
 
 FLUSH_SECONDS = 3
-"""A collector that is away holds up no stop for longer."""
+"""Longest wait, in seconds, for an unreachable collector when the service stops."""
 
 
 @contextmanager
 def tracing(endpoint: str | None, sample: float = 1.0) -> Iterator[list[BaseCallbackHandler]]:
-    """What the chain reports its runs to: nothing, unless there is an OTLP/HTTP collector at ``endpoint``.
+    """Callbacks for the chain: none, or one that sends traces to the OTLP/HTTP collector at ``endpoint``.
 
-    ``sample`` is the share of turns that are traced.
+    ``sample`` is the share of turns that are traced, 0 to 1.
     """
-    _keep_traces_home()
+    _disable_langsmith()
     if not endpoint:
         yield []
         return
@@ -33,7 +33,7 @@ def tracing(endpoint: str | None, sample: float = 1.0) -> Iterator[list[BaseCall
     provider = TracerProvider(
         resource=Resource.create({"service.name": "cotorra"}),
         sampler=ParentBased(TraceIdRatioBased(sample)),
-        shutdown_on_exit=False,
+        shutdown_on_exit=False,  # shut down below, with a time limit
     )
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=FLUSH_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -44,7 +44,7 @@ def tracing(endpoint: str | None, sample: float = 1.0) -> Iterator[list[BaseCall
         provider.shutdown()
 
 
-def _keep_traces_home() -> None:
-    """LangChain sends every prompt to a tracing service when one of these lies about in the environment."""
+def _disable_langsmith() -> None:
+    """Switches LangSmith off: LangChain sends every prompt to it if one of these variables is set, for whatever reason."""
     for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
         os.environ[name] = "false"

@@ -1,7 +1,7 @@
-"""Intervals by the bootstrap: 95 %, percentile, fixed seed. Conversations are drawn, since their turns are no strangers.
+"""Bootstrap confidence intervals: 95 %, percentile method, fixed seed.
 
-Efron, B. (1979), Bootstrap methods: another look at the jackknife. A resampled figure is a figure with weights: how often
-each conversation was drawn.
+Whole conversations are drawn, because the turns of one conversation are not independent. A resampled figure is computed with
+weights: how often each conversation was drawn. Efron, B. (1979), Bootstrap methods: another look at the jackknife.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ DRAWS = 2000
 SEED = 20
 EDGES = (2.5, 97.5)
 AT_ONCE = 1_000_000
-"""Weights held at a time: 8 MB."""
+"""Most weights in memory at a time, in float64: 8 MB."""
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""A figure of all turns for each row of weights, which holds one for each turn; NaN where a row tells nothing."""
+"""Maps weights of shape (draws, turns) to a figure for each draw; NaN if the figure is undefined for a draw."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,12 @@ class Figure:
 
 
 def figure(statistic: Statistic, groups: Sequence[Hashable], draws: int = DRAWS) -> Figure | None:
-    """The statistic of all turns with its interval; None where it cannot be told."""
+    """The statistic over all turns with its interval; None if it is undefined. ``groups`` names each turn's conversation."""
     value = float(statistic(np.ones((1, len(groups))))[0])
     if np.isnan(value):
         return None
     drawn = np.concatenate([statistic(weights) for weights in _resamples(groups, draws)])
+    # a draw may hold answerable turns only, of which no AUROC can be computed
     low, high = np.nanpercentile(drawn, EDGES)
     return Figure(value=value, low=float(low), high=float(high), n=len(groups))
 
@@ -50,7 +51,8 @@ def mean(values: Sequence[float]) -> Statistic:
 
 
 def auroc(scores: Sequence[float], positive: Sequence[bool]) -> Statistic:
-    """The chance that a positive scores above a negative, ties counting half (Mann and Whitney)."""
+    """Probability that a positive turn scores above a negative one, ties counting half (Mann and Whitney, 1947)."""
+    # sorted once: each of the 2,000 draws then needs cumulative sums only
     order = np.argsort(scores, kind="stable")
     ranked, truth = np.asarray(scores, dtype=np.float64)[order], np.asarray(positive, dtype=np.float64)[order]
     first = np.searchsorted(ranked, ranked, side="left")
@@ -67,17 +69,18 @@ def auroc(scores: Sequence[float], positive: Sequence[bool]) -> Statistic:
 
 
 def difference(later: Statistic, earlier: Statistic) -> Statistic:
-    """Of two figures of the same turns: the same draw weighs both, so what is hard for both does not widen the interval."""
+    """Later minus earlier figure of the same turns. Each draw weights both alike, so shared noise cancels."""
     return lambda weights: later(weights) - earlier(weights)
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """NaN where there is nothing to have a part of."""
+    """``part / whole`` for each draw; NaN where ``whole`` is 0."""
     shares: Floats = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return shares
 
 
 def _resamples(groups: Sequence[Hashable], draws: int) -> Iterator[Floats]:
+    """Weights of all draws, in batches of shape (rows, turns)."""
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     membership = np.array([numbers[group] for group in groups])
     random = np.random.default_rng(SEED)

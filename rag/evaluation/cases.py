@@ -1,4 +1,4 @@
-"""A set of questions of one's own: turns in their conversations, and where the documents answer them.
+"""Reads a question set: turns in their conversations, and the places in the documents that answer them.
 
 One JSON object a line::
 
@@ -26,12 +26,12 @@ KEYS = ("conversation", "question", "expected", "language", "audience", "convers
 PLACES = ("source", "document", "url", "passage")
 ROLES: Mapping[str, Role] = {"user": "user", "bot": "bot", "assistant": "bot", "agent": "bot"}
 NAMED = 20
-"""Bad lines named in one error; the rest is counted."""
+"""Most bad lines named in one error; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """Where an answer stands; what is empty does not matter. ``passage`` is an id, or text that the passage holds."""
+    """A place of the answer; empty fields match anything. ``passage`` is an id, or text that the passage contains."""
 
     source: str = ""
     document: str = ""
@@ -45,11 +45,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One turn. ``line`` is its line in the file; ``history`` is what both sides said before it, oldest first.
+    """One turn. ``line`` is its line in the file; ``history`` has the utterances of both sides before it, oldest first.
 
-    ``language`` (ISO 639-1) is detected where the file does not tell. ``expected`` holds the places that are as good as each
-    other; it may be empty although ``answerable`` is true. ``conversation`` tells the turns of one conversation: they are no
-    independent observations.
+    ``language`` (ISO 639-1) is detected if the file does not give it. Each place in ``expected`` answers the turn; there may be
+    none although ``answerable`` is true. Turns with the same ``conversation`` are not independent observations.
     """
 
     line: int
@@ -63,14 +62,14 @@ class Case:
 
     @property
     def query(self) -> Query:
-        """What is looked for: read as the chain reads what people write."""
+        """The query of the turn, cleaned in the same way as the chain cleans a message."""
         history = tuple(filter(None, map(unmarked, self.history)))
         return Query(text=cleaned(self.question), history=history, language=self.language)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionSet:
-    """All turns of a file, and what identifies it."""
+    """All turns of a file, and the file's digest."""
 
     file: Path
     sha256: str
@@ -78,45 +77,47 @@ class QuestionSet:
 
 
 def read_questions(file: Path) -> QuestionSet:
-    """The set in ``file``. Raises ``EvaluationError`` that names every line that is wrong: then nothing was read."""
+    """The question set in ``file``. Raises ``EvaluationError`` with the wrong lines if there is any; nothing is used then."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise EvaluationError(f"{file} cannot be read: {error.strerror}") from error
     cases: list[Case] = []
-    wrong: list[str] = []
+    errors: list[str] = []
+    # A byte order mark comes from editors on Windows. Bytes are split, because str.splitlines also splits at U+2028, which JSON
+    # allows within a string.
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
             try:
                 cases.append(_case(number, line))
             except ValueError as error:
-                wrong.append(f"line {number}: {error}")
-    if wrong:
-        raise EvaluationError(f"{file} was not used; {_listed(wrong)}")
+                errors.append(f"line {number}: {error}")
+    if errors:
+        raise EvaluationError(f"{file} was not used; {_error_list(errors)}")
     if not cases:
         raise EvaluationError(f"{file} holds no questions; write one JSON object a line")
     return QuestionSet(file=file, sha256=hashlib.sha256(content).hexdigest(), cases=tuple(cases))
 
 
-def _listed(wrong: Sequence[str]) -> str:
-    more = f"; and {len(wrong) - NAMED} more lines" if len(wrong) > NAMED else ""
-    return "; ".join(wrong[:NAMED]) + more
+def _error_list(errors: Sequence[str]) -> str:
+    more = f"; and {len(errors) - NAMED} more lines" if len(errors) > NAMED else ""
+    return "; ".join(errors[:NAMED]) + more
 
 
 def _case(number: int, line: bytes) -> Case:
     values = _object(line)
-    said = _said(values)
+    turns = _conversation(values)
     if "expected" not in values and "answerable" not in values:
         raise ValueError('no "expected"; write null where the documents do not answer')
     places = _expected(values.get("expected"))
     return Case(
         line=number,
-        question=said[-1],
-        history=said[:-1],
-        conversation=_text(values, "conversation_id") or said[0],
+        question=turns[-1],
+        history=turns[:-1],
+        conversation=_text(values, "conversation_id") or turns[0],
         expected=places or (),
         answerable=places is not None,
-        language=_text(values, "language") or detect(said[-1], detect(" ".join(said[:-1]))),
+        language=_text(values, "language") or detect(turns[-1], detect(" ".join(turns[:-1]))),
         audiences=frozenset(_audiences(values.get("audience"))),
     )
 
@@ -136,17 +137,18 @@ def _object(line: bytes) -> dict[str, Any]:
         raise ValueError(f"no JSON ({reason})") from None
     if not isinstance(values, dict):
         raise ValueError('no JSON object; write {"question": …, "expected": …}')  # noqa: TRY004 - one error for a line
-    _only(values, KEYS)
+    _require_known_keys(values, KEYS)
     return values
 
 
-def _only(values: Mapping[str, Any], known: Sequence[str], where: str = "") -> None:
-    """A misspelt "expected" would make an answerable question an unanswerable one."""
+def _require_known_keys(values: Mapping[str, Any], known: Sequence[str], where: str = "") -> None:
+    """Raises ``ValueError`` for an unknown key."""
+    # not ignored: a misspelt "expected" would turn an answerable question into an unanswerable one
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"{where}{unknown[0]!r} is unknown; known are {', '.join(known)}")
 
 
-def _said(values: Mapping[str, Any]) -> tuple[str, ...]:
+def _conversation(values: Mapping[str, Any]) -> tuple[str, ...]:
     if ("question" in values) == ("conversation" in values):
         raise ValueError("one of conversation and question is needed, and not both")
     turns = [values["question"]] if "question" in values else values["conversation"]
@@ -159,10 +161,10 @@ def _said(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _role(turn: object) -> Role | None:
-    """None where only the order tells."""
+    """The role that a turn names; None if it is plain text, whose role follows from the order."""
     if not isinstance(turn, dict):
         return None
-    _only(turn, ("role", "text"), "in conversation, ")
+    _require_known_keys(turn, ("role", "text"), "in conversation, ")
     if (role := _text(turn, "role")) not in ROLES:
         raise ValueError(f"role {role!r} is unknown; known are {', '.join(ROLES)}")
     return ROLES[role]
@@ -176,7 +178,7 @@ def _utterance(turn: object) -> str:
 
 
 def _expected(value: object) -> tuple[Expected, ...] | None:
-    """The places; empty where it is only known that there is one, None where the documents do not say it."""
+    """The places; empty if the set only says that there is one; None if the documents do not answer."""
     if value is None:
         return None
     if isinstance(value, list):
@@ -184,10 +186,10 @@ def _expected(value: object) -> tuple[Expected, ...] | None:
             raise ValueError("expected is an empty list; use null where the documents do not say it")
         return tuple(map(_place, value))
     if isinstance(value, dict) and "answerable" in value:
-        _only(value, ("answerable", *PLACES), "in expected, ")
+        _require_known_keys(value, ("answerable", *PLACES), "in expected, ")
         if not isinstance(value["answerable"], bool):
             raise ValueError("answerable must be true or false")
-        place = {name: named for name, named in value.items() if name != "answerable"}
+        place = {name: value_text for name, value_text in value.items() if name != "answerable"}
         if not value["answerable"] and place:
             raise ValueError("expected names a place and says that the documents do not answer")
         return ((_place(place),) if place else ()) if value["answerable"] else None
@@ -197,11 +199,11 @@ def _expected(value: object) -> tuple[Expected, ...] | None:
 def _place(value: object) -> Expected:
     if not isinstance(value, dict) or not value:
         raise ValueError(f"expected must name one or more of {', '.join(PLACES)}, or be null")
-    _only(value, PLACES, "in expected, ")
-    return Expected(**{name: _filled(value, name) for name in value})
+    _require_known_keys(value, PLACES, "in expected, ")
+    return Expected(**{name: _required_text(value, name) for name in value})
 
 
-def _filled(values: Mapping[str, Any], name: str) -> str:
+def _required_text(values: Mapping[str, Any], name: str) -> str:
     if not (text := _text(values, name).strip()):
         raise ValueError(f"{name} is empty")
     return text

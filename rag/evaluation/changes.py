@@ -1,4 +1,4 @@
-"""Other settings of retrieval for one run, as ``--compare`` names them."""
+"""Changes of retrieval settings for one run of an evaluation, as given with ``--compare``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rag.settings import RetrievalSettings
 SECTION = "retrieval."
 
 
-def read_changes(written: Sequence[str]) -> dict[str, str]:
-    """``retrieval.candidates=80`` as key and value. Raises ``ConfigurationError``."""
+def read_changes(arguments: Sequence[str]) -> dict[str, str]:
+    """Parses arguments like ``retrieval.candidates=80`` into keys and values. Raises ``ConfigurationError``."""
     changes: dict[str, str] = {}
-    for one in written:
+    for one in arguments:
         key, sign, value = one.partition("=")
         if not sign or not value:
             raise ConfigurationError(f"{one} is no change of a setting; write retrieval.candidates=80, for example")
@@ -27,8 +27,8 @@ def read_changes(written: Sequence[str]) -> dict[str, str]:
     return changes
 
 
-def changed(settings: RetrievalSettings, changes: Mapping[str, str]) -> RetrievalSettings:
-    """The settings with these changes. Raises ``ConfigurationError`` with the key and what is allowed."""
+def apply_changes(settings: RetrievalSettings, changes: Mapping[str, str]) -> RetrievalSettings:
+    """The settings with the changes applied. Raises ``ConfigurationError`` with the key and the allowed values."""
     values = {key.removeprefix(SECTION): _value(value) for key, value in changes.items()}
     try:
         return RetrievalSettings.model_validate({**settings.model_dump(), **values})
@@ -40,9 +40,9 @@ def changed(settings: RetrievalSettings, changes: Mapping[str, str]) -> Retrieva
         raise ConfigurationError(f"{key}: {detail['msg'].removeprefix('Value error, ')}") from error
 
 
-def _value(written: str) -> Any:
-    """TOML where it is TOML (a list, a truth value); else the text, which pydantic converts (``.6``)."""
+def _value(text: str) -> Any:
+    """The value as TOML (lists, booleans); if it is not TOML (``.6``), the text, which pydantic converts."""
     try:
-        return tomllib.loads(f"value = {written}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
-        return written
+        return text

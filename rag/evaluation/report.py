@@ -1,4 +1,4 @@
-"""The figures of a run: how well passages are found, how well the score tells when they answer, and what went worst."""
+"""Figures of an evaluation run: quality of retrieval, quality of the decision to answer, and the worst turns."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from rag.evaluation.bootstrap import Figure, Statistic, auroc, difference, figure, mean, ratio
-from rag.evaluation.judging import Judged
+from rag.evaluation.judging import JudgedTurn
 
 DEPTHS = (1, 5, 10)
 GAIN_DEPTH = 10
 UNKNOWN = "unknown"
-"""The source of a turn whose set names none and for which nothing was found."""
+"""The source of a turn if the question set names none and nothing was retrieved."""
 
 Figures = Mapping[str, Figure]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a run was made under. ``depth`` passages were asked for; ``limit`` of them are handed to the answerer."""
+    """Parameters of a run. ``depth`` passages were retrieved; the first ``limit`` of them go to the answerer."""
 
     depth: int
     limit: int
@@ -30,7 +30,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorstCase:
-    """A turn that went wrong. ``rank`` is None where nothing expected was found; ``expected`` is empty where nothing is."""
+    """A turn that went wrong. ``rank`` is None if no expected place was retrieved; ``expected`` is empty if there is none."""
 
     line: int
     question: str
@@ -42,7 +42,7 @@ class WorstCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All figures of one run, by name; a figure that the set cannot tell is left out."""
+    """All figures of one run, by name, without those that are undefined for the question set."""
 
     turns: int
     conversations: int
@@ -57,15 +57,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A second run under other settings, and the second minus the first, turn by turn."""
+    """A second run with changed settings, and its figures minus those of the first, paired by turn."""
 
     changes: Mapping[str, str]
     changed: Report
     difference: Figures
 
 
-def report(judged: Sequence[Judged], rules: Rules, *, worst: int) -> Report:
-    """Everything about one run."""
+def report(judged: Sequence[JudgedTurn], rules: Rules, *, worst: int) -> Report:
+    """The report of one run; ``worst`` is the number of worst turns in it."""
     located = [one for one in judged if one.case.expected]
     return Report(
         turns=len(judged),
@@ -81,14 +81,14 @@ def report(judged: Sequence[Judged], rules: Rules, *, worst: int) -> Report:
 
 
 def compare(
-    before: Sequence[Judged],
-    after: Sequence[Judged],
+    before: Sequence[JudgedTurn],
+    after: Sequence[JudgedTurn],
     rules: tuple[Rules, Rules],
     changes: Mapping[str, str],
     *,
     worst: int,
 ) -> Comparison:
-    """``before`` and ``after`` hold the same turns in the same order."""
+    """The comparison of two runs; ``before`` and ``after`` must hold the same turns in the same order."""
     located = [number for number, one in enumerate(before) if one.case.expected]
     return Comparison(
         changes=changes,
@@ -101,32 +101,33 @@ def compare(
 
 
 def _paired(
-    before: Sequence[Judged],
-    after: Sequence[Judged],
+    before: Sequence[JudgedTurn],
+    after: Sequence[JudgedTurn],
     rules: tuple[Rules, Rules],
-    statistics: Callable[[Sequence[Judged], Rules], dict[str, Statistic]],
+    statistics: Callable[[Sequence[JudgedTurn], Rules], dict[str, Statistic]],
 ) -> dict[str, Figure]:
     earlier, later = statistics(before, rules[0]), statistics(after, rules[1])
+    # runs of different depth have different figures: only common ones are compared
     return _figures({name: difference(later[name], earlier[name]) for name in earlier if name in later}, before)
 
 
-def retrieval_statistics(located: Sequence[Judged], rules: Rules) -> dict[str, Statistic]:
-    """Recall at depths, mean reciprocal rank, and nDCG, over turns of which the set says where the answer stands."""
+def retrieval_statistics(located: Sequence[JudgedTurn], rules: Rules) -> dict[str, Statistic]:
+    """Recall at several depths, mean reciprocal rank and nDCG, over turns with expected places."""
     depths = sorted({depth for depth in DEPTHS if depth <= rules.depth} | {rules.depth})
-    gained = min(GAIN_DEPTH, rules.depth)
+    gain_depth = min(GAIN_DEPTH, rules.depth)
     recalls = {f"recall@{depth}": mean([float(one.answered_within(depth)) for one in located]) for depth in depths}
     return recalls | {
         "mrr": mean([1 / one.rank if one.rank else 0.0 for one in located]),
-        f"ndcg@{gained}": mean([_ndcg(one.places, gained) for one in located]),
+        f"ndcg@{gain_depth}": mean([_ndcg(one.places, gain_depth) for one in located]),
     }
 
 
-def abstention_statistics(judged: Sequence[Judged], rules: Rules) -> dict[str, Statistic]:
-    """How well the score tells when to answer.
+def abstention_statistics(judged: Sequence[JudgedTurn], rules: Rules) -> dict[str, Statistic]:
+    """Quality of the decision to answer, which rests on the score.
 
-    ``auroc`` of answerable against unanswerable turns, ``auroc_found`` of turns whose passages answer against all others;
-    at the threshold, the share of answerable and of unanswerable turns that are answered, and of answers that rest on a
-    passage that answers.
+    ``auroc``: answerable against unanswerable turns. ``auroc_found``: turns whose passages answer against all others. At the
+    threshold, ``answered`` and ``false_answers`` are the answered shares of answerable and of unanswerable turns, ``precision``
+    is the share of answers with a passage that answers.
     """
     scores = [one.retrieval.score for one in judged]
     answered = [score >= rules.threshold for score in scores]
@@ -142,45 +143,45 @@ def abstention_statistics(judged: Sequence[Judged], rules: Rules) -> dict[str, S
 
 
 def _share(true: Sequence[bool], among: Sequence[bool]) -> Statistic:
-    """The share of ``true`` in those that ``among`` marks."""
+    """The share of turns for which ``true`` holds, of those for which ``among`` holds."""
     marked = np.asarray(among, dtype=np.float64)
     both = np.asarray(true, dtype=np.float64) * marked
     return lambda weights: ratio(weights @ both, weights @ marked)
 
 
-def _figures(statistics: Mapping[str, Statistic], judged: Sequence[Judged]) -> dict[str, Figure]:
+def _figures(statistics: Mapping[str, Statistic], judged: Sequence[JudgedTurn]) -> dict[str, Figure]:
     groups: list[Hashable] = [one.case.conversation for one in judged]
     found = {name: figure(statistic, groups) for name, statistic in statistics.items()} if groups else {}
     return {name: one for name, one in found.items() if one is not None}
 
 
-def _split(located: Sequence[Judged], rules: Rules, key: Callable[[Judged], str]) -> dict[str, Figures]:
+def _split(located: Sequence[JudgedTurn], rules: Rules, key: Callable[[JudgedTurn], str]) -> dict[str, Figures]:
     names = sorted({key(one) for one in located})
     parts = {name: [one for one in located if key(one) == name] for name in names}
     return {name: _figures(retrieval_statistics(part, rules), part) for name, part in parts.items()}
 
 
 def _ndcg(places: Sequence[int | None], depth: int) -> float:
-    """Järvelin and Kekäläinen (2002), each place counting once: best is every expected place first."""
-    gained = sum(1 / math.log2(1 + place) for place in places if place is not None and place <= depth)
+    """Normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002); every expected place counts once, with gain 1."""
+    gain = sum(1 / math.log2(1 + place) for place in places if place is not None and place <= depth)
     best = sum(1 / math.log2(1 + place) for place in range(1, min(len(places), depth) + 1))
-    return gained / best
+    return gain / best
 
 
-def _worst(judged: Sequence[Judged], rules: Rules) -> tuple[WorstCase, ...]:
-    """What was sought and not found first, or answered though nothing answers it, the surest errors before the others."""
+def _worst(judged: Sequence[JudgedTurn], rules: Rules) -> tuple[WorstCase, ...]:
+    """Turns whose expected place is not first, and unanswerable turns that were answered; highest score first within a rank."""
     wrong = [one for one in judged if _went_wrong(one, rules)]
     wrong.sort(key=lambda one: (1 / one.rank if one.rank else 0.0, -one.retrieval.score))
     return tuple(map(_worst_case, wrong))
 
 
-def _went_wrong(one: Judged, rules: Rules) -> bool:
+def _went_wrong(one: JudgedTurn, rules: Rules) -> bool:
     if one.case.expected:
         return one.rank != 1
     return not one.case.answerable and one.retrieval.score >= rules.threshold
 
 
-def _worst_case(one: Judged) -> WorstCase:
+def _worst_case(one: JudgedTurn) -> WorstCase:
     return WorstCase(
         line=one.case.line,
         question=one.case.question,

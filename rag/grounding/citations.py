@@ -1,4 +1,7 @@
-"""The step after the answer: ties the markers in the text to numbered sources, while the text streams by."""
+"""Citation markers of a streamed answer: renumbers them and collects the sources that they name.
+
+A piece may end within a marker or within code, so text is held back until its meaning cannot change any more.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,37 @@ from collections.abc import Sequence
 
 from rag.types import Hit, Source
 
-# After backticks no other one may stand in the line: then they are a span within it, as CommonMark has it.
+# CommonMark: a line with a further backtick behind the run opens a code span and not a fenced block.
 _FENCE = re.compile(r"(?:\A|(?<=\n))[ \t>]*(`{3,}(?=[^`\n]*(?:\n|\Z))|~{3,})")
 _TOKEN = re.compile(
     r"(?P<ticks>`+)"
     r"|(?P<tildes>~+)"
     r"|(?P<marker>[ \t]*\[(?P<number>\d{1,3})\](?![(:]))"
     r"|\\."
-    r"|(?:[ \t]*\[\d{0,3}|[ \t]+|\\)\Z",  # the beginning of a marker or an escape, as far as it has come
+    r"|(?:[ \t]*\[\d{0,3}|[ \t]+|\\)\Z",  # a marker or an escape that may go on in the next piece
     re.DOTALL,
 )
 
 
 class Citations:
-    """Renumbers ``[n]`` markers to 1, 2, … by first appearance and drops those that point at no passage.
+    """Renumbers ``[n]`` markers to 1, 2, … in order of first appearance and drops those that name no passage.
 
-    Code stays as it is, and so does ``[1](link)`` and an escaped ``\\[1]``. Feed it the pieces of one answer in order.
+    Code, ``[1](link)`` and an escaped ``\\[1]`` stay as they are. Feed the pieces of one answer in order.
     """
 
     def __init__(self, hits: Sequence[Hit]) -> None:
         self._hits = hits
         self._numbers: dict[int, int] = {}
-        self._seen = ""
-        self._done = 0
+        self._text = ""
+        self._position = 0
 
     def feed(self, piece: str) -> str:
-        """What can be shown after this piece: never half a marker."""
-        self._seen += piece
+        """The text that can be shown after this piece; never half a marker."""
+        self._text += piece
         return self._advance(final=False)
 
     def finish(self) -> str:
-        """What was held back until the end."""
+        """The rest of the text."""
         return self._advance(final=True)
 
     @property
@@ -47,26 +50,26 @@ class Citations:
         return tuple(Source(number=number, passage=hit.passage, score=hit.score) for number, hit in cited)
 
     def _advance(self, *, final: bool) -> str:
-        shown: list[str] = []
-        while (match := _TOKEN.search(self._seen, self._done)) is not None:
-            shown.append(self._seen[self._done : match.start()])
-            self._done = match.start()
+        ready: list[str] = []
+        while (match := _TOKEN.search(self._text, self._position)) is not None:
+            ready.append(self._text[self._position : match.start()])
+            self._position = match.start()
             end = self._end(match, final=final)
             if end is None:
-                return "".join(shown)
-            shown.append(self._marker(match) if match["marker"] else self._seen[self._done : end])
-            self._done = end
-        shown.append(self._seen[self._done :])
-        self._done = len(self._seen)
-        return "".join(shown)
+                return "".join(ready)
+            ready.append(self._renumbered(match) if match["marker"] else self._text[self._position : end])
+            self._position = end
+        ready.append(self._text[self._position :])
+        self._position = len(self._text)
+        return "".join(ready)
 
     def _end(self, match: re.Match[str], *, final: bool) -> int | None:
-        """Where a token ends; None while that, or what it means, depends on what comes."""
-        if match.end() == len(self._seen) and not final:
+        """The index at which a token ends; None while that depends on text to come."""
+        if match.end() == len(self._text) and not final:
             return None
         return self._end_of_code(match, final=final) if match["ticks"] or match["tildes"] else match.end()
 
-    def _marker(self, match: re.Match[str]) -> str:
+    def _renumbered(self, match: re.Match[str]) -> str:
         index = int(match["number"]) - 1
         if not 0 <= index < len(self._hits):
             return ""
@@ -74,23 +77,24 @@ class Citations:
         return match[0].replace(f"[{match['number']}]", f"[{number}]")
 
     def _end_of_code(self, match: re.Match[str], *, final: bool) -> int | None:
-        """The end of a code span or fenced block; of a run that opens none, its own end."""
-        line = self._seen.rfind("\n", 0, match.start()) + 1
-        fence = _FENCE.match(self._seen, line)
+        """The end of the code span or fenced block that a run opens; the end of the run itself if it opens none."""
+        line = self._text.rfind("\n", 0, match.start()) + 1
+        fence = _FENCE.match(self._text, line)
         if fence and fence.start(1) == match.start():
             closing = re.compile(rf"\n[ \t>]*{re.escape(fence[1])}{fence[1][0]}*[ \t]*(?=\n|\Z)")
-            closed = closing.search(self._seen, match.end())
-            if closed and (final or closed.end() < len(self._seen)):
+            closed = closing.search(self._text, match.end())
+            if closed and (final or closed.end() < len(self._text)):
                 return closed.end()
-            return len(self._seen) if final else None
+            return len(self._text) if final else None
         if match["tildes"]:
             return match.end()
         return self._end_of_span(match, final=final)
 
     def _end_of_span(self, match: re.Match[str], *, final: bool) -> int | None:
-        paragraph = self._seen.find("\n\n", match.end())
-        stop = len(self._seen) if paragraph < 0 else paragraph
-        closed = re.compile(rf"(?<!`){match[0]}(?!`)").search(self._seen, match.end(), stop)
-        if closed and (final or closed.end() < len(self._seen)):
+        # CommonMark: a span ends with its paragraph, so without a partner before the blank line the backticks are text.
+        paragraph = self._text.find("\n\n", match.end())
+        stop = len(self._text) if paragraph < 0 else paragraph
+        closed = re.compile(rf"(?<!`){match[0]}(?!`)").search(self._text, match.end(), stop)
+        if closed and (final or closed.end() < len(self._text)):
             return closed.end()
         return match.end() if final or paragraph >= 0 else None

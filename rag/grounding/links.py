@@ -1,7 +1,7 @@
-"""What a language model wrote, as it may be sent: it links only where the passages that it cites link, and it calls nobody.
+"""Sanitizes a language model's Markdown: only links of the cited passages remain, no images, no live mentions or commands.
 
-A model can be talked into anything by what it reads. So nothing here asks what the model meant: every form in which an address,
-an image, a mention or a command can stand is either taken from the cited passage, as that has it, or made plain text.
+Injected text can make a model write anything. So nothing here guesses what the model meant: every form in which an address, an
+image, a mention or a command can be written is either copied from a cited passage or turned into plain text.
 """
 
 from __future__ import annotations
@@ -13,9 +13,20 @@ from typing import Any, Final
 
 from markdown_it import MarkdownIt
 
-from rag.text.addresses import JOINER, Address, addresses, found, host_of, is_certain, is_possible, key, seen
+from rag.text.addresses import (
+    JOINER,
+    Address,
+    address_key,
+    find_addresses,
+    host_of,
+    is_certain,
+    is_possible,
+    link_targets,
+    visible_text,
+)
 from rag.types import Passage
 
+# A cheap test comes first: most statements contain none of these and are sent as they are.
 _SUSPECT: Final = re.compile(
     r"[<&\\@`~\uff20\ufe6b]|\[(?!\d{1,3}\](?![(:]))|[:./\u3002\uff0e\uff61](?=[\w/\\*])|\+(?=\d)"
 )
@@ -28,11 +39,13 @@ _CODE = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _NEEDLESS = re.compile(r"\\(?=[:/@?=%&])|\\(?=\.\w)|(?<=\w)\\(?=[-_.]\w)")
+# Known tags only: "<name>" in a command is a placeholder that readers need, and stays as text.
 _TAGS = (
     "a|abbr|audio|b|base|big|blockquote|body|br|button|center|code|del|details|div|em|embed|font|form|h[1-6]|head|hr|html|i|"
     "iframe|img|input|ins|kbd|label|li|link|mark|meta|object|ol|p|picture|pre|q|s|script|small|source|span|strike|strong|style|sub|"
     "summary|sup|svg|table|tbody|td|template|textarea|tg-emoji|tg-spoiler|th|thead|title|tr|u|ul|video"
 )
+# Bounded, possessive repetitions here and below: an answer full of brackets must not take quadratic time.
 _LABEL = r"\[(?P<{0}>(?:[^\[\]\\]|\\.|\[[^\[\]]{{0,200}}+\](?:\([^()\s]{{0,500}}+\))?+){{0,300}}+)\]"
 _MARKUP: Final = re.compile(
     r"(?=[\[!<\\ \t>*+-])(?:(?P<definition>^[ \t>*+-]*+\[[^\[\]\n]{1,200}+\]:[ \t]*+\n?[ \t]*+<?"
@@ -59,77 +72,86 @@ _EMPTY = re.compile(
 )
 _MARKER = re.compile(r"\[\d{1,3}\]")
 _STRUCTURE = frozenset("\\`*_[]<>!#~|")
-_KEPT = re.compile("[\ue000-\uf8ff]")
+_PLACEHOLDER = re.compile("[\ue000-\uf8ff]")
 _END = re.compile(r"[\"'*_)\].,:;!?»”]*(?:\s|\Z|\[\d|>)")
 _ROUNDS = 5
-_FIRST = 0xE000
-_HOLDS = 0x1900
-"""Private characters that stand for what is settled: code, and links that may be sent."""
+_FIRST_PLACEHOLDER = 0xE000
+_PLACEHOLDERS = 0x1900
+"""Placeholders: private-use characters, each for one piece of Markdown that is final (code, permitted links)."""
 
 
-def permitted(markdown: str, passages: Sequence[Passage]) -> str:
-    """One statement of a language model as it may be sent, given the passages that it cites; "" where nothing is left.
+def permitted_markdown(markdown: str, passages: Sequence[Passage]) -> str:
+    """One statement of a language model, safe to send, given the passages that it cites; empty if nothing remains.
 
-    A link stays where its target stands in one of the passages, and is written as it stands there; of any other the label
-    stays, and a bare address goes. Images never stay. Mentions and commands stay to be read, and call nobody. Code stays.
+    A link remains if one of the passages contains its target, written as the passage writes it. Of any other link the label
+    remains; a bare address is removed. Images are removed. Mentions and commands remain as text that notifies and starts
+    nothing. Code remains.
     """
-    text = seen(markdown)
-    return _Statement(passages).sent(text) if _SUSPECT.search(text) else text
+    text = visible_text(markdown)
+    return _Statement(passages).sanitized(text) if _SUSPECT.search(text) else text
 
 
 class _Statement:
-    """One statement on its way: what is settled is kept aside, one character in the text stands for each."""
+    """The work on one statement. Final pieces are stored aside; a placeholder stands for each in the text."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
-        self._known: dict[str, str] | None = None
-        self._kept: list[str] = []
+        self._passage_targets: dict[str, str] | None = None
+        self._final: list[str] = []
         self._bare: dict[str, str] = {}
-        self._odd = False
+        self._is_suspect = False
         self._targets: set[str] = set()
 
-    def sent(self, markdown: str) -> str:
+    def sanitized(self, markdown: str) -> str:
         text = _CODE.sub(self._code, markdown)
-        if len(self._kept) > _HOLDS // 2:
+        # No real statement has 3,200 pieces of code, and its links need placeholders too.
+        if len(self._final) > _PLACEHOLDERS // 2:
             return ""
         text = _NEEDLESS.sub("", _ENTITY.sub(_entity, text))
-        text = self._quiet(self._settled(_MARKUP.sub(self._markup, text)))
-        if len(self._kept) > _HOLDS or self._hides(text):
+        text = self._without_calls(self._without_addresses(_MARKUP.sub(self._markup, text)))
+        if len(self._final) > _PLACEHOLDERS or self._hides_address(text):
             return ""
         text = _escaped(text)
+        # Only removing something leaves empty brackets and double spaces; those of an untouched text are meant.
         if self._restored(text) != markdown:
-            text = _EMPTY.sub(lambda match: " " if match[0].isspace() and len(match[0]) > 1 else "", text)
+            text = _EMPTY.sub(_gap, text)
         if not re.search(r"[^\W_]|[\ue000-\uf8ff]", _MARKER.sub("", text)):
             return ""
         restored = self._restored(text)
-        return restored if self._holds(restored) else ""
+        return restored if self._parses_as_permitted(restored) else ""
 
-    def _keep(self, text: str) -> str:
-        self._kept.append(text)
-        return chr(min(_FIRST + len(self._kept) - 1, _FIRST + _HOLDS - 1))
+    def _store(self, text: str) -> str:
+        self._final.append(text)
+        return chr(min(_FIRST_PLACEHOLDER + len(self._final) - 1, _FIRST_PLACEHOLDER + _PLACEHOLDERS - 1))
 
     def _restored(self, text: str) -> str:
-        for _ in range(2):  # code may stand in the label of a link
-            text = _KEPT.sub(lambda match: self._kept[ord(match[0]) - _FIRST], text)
+        for _ in range(2):  # twice, since the label of a link may contain code
+            text = _PLACEHOLDER.sub(lambda match: self._final[ord(match[0]) - _FIRST_PLACEHOLDER], text)
         return text
 
     def _code(self, match: re.Match[str]) -> str:
         if match["escape"]:
-            return self._keep(match[0]) if match[0] == "\\`" else match[0]
-        if match["lone"] is not None:  # without a partner here: it must find none in what follows
-            return self._keep("".join(f"\\{char}" if char in "`~" else char for char in match["lone"]))
+            return self._store(match[0]) if match[0] == "\\`" else match[0]
+        if (
+            match["lone"] is not None
+        ):  # escaped: it has no partner here and must find none in the statements that follow
+            return self._store("".join(f"\\{char}" if char in "`~" else char for char in match["lone"]))
         if match["indent"] and not _stays_within(match["indent"], match[0]):
             return match[0].replace("`", "\\`").replace("~", "\\~")
-        self._odd |= "[" in match[0] or "<" in match[0]
-        return self._keep(match[0])
+        # This pattern and CommonMark may disagree about what is code: with brackets in it, the parser has the last word.
+        self._is_suspect |= "[" in match[0] or "<" in match[0]
+        return self._store(match[0])
 
-    def _permits(self, address: str) -> str:
-        """The address as a cited passage has it, or nothing."""
-        if self._known is None:
-            self._known = {}
+    def _passage_address(self, address: str) -> str:
+        """The address as a cited passage writes it; empty if none of them contains it."""
+        # parsed at the first address only, since most statements have none
+        if self._passage_targets is None:
+            self._passage_targets = {}
             for passage in self._passages:
-                self._known.update(addresses("\n".join((passage.text, passage.url, passage.title, *passage.headings))))
-        return self._known.get(key(address), "") if self._known else ""
+                self._passage_targets.update(
+                    link_targets("\n".join((passage.text, passage.url, passage.title, *passage.headings)))
+                )
+        return self._passage_targets.get(address_key(address), "") if self._passage_targets else ""
 
     def _markup(self, match: re.Match[str]) -> str:
         if match["link"]:
@@ -148,115 +170,125 @@ class _Statement:
         return _MARKUP.sub(self._markup, label)
 
     def _link(self, label: str, target: str) -> str:
-        if not re.search(r"[^\W\d_]|[\ue000-\uf8ff]", label):  # it would look like a citation, or like nothing
+        if not re.search(r"[^\W\d_]|[\ue000-\uf8ff]", label):  # it would look like a citation, or be invisible
             return ""
-        known = self._permits(_NEEDLESS.sub("", target))
-        if not known:
+        permitted = self._passage_address(_NEEDLESS.sub("", target))
+        if not permitted:
             return self._inside(label)
-        shown = self._label(label, known)
-        self._targets.add(known)
-        return self._keep(f"[{shown}]({known})")
+        shown = self._label(label, permitted)
+        self._targets.add(permitted)
+        return self._store(f"[{shown}]({permitted})")
 
     def _label(self, label: str, target: str) -> str:
-        """What is shown of a link: never another host than the one that it leads to."""
+        """The label to show for a link. A label that names another host than the target is replaced by the target's host."""
         shown = self._restored(_MARKUP.sub(lambda match: match["label"] or match["alt"] or match["named"] or "", label))
         own = host_of(target) if target.startswith("http") else target.partition(":")[2]
-        told = [each for each in found(_STYLE.sub("", shown)) if each.is_sure]
-        if any(key(each.full) != key(target) and each.host != own for each in told):
+        named_hosts = [each for each in find_addresses(_STYLE.sub("", shown)) if each.is_sure]
+        if any(address_key(each.full) != address_key(target) and each.host != own for each in named_hosts):
             return own
         return _escaped(_AT.sub(rf"\1{JOINER}", shown))
 
     def _auto(self, address: str, shown: str | None) -> str:
         named = address if ":" in address else f"mailto:{address}"
-        known = self._permits(named)
-        if not known:
+        permitted = self._passage_address(named)
+        if not permitted:
             return shown or ""
-        self._targets.add(known)
-        written = known if ":" in address else known.removeprefix("mailto:")
-        return self._keep(f"<{written}>" if not shown else f"[{self._label(shown, known)}]({known})")
+        self._targets.add(permitted)
+        written = permitted if ":" in address else permitted.removeprefix("mailto:")
+        return self._store(f"<{written}>" if not shown else f"[{self._label(shown, permitted)}]({permitted})")
 
-    def _settled(self, text: str) -> str:
-        """No address is left in the text, nor is one that appears where another went."""
+    def _without_addresses(self, text: str) -> str:
+        """The text without bare addresses; empty if removing some keeps creating others."""
         for _ in range(_ROUNDS):
-            before, text = text, self._plain(text)
+            before, text = text, self._addresses_replaced(text)
             if text == before:
                 return text
         return ""
 
-    def _plain(self, text: str) -> str:
-        parts, done = [], 0
-        for each in found(text):
-            sent = self._address(each)
-            ends = not sent or _END.match(text, each.end)
+    def _addresses_replaced(self, text: str) -> str:
+        parts, end = [], 0
+        for each in find_addresses(text):
+            sanitized = self._address(each)
+            ends = not sanitized or _END.match(text, each.end)
             parts += [
-                text[done : each.start],
-                sent if ends else f"{sent} ",
-            ]  # what is glued to an address is read as its part
-            done = each.end
-        return "".join((*parts, text[done:]))
+                text[end : each.start],
+                sanitized if ends else f"{sanitized} ",
+            ]  # without the space a client would read what follows as part of the address
+            end = each.end
+        return "".join((*parts, text[end:]))
 
     def _address(self, bare: Address) -> str:
-        if known := self._permits(bare.full):
-            self._targets.add(known)
-            shown = known if bare.kind == "url" else bare.text
-            sign = self._keep(shown)
+        if permitted := self._passage_address(bare.full):
+            self._targets.add(permitted)
+            shown = permitted if bare.kind == "url" else bare.text
+            sign = self._store(shown)
             self._bare[sign] = shown
             return sign
+        # Perhaps a file, or two sentences without a space: it stays readable, and joiners keep clients from linking it.
         if bare.kind == "bare" and not is_certain(bare.text):
             return _DOTTED.sub(JOINER, bare.text) if is_possible(bare.text) else bare.text
         return ""
 
-    def _quiet(self, text: str) -> str:
-        """Mentions and commands as mere words."""
+    def _without_calls(self, text: str) -> str:
+        """The text with mentions and commands that no client acts on."""
         return _COMMAND.sub(self._command, _AT.sub(rf"\1{JOINER}", text))
 
     def _command(self, match: re.Match[str]) -> str:
         first = match["first"]
+        # Within a line a path such as /etc/hosts is no command if a cited passage contains it.
         if first is None and any(f"/{match['name']}" in passage.text for passage in self._passages):
             return match[0]
         return f"{first or ''}/{JOINER}{match['name']}"
 
-    def _hides(self, text: str) -> bool:
-        """Whether another address shows once styles are gone: one that was split, or goes on where a known one ends."""
+    def _hides_address(self, text: str) -> bool:
+        """Whether removing emphasis reveals an address that no passage gives: ``exam**ple.c**om`` is one to a reader."""
         shadow = _STYLE.sub("", text)
         if len(shadow) == len(text):
             return False
-        shadow = _KEPT.sub(lambda match: self._bare.get(match[0], " "), shadow)
-        return any(each.is_sure and not self._permits(each.full) for each in found(shadow))
+        shadow = _PLACEHOLDER.sub(lambda match: self._bare.get(match[0], " "), shadow)
+        return any(each.is_sure and not self._passage_address(each.full) for each in find_addresses(shadow))
 
-    def _holds(self, markdown: str) -> bool:
-        """Whether the grammar finds no other link and no image, where code might not be what it looks like."""
-        if not self._odd:
+    def _parses_as_permitted(self, markdown: str) -> bool:
+        """Whether a CommonMark parser finds no image and only permitted links; checked if code contained brackets."""
+        if not self._is_suspect:
             return True
         env: dict[str, Any] = {}
         tokens = [child for token in _PARSER.parse(markdown, env) for child in token.children or ()]
-        led = {str(token.attrGet("href")) for token in tokens if token.type == "link_open"}
-        return led <= {_PARSER.normalizeLink(target) for target in self._targets} and not any(
+        hrefs = {str(token.attrGet("href")) for token in tokens if token.type == "link_open"}
+        return hrefs <= {_PARSER.normalizeLink(target) for target in self._targets} and not any(
             token.type in ("image", "html_inline") for token in tokens
         )
 
 
+def _gap(match: re.Match[str]) -> str:
+    """What remains of empty brackets and quotes: a space if they kept two texts apart, or an address would grow."""
+    if match[0].isspace():
+        return " " if len(match[0]) > 1 else ""
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    return " " if before.strip() and after.strip() else ""
+
+
 def _stays_within(indent: str, block: str) -> bool:
-    """Whether no line of a code block stands left of its fence, where the list that holds both would end."""
+    """Whether no line of a code block is indented less than its fence: it would end the list item, and with it the block."""
     return all(line.startswith(indent) or not line.strip() for line in block.split("\n"))
 
 
 def _escaped(text: str) -> str:
-    """Text that opens no link, no definition and no tag; the markers of citations stay."""
+    """The text with brackets and tags escaped, except citation markers."""
     return _OPENING.sub(lambda match: match[0] if len(match[0]) > 1 else f"\\{match[0]}", text)
 
 
 def _entity(match: re.Match[str]) -> str:
-    """The character that it stands for, as a character: what it would be in the grammar it must not become."""
+    """The character of an entity, escaped if Markdown would give it a meaning that the entity does not have."""
     char = unescape(match[0])
     if char == "&" or char == match[0]:
         return match[0]
-    return f"\\{char}" if char in _STRUCTURE else " " if char.isspace() else seen(char)
+    return f"\\{char}" if char in _STRUCTURE else " " if char.isspace() else visible_text(char)
 
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
-    parser.validateLink = bool  # type: ignore[method-assign, assignment] # every link: what this one leaves out, another may show
+    parser.validateLink = bool  # type: ignore[method-assign, assignment] # every scheme: clients show links that this parser refuses
     return parser
 
 

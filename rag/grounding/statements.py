@@ -1,7 +1,7 @@
-"""An answer that streams by, as statements: sentences, headings, code blocks and tables, each with its markers.
+"""Splits a streamed answer into statements: sentences, headings, code blocks and tables, each with its citation markers.
 
-A statement comes out as soon as nothing that follows can change it. What waits is bounded and is looked at once, so that
-neither unclosed code nor an endless sentence makes it slow.
+A statement is returned as soon as following text cannot change it. The buffer is bounded and scanned once, so that neither
+unclosed code nor an endless sentence makes it slow.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from rag.text.sentences import STARTS, is_border
 Kind = Literal["sentence", "heading", "code", "table"]
 
 LONGEST = 2000
-"""Characters of a sentence: one that goes on is cut there, and no passage supports what is left of it."""
+"""Most characters of a sentence: a longer one is cut there, and its parts then find no support."""
 LONGEST_BLOCK = 32_000
-"""Characters of a code block or a table. What is longer is no quote of a passage, and is not kept."""
+"""Most characters of a code block or a table that are kept: a longer one is no quote of a passage."""
 LOOK = 12
-"""Characters of a line that tell what it is: the numbers of a list have nine digits at most."""
+"""Characters that decide what kind of line it is: CommonMark allows nine digits in the number of a list item."""
 BLANK = 200
-"""Spaces and line breaks that are waited through."""
+"""Most spaces and line breaks to wait through before a line counts as decided."""
 
-_ONE = r"\[\d{1,3}(?:[ \t]{0,4}[,;][ \t]{0,4}\d{1,3})*\](?![(:])"
-MARKER = re.compile(rf"(?<!\\){_ONE}")
-_MARKERS = re.compile(rf"(?:[ \t]{{0,4}}{_ONE})*")
-_LINE_OF_MARKERS = re.compile(rf"\s*(?:{_ONE}[ \t,.]*)+(?:\n|\Z)")
-_MAYBE_LINE_OF_MARKERS = re.compile(rf"\s*(?:{_ONE}[ \t,.]*)*(?:\[[\d,; \t]*)?\Z")
+_CITATION = r"\[\d{1,3}(?:[ \t]{0,4}[,;][ \t]{0,4}\d{1,3})*\](?![(:])"
+MARKER = re.compile(rf"(?<!\\){_CITATION}")
+_MARKERS = re.compile(rf"(?:[ \t]{{0,4}}{_CITATION})*")
+_LINE_OF_MARKERS = re.compile(rf"\s*(?:{_CITATION}[ \t,.]*)+(?:\n|\Z)")
+_MAYBE_LINE_OF_MARKERS = re.compile(rf"\s*(?:{_CITATION}[ \t,.]*)*(?:\[[\d,; \t]*)?\Z")
 _SPAN = re.compile(r"(?<!`)(`++).+?(?<!`)\1(?!`)", re.DOTALL)
 _EVENT = re.compile(r"(?P<ticks>`+)|(?P<end>[.!?…。！？]+[\"'”’»)*_]*)|(?P<line>\n)")
+# What may stand at the end of a piece behind a full stop: only the next piece tells whether a sentence ends there.
 _UNDECIDED = re.compile(r"[ \t]*(?:\[[\d,; \t]{0,20}\]?|[\"'“‘«(\[*_`¿¡]*)\Z")
 _LINE = re.compile(
     r"(?P<blank>[ \t]*\n)"
@@ -43,8 +44,8 @@ _LINE = re.compile(
     r"|(?P<quote>(?: {0,3}>[ \t]?)+)"
     r"|(?P<prose>[ \t]*)"
 )
-_ENDED = re.compile(rf"[.!?…:。！？][\"'”’»)*_]*(?:\s{{0,4}}{_ONE})*\s*\Z")
-_NOD = re.compile(
+_SENTENCE_END = re.compile(rf"[.!?…:。！？][\"'”’»)*_]*(?:\s{{0,4}}{_CITATION})*\s*\Z")
+_AFFIRMATION = re.compile(
     r"\W*(?:yes|no|s[ií]|correct|right|exactly|indeed|of course|sure|certainly|absolutely|that['’]?s (?:right|correct)"
     r"|correcto|exacto|exactamente|claro(?: que s[ií])?|por supuesto|as[ií] es|ok(?:ay)?|de acuerdo)\W*",
     re.IGNORECASE,
@@ -53,7 +54,7 @@ _NOD = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A unit of an answer, as it was written. ``before`` stands between it and the last one: spaces, lines, a bullet."""
+    """A unit of an answer, as written. ``before`` is the text between it and the previous one: spaces, line breaks, a bullet."""
 
     kind: Kind
     before: str
@@ -62,165 +63,170 @@ class Statement:
 
     @cached_property
     def cited(self) -> tuple[int, ...]:
-        """The numbers of its markers, each once. Those within code are none."""
+        """The numbers in its citation markers, each once; brackets within code are no markers."""
         text = self.text.rpartition("\n\n")[2] if self.kind == "code" else _SPAN.sub("", self.text)
-        found = [int(number) for marker in MARKER.findall(text) for number in re.findall(r"\d+", marker)]
-        return tuple(dict.fromkeys(found)) if self.kind != "code" or _LINE_OF_MARKERS.match(text) else ()
+        numbers = [int(number) for marker in MARKER.findall(text) for number in re.findall(r"\d+", marker)]
+        return tuple(dict.fromkeys(numbers)) if self.kind != "code" or _LINE_OF_MARKERS.match(text) else ()
 
     @cached_property
     def bare(self) -> str:
-        """Its text without markers, Markdown and line breaks kept."""
+        """Its Markdown without citation markers."""
         if self.kind == "code":
             return self.text.rpartition("\n\n")[0] if self.cited else self.text
-        shown, at = [], 0
+        parts, position = [], 0
         for code in _SPAN.finditer(self.text):
-            shown += [_unmarked(self.text[at : code.start()]), code[0]]
-            at = code.end()
-        return "".join([*shown, _unmarked(self.text[at:])]).strip()
+            parts += [_without_markers(self.text[position : code.start()]), code[0]]
+            position = code.end()
+        return "".join([*parts, _without_markers(self.text[position:])]).strip()
 
     def marked(self, cited: Sequence[int]) -> str:
-        """Its text with markers of ``cited`` (from 0 on): as they were written if they are the same, else at its end."""
+        """Its Markdown with markers for ``cited`` (indices from 0): where the model put them if they agree, else at the end."""
         numbers = tuple(index + 1 for index in cited)
         if numbers == self.cited:
-            return MARKER.sub(_single, self.text) if self.kind == "sentence" else self.text
+            return MARKER.sub(_separate, self.text) if self.kind == "sentence" else self.text
         markers = "".join(f"[{number}]" for number in numbers)
         if not markers:
             return self.bare
         return f"{self.bare}\n\n{markers}" if self.kind in ("code", "table") else f"{self.bare} {markers}"
 
     @property
-    def leads(self) -> bool:
-        """It announces or names what follows."""
+    def is_lead(self) -> bool:
+        """Whether it only announces or names what follows: a heading, or a sentence that ends in a colon."""
         return self.kind == "heading" or (self.kind == "sentence" and self.bare.rstrip("*_ ").endswith((":", "：")))
 
     @property
-    def nods(self) -> bool:
-        """It says yes or no to what the next one says."""
-        return self.kind == "sentence" and len(self.bare) < 40 and _NOD.fullmatch(self.bare) is not None
+    def is_affirmation(self) -> bool:
+        """Whether it only says yes or no to the next statement ("Exactly.")."""
+        return self.kind == "sentence" and len(self.bare) < 40 and _AFFIRMATION.fullmatch(self.bare) is not None
 
 
-def _single(marker: re.Match[str]) -> str:
+def _separate(marker: re.Match[str]) -> str:
     """[1, 2] as [1][2]."""
     return "".join(f"[{number}]" for number in re.findall(r"\d+", marker[0]))
 
 
-def _unmarked(text: str) -> str:
-    return re.sub(rf"[ \t]{{0,4}}(?<!\\){_ONE}", "", text)
+def _without_markers(text: str) -> str:
+    return re.sub(rf"[ \t]{{0,4}}(?<!\\){_CITATION}", "", text)
 
 
 class Statements:
-    """Feed it the pieces of one answer in order; ``finish`` gives what was held back."""
+    """Incremental splitter. Feed the pieces of one answer in order; ``finish`` returns the rest."""
 
     def __init__(self) -> None:
-        self._found: list[Statement] = []
-        self._rest = ""
-        self._at = 0  # up to where the rest was looked at
-        self._fresh = True  # a line begins there
+        self._complete: list[Statement] = []
+        self._buffer = ""
+        self._position = 0  # the buffer is scanned up to here
+        self._at_line_start = True  # whether a line begins at the position
         self._before = ""
         self._kind: Kind = "sentence"
         self._item = False
         self._fence = ""
         self._lines: list[str] = []
         self._size = 0
-        self._closed: Statement | None = None  # a block that a line of markers may follow
+        self._pending_block: Statement | None = None  # a block that a line of markers may follow
 
     def feed(self, piece: str) -> list[Statement]:
         """The statements that are complete after this piece."""
-        found: list[Statement] = []
-        for start in range(0, len(piece), LONGEST):  # however much comes at once, little waits at any time
-            self._rest += piece[start : start + LONGEST].replace("\r", "")
+        statements: list[Statement] = []
+        for start in range(0, len(piece), LONGEST):  # however long the piece is, the buffer stays small
+            self._buffer += piece[start : start + LONGEST].replace("\r", "")
             self._read(final=False)
-            found += self._taken()
-        return found
+            statements += self._take()
+        return statements
 
     def finish(self) -> list[Statement]:
-        """The last ones."""
+        """The remaining statements."""
         self._read(final=True)
         if self._lines:
             self._close()
-        self._settle()
-        self._cut(len(self._rest))
-        return self._taken()
+        self._complete_block()
+        self._cut(len(self._buffer))
+        return self._take()
 
     def _read(self, *, final: bool) -> None:
-        while self._rest and self._step(final=final):
+        while self._buffer and self._step(final=final):
             pass
 
-    def _taken(self) -> list[Statement]:
-        found, self._found = self._found, []
-        return found
+    def _take(self) -> list[Statement]:
+        statements, self._complete = self._complete, []
+        return statements
 
     def _step(self, *, final: bool) -> bool:
-        """Reads on. False where that takes more text."""
-        if self._closed:
+        """Scans the next part of the buffer; False if that needs more text."""
+        if self._pending_block:
             return self._after_block(final=final)
         if self._lines:
             return self._block_line(final=final)
-        if self._fresh:
+        if self._at_line_start:
             return self._line(final=final)
         return self._sentence(final=final) or self._too_long()
 
     # Lines
 
     def _line(self, *, final: bool) -> bool:
-        if not final and "\n" not in self._rest[self._at : self._at + BLANK] and self._is_short():
+        if not final and "\n" not in self._buffer[self._position : self._position + BLANK] and self._is_short():
             return False
-        match = _LINE.match(self._rest, self._at)
+        match = _LINE.match(self._buffer, self._position)
         if match is None or match.lastgroup == "prose":
-            self._go_on(match[0] if match else "")
+            self._prose(match[0] if match else "")
         elif match.lastgroup in ("fence", "table"):
             self._open(match)
         else:
-            self._cut(self._at)
+            self._cut(self._position)
             self._prefix(match[0], item=match.lastgroup == "item")
             self._kind = "heading" if match.lastgroup == "heading" else "sentence"
-            self._fresh = match.lastgroup in ("blank", "rule", "quote")
+            self._at_line_start = match.lastgroup in ("blank", "rule", "quote")
         return True
 
     def _is_short(self) -> bool:
-        return len(self._rest) - self._at < BLANK and len(self._rest[self._at :].lstrip(" \t>")) < LOOK
+        """Whether too little of the line has arrived to tell its kind."""
+        return len(self._buffer) - self._position < BLANK and len(self._buffer[self._position :].lstrip(" \t>")) < LOOK
 
     def _prefix(self, text: str, *, item: bool) -> None:
+        # one blank line at most, and a bounded gap, however many line breaks the model writes
         self._before = re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", (self._before + text)[-BLANK:])
-        self._rest = self._rest[len(text) :]
+        self._buffer = self._buffer[len(text) :]
         self._item = item
 
-    def _go_on(self, indent: str) -> None:
-        """A line of prose: the sentence goes on there, unless it was complete."""
-        self._fresh = False
-        if not self._at:
+    def _prose(self, indent: str) -> None:
+        """Continues the sentence on a line of prose, unless it was complete."""
+        self._at_line_start = False
+        if not self._position:
             self._prefix(indent, item=self._item and "\n\n" not in self._before)
-        elif not MARKER.match(self._rest, self._at + len(indent)) and self._is_over(self._at + len(indent)):
-            self._cut(self._at)
+        elif not MARKER.match(self._buffer, self._position + len(indent)) and self._is_over(
+            self._position + len(indent)
+        ):
+            self._cut(self._position)
             self._kind = "sentence"
 
     def _is_over(self, following: int) -> bool:
         if self._kind == "heading":
             return True
-        return bool(_ENDED.search(self._rest, 0, self._at) and STARTS.match(self._rest, following))
+        return bool(_SENTENCE_END.search(self._buffer, 0, self._position) and STARTS.match(self._buffer, following))
 
     # Code and tables
 
     def _open(self, match: re.Match[str]) -> None:
-        self._cut(self._at)
+        self._cut(self._position)
         self._kind = "code" if match["fence"] else "table"
         self._fence = match["fence"] or ""
         self._size = 0
         self._lines = [""]
 
     def _block_line(self, *, final: bool) -> bool:
-        end = self._rest.find("\n", self._at) + 1
+        end = self._buffer.find("\n", self._position) + 1
         if not end:
-            self._at = len(self._rest)
-            if not final and self._at < LONGEST_BLOCK:
+            self._position = len(self._buffer)
+            if not final and self._position < LONGEST_BLOCK:
                 return False
-            end = self._at
-        if self._kind == "table" and not self._rest.lstrip(" ").startswith("|"):
+            end = self._position
+        if self._kind == "table" and not self._buffer.lstrip(" ").startswith("|"):
             self._close()
             return True
-        line, self._rest, self._at = self._rest[:end], self._rest[end:], 0
+        line, self._buffer, self._position = self._buffer[:end], self._buffer[end:], 0
         first = len(self._lines) == 1
         self._size += len(line)
+        # An overlong block is read to its end without being kept, or its rest would be taken for sentences.
         self._lines.append(line if self._size <= LONGEST_BLOCK else "")
         if self._kind == "code" and not first and self._closes(line):
             self._close()
@@ -231,99 +237,100 @@ class Statements:
         return bare.startswith(self._fence) and not bare.strip(self._fence[0])
 
     def _close(self) -> None:
+        """Ends a block, but holds it back: its markers may stand in the line below."""
         written = "".join(self._lines)
         text = written.rstrip("\n")
-        self._closed = Statement(kind=self._kind, before=self._before, text=text, item=self._item)
+        self._pending_block = Statement(kind=self._kind, before=self._before, text=text, item=self._item)
         self._before = written[len(text) :]
         self._lines, self._kind, self._item = [], "sentence", False
-        self._fresh, self._at = True, 0
+        self._at_line_start, self._position = True, 0
 
     def _after_block(self, *, final: bool) -> bool:
-        if not final and len(self._rest) < BLANK and _MAYBE_LINE_OF_MARKERS.match(self._rest):
+        if not final and len(self._buffer) < BLANK and _MAYBE_LINE_OF_MARKERS.match(self._buffer):
             return False
-        self._settle()
+        self._complete_block()
         return True
 
-    def _settle(self) -> None:
-        """Gives out a block, with the markers below it."""
-        if (block := self._closed) is None:
+    def _complete_block(self) -> None:
+        """Completes a code block or table, with the line of markers below it."""
+        if (block := self._pending_block) is None:
             return
-        self._closed = None
-        if markers := _LINE_OF_MARKERS.match(self._rest):
+        self._pending_block = None
+        if markers := _LINE_OF_MARKERS.match(self._buffer):
             text = f"{block.text}\n\n{markers[0].strip()}"
             block = Statement(kind=block.kind, before=block.before, text=text, item=block.item)
-            self._rest, self._before = self._rest[markers.end() :], "\n"
-        self._found.append(block)
+            self._buffer, self._before = self._buffer[markers.end() :], "\n"
+        self._complete.append(block)
 
     # Sentences
 
     def _sentence(self, *, final: bool) -> bool:
-        event = _EVENT.search(self._rest, self._at)
+        event = _EVENT.search(self._buffer, self._position)
         if event is None:
-            self._at = len(self._rest)
+            self._position = len(self._buffer)
             return False
-        self._at = event.start()
-        if event.end() == len(self._rest) and not final and not event["line"]:
+        self._position = event.start()
+        if event.end() == len(self._buffer) and not final and not event["line"]:
             return False
         if event["line"]:
-            self._at, self._fresh = event.end(), True
+            self._position, self._at_line_start = event.end(), True
             return True
         return self._code(event, final=final) if event["ticks"] else self._end(event, final=final)
 
     def _code(self, event: re.Match[str], *, final: bool) -> bool:
-        """Past a span of code; ticks without a partner in their paragraph open none."""
-        paragraph = self._rest.find("\n\n", event.end())
-        stop = len(self._rest) if paragraph < 0 else paragraph
-        closed = re.compile(rf"(?<!`){event[0]}(?!`)").search(self._rest, event.end(), stop)
-        if closed and (final or closed.end() < len(self._rest)):
-            self._at = closed.end()
-        elif final or paragraph >= 0 or len(self._rest) > LONGEST:
-            self._at = event.end()
+        """Skips a code span; backticks without a partner in their paragraph open none."""
+        paragraph = self._buffer.find("\n\n", event.end())
+        stop = len(self._buffer) if paragraph < 0 else paragraph
+        closed = re.compile(rf"(?<!`){event[0]}(?!`)").search(self._buffer, event.end(), stop)
+        if closed and (final or closed.end() < len(self._buffer)):
+            self._position = closed.end()
+        elif final or paragraph >= 0 or len(self._buffer) > LONGEST:
+            self._position = event.end()
         else:
             return False
         return True
 
     def _end(self, event: re.Match[str], *, final: bool) -> bool:
-        """Past a full stop and its markers; what follows tells whether a sentence ends there."""
-        markers = _MARKERS.match(self._rest, event.end())
+        """Skips a full stop and its markers; the text behind them decides whether the sentence ends there."""
+        markers = _MARKERS.match(self._buffer, event.end())
         stop = markers.end() if markers else event.end()
-        if not final and _UNDECIDED.match(self._rest, stop):
+        if not final and _UNDECIDED.match(self._buffer, stop):
             return False
         if self._is_border(event.end(), stop):
             self._cut(stop)
         else:
-            self._at = stop
+            self._position = stop
         return True
 
     def _is_border(self, end: int, stop: int) -> bool:
-        follows = self._rest[stop : stop + BLANK].lstrip(" \t")[:LOOK]
+        follows = self._buffer[stop : stop + BLANK].lstrip(" \t")[:LOOK]
         if self._kind == "heading" or not follows or follows[0] == "\n":
             return False
-        if self._rest[end - 1] in "。！？":
+        if self._buffer[end - 1] in "。！？":  # Chinese and Japanese put no space after a sentence
             return True
-        separate = stop > end or self._rest[stop] in " \t"
-        shown = self._rest[max(0, end - LOOK) : end]
-        return separate and is_border(f"{shown} {follows}", 0, len(shown))
+        separate = stop > end or self._buffer[stop] in " \t"
+        preceding = self._buffer[max(0, end - LOOK) : end]
+        return separate and is_border(f"{preceding} {follows}", 0, len(preceding))
 
     def _too_long(self) -> bool:
-        if len(self._rest) <= LONGEST:
+        if len(self._buffer) <= LONGEST:
             return False
-        space = self._rest.rfind(" ", 0, LONGEST)
+        space = self._buffer.rfind(" ", 0, LONGEST)
         self._cut(space if space > 0 else LONGEST)
         return True
 
     def _cut(self, stop: int) -> None:
-        """Gives out what was read so far as a statement."""
-        written, self._rest, self._at = self._rest[:stop], self._rest[stop:], 0
+        """Completes the statement that ends at ``stop``."""
+        written, self._buffer, self._position = self._buffer[:stop], self._buffer[stop:], 0
         text = written.strip()
         if text:
             before = self._before + written[: len(written) - len(written.lstrip())]
-            self._found.append(Statement(kind=self._kind, before=before, text=text, item=self._item))
+            self._complete.append(Statement(kind=self._kind, before=before, text=text, item=self._item))
             self._before = written[len(written.rstrip()) :]
         else:
             self._before += written
-            if self._item:  # one without text
+            if self._item:  # a bullet without text: it must not be put before the next statement
                 self._before, self._item = "\n" * min(2, self._before.count("\n")), False
         if text:
-            blanks = len(self._rest) - len(self._rest.lstrip(" \t"))
-            self._before, self._rest = self._before + self._rest[:blanks], self._rest[blanks:]
+            blanks = len(self._buffer) - len(self._buffer.lstrip(" \t"))
+            self._before, self._buffer = self._before + self._buffer[:blanks], self._buffer[blanks:]

@@ -1,4 +1,4 @@
-"""An answer's text while it streams: of its pieces, what may be shown, with its citations numbered."""
+"""Turns the pieces of a streamed answer into text that may be shown: checked, and with numbered citations."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from rag.types import Hit, Source
 
 
 class Grounding(Protocol):
-    """Checks one answer as it is written; ``dropped`` counts the sentences left out so far."""
+    """Seam: checks one answer while it is written; ``dropped`` counts the statements left out so far."""
 
     @property
     def dropped(self) -> int: ...
 
     async def feed(self, text: str) -> str:
-        """What may be shown after this piece: whole sentences, each supported by what it cites."""
+        """The text that may be shown after this piece: whole statements, each supported by what it cites."""
 
     async def finish(self) -> str:
-        """The rest that may be shown."""
+        """The rest of the text that may be shown."""
 
 
 class Grounder(Protocol):
-    """Starts the check of each answer; ``[n]`` in a text cites ``hits[n - 1]``."""
+    """Seam: starts the check of each answer, in which ``[n]`` cites ``hits[n - 1]``."""
 
     def start(self, hits: Sequence[Hit], language: str) -> Grounding: ...
 
 
 class GroundedText:
-    """One answer's text. Without a ``grounder`` what a model writes is shown as it is.
+    """The text of one answer. Without a ``grounder`` a model's text is shown unchecked.
 
-    What a writer left unfinished is not shown: half a sentence may say the opposite of the whole one.
+    A statement that its writer left unfinished is never shown: half a sentence may say the opposite of the whole one.
     """
 
     def __init__(self, hits: Sequence[Hit], language: str, grounder: Grounder | None) -> None:
@@ -55,36 +55,37 @@ class GroundedText:
         return self._dropped + (self._grounding.dropped if self._grounding else 0)
 
     async def feed(self, piece: Piece) -> str:
-        """What can be shown after this piece."""
+        """The text that can be shown after this piece. Raises ``ModelError``."""
         match piece:
-            case Writer(hits=hits):  # of the writer before this one, what is held back is not shown
-                await self._checked_rest(interrupted=True)
+            case Writer(hits=hits):  # the previous writer failed: its unfinished statement is dropped
+                await self._finish_check(interrupted=True)
                 self._hits = hits
                 return ""
             case Written(text=text):
-                return self._cited(await self._checked(text))
+                return self._with_citations(await self._check(text))
             case Quoted(text=text):
-                return self._cited(await self._checked_rest(interrupted=False) + text)
+                return self._with_citations(await self._finish_check(interrupted=False) + text)
             case Notice(text=text, interrupted=interrupted):
-                before = self._cited(await self._checked_rest(interrupted=interrupted))
+                before = self._with_citations(await self._finish_check(interrupted=interrupted))
                 gap = "" if self._empty else "\n\n"
-                return before + self._cited(f"{gap}{text}" if interrupted else f"{gap}{text}\n\n")
+                return before + self._with_citations(f"{gap}{text}" if interrupted else f"{gap}{text}\n\n")
 
     async def finish(self) -> str:
-        """What was held back until the end."""
-        return self._cited(await self._checked_rest(interrupted=False)) + self._citations.finish()
+        """The rest of the text."""
+        return self._with_citations(await self._finish_check(interrupted=False)) + self._citations.finish()
 
-    async def _checked(self, text: str) -> str:
-        """A statement may rest on what its writer was shown, and on nothing else."""
+    async def _check(self, text: str) -> str:
+        """The part of a model's text that is supported by the passages in its prompt."""
         if self._grounder is None:
             return text
         if self._grounding is None:
-            read = [replace(hit, passage=plain_passage(hit.passage)) for hit in self._hits]
-            self._grounding = self._grounder.start(read, self._language)
+            # The passages as the prompt showed them: invisible characters were removed there too.
+            prompt_hits = [replace(hit, passage=plain_passage(hit.passage)) for hit in self._hits]
+            self._grounding = self._grounder.start(prompt_hits, self._language)
         return await self._grounding.feed(text)
 
-    async def _checked_rest(self, *, interrupted: bool) -> str:
-        """The end of what a model wrote, unless it was ``interrupted``."""
+    async def _finish_check(self, *, interrupted: bool) -> str:
+        """Ends the check of the current writer; its last statement is dropped if it was ``interrupted``."""
         if self._grounding is None:
             return ""
         rest = "" if interrupted else await self._grounding.finish()
@@ -92,7 +93,8 @@ class GroundedText:
         self._grounding = None
         return rest
 
-    def _cited(self, text: str) -> str:
-        shown = self._citations.feed(text)
-        self._empty = self._empty and not shown.strip()
-        return shown
+    def _with_citations(self, text: str) -> str:
+        """The text with its citations numbered."""
+        ready = self._citations.feed(text)
+        self._empty = self._empty and not ready.strip()
+        return ready

@@ -1,4 +1,4 @@
-"""Recognises greetings, thanks and the like, which need no documents."""
+"""Recognises small talk (greetings, thanks, goodbyes, questions about the bot), which needs no documents."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from rag.prompts.sentences import SmallTalk
 
 LONGEST = 80
-"""Characters: longer than this, somebody wants something."""
+"""Most characters of small talk: a longer message also asks for something."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Courtesy:
-    """What kind of small talk was heard, and in which language."""
+    """The kind of small talk, and its language (ISO 639-1)."""
 
     kind: SmallTalk
     language: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Manner:
-    """``phrases`` make the kind; beside them a message may hold ``fillers`` and nothing else."""
+class _Phrasebook:
+    """The small talk of one language. Besides one of the ``phrases`` a message may contain only ``fillers``."""
 
     language: str
     phrases: Mapping[SmallTalk, tuple[str, ...]]
@@ -35,8 +35,8 @@ def _words(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-_MANNERS = (
-    _Manner(
+_PHRASEBOOKS = (
+    _Phrasebook(
         language="en",
         phrases={
             "identity": (
@@ -55,7 +55,7 @@ _MANNERS = (
     """
 ),
     ),
-    _Manner(
+    _Phrasebook(
         language="es",
         phrases={
             "identity": (
@@ -80,18 +80,18 @@ _MANNERS = (
 
 
 def recognise(text: str) -> Courtesy | None:
-    """The small talk that the whole text is made of, or None."""
+    """The small talk that makes up the whole text, or None."""
     words = _WORD.findall(text.lower().replace("’", "'")[: LONGEST + 1])
     if not words or len(text) > LONGEST:
         return None
-    spoken = " ".join(words)
-    for manner in _MANNERS:
-        for kind, phrases in manner.phrases.items():
-            if any(_is_all(spoken, phrase, manner.fillers) for phrase in phrases):
-                return Courtesy(kind=kind, language=manner.language)
+    normalized = " ".join(words)
+    for phrasebook in _PHRASEBOOKS:
+        for kind, phrases in phrasebook.phrases.items():
+            if any(_is_only(normalized, phrase, phrasebook.fillers) for phrase in phrases):
+                return Courtesy(kind=kind, language=phrasebook.language)
     return None
 
 
-def _is_all(spoken: str, phrase: str, fillers: frozenset[str]) -> bool:
-    before, found, after = f" {spoken} ".partition(f" {phrase} ")
-    return bool(found) and all(word in fillers for word in (before + " " + after).split())
+def _is_only(normalized: str, phrase: str, fillers: frozenset[str]) -> bool:
+    before, matched, after = f" {normalized} ".partition(f" {phrase} ")
+    return bool(matched) and all(word in fillers for word in (before + " " + after).split())

@@ -1,4 +1,7 @@
-"""Recognises what people want of their notes, in English and Spanish, and answers it. A doubtful case is a question."""
+"""Recognises requests about personal notes (remember, list, forget), in English and Spanish, and words the replies.
+
+A doubtful case counts as a question: a question kept as a note would get no answer.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ from rag.prompts.sentences import plain
 from rag.text.utterances import cleaned
 
 LONGEST = 200
-"""Characters of a note."""
+"""Most characters of a note."""
 
-_MOST = 1000
-"""Characters looked at: longer than this, somebody wants more than a note."""
+_LONGEST_MESSAGE = 1000
+"""Most characters of a message that can be a request about notes."""
 
-Wanted = Literal["remember", "forget", "list"]
+NoteAction = Literal["remember", "forget", "list"]
 Reply = Literal["remembered", "too_long", "forgotten", "none", "listed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteWish:
-    """What is wanted of the notes; ``text`` is what is to be remembered."""
+    """A request about the speaker's notes; ``text`` is the note to remember."""
 
-    wanted: Wanted
+    action: NoteAction
     language: str
     text: str = ""
 
@@ -33,7 +36,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE | re.VERBOSE)
 
 
-# "Note that" and "keep in mind that" also begin remarks on anything: only what people say of themselves is a note.
+# "Note that" and "keep in mind that" also begin remarks on anything: only statements about the speaker count as notes.
 _REMEMBER = {
     "en": _pattern(r"""
         (?:(?:please|ok|okay|hi|hello|hey|cotorra|(?:can|could)\ you)[,:]?\ +){0,3}
@@ -81,7 +84,7 @@ _LIST = {
     ),
 }
 
-_SAID: dict[str, dict[Reply, str]] = {
+_REPLIES: dict[str, dict[Reply, str]] = {
     "en": {
         "remembered": "I'll remember this about you: “{note}”. To delete what I keep, write “forget my notes”.",
         "too_long": f"That is too long for a note: tell me in at most {LONGEST} characters.",
@@ -99,33 +102,34 @@ _SAID: dict[str, dict[Reply, str]] = {
 }
 
 
-def noted(text: str) -> str | None:
-    """What ``text`` asks to be remembered, or None."""
+def note_in(text: str) -> str | None:
+    """The note that ``text`` asks to remember, or None."""
     wish = wish_in(text)
-    return wish.text if wish is not None and wish.wanted == "remember" else None
+    return wish.text if wish is not None and wish.action == "remember" else None
 
 
 def wish_in(text: str) -> NoteWish | None:
-    """What a message wants of the notes, or None where it is anything else; a question is never a note."""
-    said = " ".join(cleaned(text[: _MOST + 1]).replace("’", "'").split())
-    if len(said) > _MOST:
+    """The request about notes that the whole message is, or None. A question is never a note."""
+    normalized = " ".join(cleaned(text[: _LONGEST_MESSAGE + 1]).replace("’", "'").split())
+    if len(normalized) > _LONGEST_MESSAGE:
         return None
-    bare = said.strip("¿?¡!. ")
+    # "What do you remember about me?" is a request in spite of its question mark
+    bare = normalized.strip("¿?¡!. ")
     for language in ("en", "es"):
         if _FORGET[language].fullmatch(bare):
-            return NoteWish(wanted="forget", language=language)
+            return NoteWish(action="forget", language=language)
         if _LIST[language].fullmatch(bare):
-            return NoteWish(wanted="list", language=language)
-        found = None if "?" in said else _REMEMBER[language].fullmatch(said)
-        if found is not None and re.search(r"\w", found["note"]):
-            return NoteWish(wanted="remember", language=language, text=found["note"].rstrip(". "))
+            return NoteWish(action="list", language=language)
+        match = None if "?" in normalized else _REMEMBER[language].fullmatch(normalized)
+        if match is not None and re.search(r"\w", match["note"]):
+            return NoteWish(action="remember", language=language, text=match["note"].rstrip(". "))
     return None
 
 
-def said(language: str, reply: Reply, notes: Sequence[str] = ()) -> str:
-    """One sentence, in Spanish or else English, with the notes that it tells back as plain text."""
-    sentence = _SAID["es" if language == "es" else "en"][reply]
-    shown = [plain(note) for note in notes]
+def reply_text(language: str, reply: Reply, notes: Sequence[str] = ()) -> str:
+    """One reply, in Spanish or else English, with the notes that it repeats as plain text."""
+    sentence = _REPLIES["es" if language == "es" else "en"][reply]
+    escaped_notes = [plain(note) for note in notes]
     if reply == "listed":
-        return "\n".join((sentence, "", *(f"- {note}" for note in shown)))
-    return sentence.replace("{note}", shown[0] if shown else "")
+        return "\n".join((sentence, "", *(f"- {note}" for note in escaped_notes)))
+    return sentence.replace("{note}", escaped_notes[0] if escaped_notes else "")

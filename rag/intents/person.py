@@ -1,7 +1,7 @@
-"""Recognises who wants to talk to a person, in English and Spanish.
+"""Recognises messages that ask for a person, in English and Spanish.
 
-A sentence counts only if all of it is the wish: its words, courtesies around them, and what it is about. So a question about
-people in the documents ("who is the contact person for refunds?") is none, whatever words it shares with a wish.
+A sentence counts only if the whole of it is the request: its words, courtesies around them, and the topic. So a question about
+people in the documents ("who is the contact person for refunds?") does not count, whatever words it shares with a request.
 """
 
 # ruff: noqa: E501 - a pattern reads best whole
@@ -10,17 +10,17 @@ from __future__ import annotations
 import re
 
 LONGEST = 240
-"""Characters: longer than this, somebody tells a case, and a wish in the middle of it may be a quotation."""
+"""Most characters of a request: a longer message describes a case, and a request within it may be a quotation."""
 
 CLAUSES = 4
-"""Commas of a sentence that are looked at: each clause is held against every pattern."""
+"""Most commas at which a sentence is split: each clause is matched against every pattern, which costs time."""
 
 _SENTENCE = re.compile(r"[.!?¡¿…;\n]+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
 def wants_person(text: str) -> bool:
-    """Whether one of the sentences of a short message wishes for a person, and none reports what somebody says."""
+    """Whether a sentence of a short message asks for a person, and none reports what somebody else says."""
     if len(text) > LONGEST:
         return False
     plain = text.lower().replace("’", "'")
@@ -30,7 +30,7 @@ def wants_person(text: str) -> bool:
 
 
 def _is_wish(sentence: str) -> bool:
-    """A complaint or an excuse may stand before or after the comma, a question may not."""
+    """Whether the sentence, or one of its clauses, is the request. The other clauses may complain or excuse, but not ask."""
     clauses = [" ".join(_WORD.findall(clause)) for clause in sentence.split(",", CLAUSES)]
     whole = " ".join(filter(None, clauses))
     if any(wish.fullmatch(whole) for wish in _WISHES):
@@ -46,6 +46,7 @@ def _either(*alternatives: str) -> str:
     return f"(?:{'|'.join(alternatives)})"
 
 
+# "If a customer says …" and "the button: talk to a person" report a request and do not make one.
 _REPORTED = re.compile(
     r"\b(?:if|when|whenever|unless) (?:a|an|the|some|our|my|one|any|someone|somebody|customers?|users?|people|they|he|she)\b"
     r"|\b(?:says?|said|writes?|wrote|asks?|asked|means?|called|meaning|translate|button|message|phrase|text) ?[\"“«':]"

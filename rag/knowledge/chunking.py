@@ -1,4 +1,4 @@
-"""Documents to passages: along the headings, whole blocks where they fit, never more than the embedder reads."""
+"""Splits documents into passages: along the headings, in whole blocks if they fit, never longer than the embedder reads."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rag.text.sentences import sentences
 from rag.types import Passage
 
 PROSE = 140
-"""Tokens of prose in a passage at most, some 600 characters: one thought, so that its vector stands for it and a citation
-points at something short. On Doc2Dial's training conversations 600 characters find .76 of the grounding in 3,000 shown, 900
-find .74. Code and tables stay whole up to the model's window."""
+"""The most tokens of prose in a passage, about 600 characters: one thought, so that its vector represents it and a citation
+points at a short text. On Doc2Dial's training conversations passages of 600 characters contain .76 of the grounding within
+3,000 characters shown, passages of 900 characters .74. Code and tables stay whole up to the model's window."""
 SHORT = 20
-"""Tokens below which a section joins the one after it."""
+"""A section with fewer tokens is joined with the next one."""
 
 LONGEST_TOKEN = 16
-"""Characters a token of a passage on average at most: WordPiece reads a run of any length as one unknown word."""
+"""The most characters a token may have on average: WordPiece counts a run of any length as one unknown word."""
 
 Fits = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Room:
-    """What fits below some headings: what must stay ``whole``, and ``prose``."""
+    """Tests whether a text fits below given headings: ``whole`` for code and tables, ``prose`` for other text."""
 
     whole: Fits
     prose: Fits
@@ -35,7 +35,7 @@ class _Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Section:
-    """What stands under one heading, or under several short ones of the same ``parent`` (None before the first)."""
+    """The blocks under one heading, or under several short ones of the same ``parent`` (None before the first heading)."""
 
     parent: tuple[str, ...] | None
     headings: tuple[str, ...]
@@ -44,31 +44,36 @@ class _Section:
 
 
 def split(document: LoadedDocument, *, window: int, count_tokens: Callable[[str], int]) -> list[Passage]:
-    """The passages in reading order; each with title and headings is at most ``window`` tokens as ``count_tokens`` counts."""
+    """The passages in reading order. Each has at most ``window`` tokens by ``count_tokens``, title and headings included."""
 
     def within(room: int) -> Fits:
+        # No token is shorter than a character, so most texts fit without being tokenized.
         return lambda text: len(text) <= room or (len(text) <= LONGEST_TOKEN * room and count_tokens(text) <= room)
 
     def fits_below(headings: tuple[str, ...]) -> _Room:
+        # A very long title must leave at least half of the window to the text.
         room = max(window // 2, window - count_tokens(_context(document.title, headings)))
         return _Room(whole=within(room), prose=within(min(PROSE, room)))
 
-    sections = _joined(_sections(parse(document.markdown)), fits_below, lambda text: count_tokens(text) < SHORT)
+    sections = _join_short_sections(
+        _sections(parse(document.markdown)), fits_below, lambda text: count_tokens(text) < SHORT
+    )
     pieces = ((section, text) for section in sections for text in _pieces(section.blocks, fits_below(section.headings)))
     return [_passage(document, section, text, position) for position, (section, text) in enumerate(pieces)]
 
 
 def embedding_text(passage: Passage) -> str:
-    """What is embedded and matched: a passage in the light of its page and headings."""
+    """The text of a passage that is embedded and matched: its title and headings, then its text."""
     return context(passage) + passage.text
 
 
 def context(passage: Passage) -> str:
-    """Title and headings as they stand above an embedded text."""
+    """Title and headings of a passage, as they precede its embedded text."""
     return _context(passage.title, passage.headings)
 
 
 def _context(title: str, headings: tuple[str, ...]) -> str:
+    # A first heading that repeats the title is not embedded twice.
     path = headings if headings[:1] == (title,) else (title, *headings)
     return " > ".join(path) + "\n\n"
 
@@ -91,10 +96,11 @@ def _passage(document: LoadedDocument, section: _Section, text: str, position: i
 
 
 def _sections(blocks: Sequence[Block]) -> Iterator[_Section]:
-    """Cuts at every heading. A page's first heading of level 1 needs no anchor: it is the page."""
+    """Splits at every heading. The first heading of a page, if of level 1, gets no anchor: its link is the page's."""
     path: list[Block] = []
     anchors: dict[str, int] = {}
     start, anchor = 0, ""
+    # The additional heading closes the last section.
     for index, block in enumerate([*blocks, Block(kind="heading", text="", level=1)]):
         if block.kind != "heading":
             continue
@@ -108,46 +114,46 @@ def _sections(blocks: Sequence[Block]) -> Iterator[_Section]:
         start = index + 1
 
 
-def _anchor(heading: Block, taken: dict[str, int]) -> str:
-    """The id that a page gives a heading, or the slug that GitHub gives it: accents stay, a second one gets ``-1``."""
+def _anchor(heading: Block, used_slugs: dict[str, int]) -> str:
+    """A heading's own id, or the slug that GitHub would give it: accents stay, a repeated slug gets ``-1``."""
     if heading.anchor:
-        taken.setdefault(heading.anchor, 0)
+        used_slugs.setdefault(heading.anchor, 0)
         return heading.anchor
-    return _slug(heading.text, taken)
+    return _slug(heading.text, used_slugs)
 
 
-def _slug(heading: str, taken: dict[str, int]) -> str:
+def _slug(heading: str, used_slugs: dict[str, int]) -> str:
     slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-    times = taken.get(slug, -1) + 1
-    taken[slug] = times
+    times = used_slugs.get(slug, -1) + 1
+    used_slugs[slug] = times
     return f"{slug}-{times}" if times else slug
 
 
-def _joined(
+def _join_short_sections(
     sections: Iterator[_Section], fits_below: Callable[[tuple[str, ...]], _Room], is_short: Fits
 ) -> list[_Section]:
-    """Joins a section that is too short to stand alone with its next sibling; drops headings with nothing below."""
-    kept: list[_Section] = []
+    """Joins a section that is too short with its next sibling, and drops headings without text."""
+    result: list[_Section] = []
     for section in sections:
-        last = kept[-1] if kept else None
-        if last and last.parent == section.parent and not _asks(last) and is_short(_text(last.blocks)):
+        last = result[-1] if result else None
+        if last and last.parent == section.parent and not _is_question(last) and is_short(_text(last.blocks)):
             both = _join(last, section)
             if fits_below(both.headings).prose(_text(both.blocks)):
-                kept[-1] = both
+                result[-1] = both
                 continue
         if last and not last.blocks:
-            kept.pop()
-        kept.append(section)
-    return [section for section in kept if section.blocks]
+            result.pop()
+        result.append(section)
+    return [section for section in result if section.blocks]
 
 
-def _asks(section: _Section) -> bool:
-    """A question and its answer are found and cited by themselves, however short."""
+def _is_question(section: _Section) -> bool:
+    """Whether a section answers a question: such a section stays alone, so that it is retrieved and cited by itself."""
     return bool(section.headings) and section.headings[-1].endswith("?") and bool(section.blocks)
 
 
 def _join(first: _Section, second: _Section) -> _Section:
-    """Both under their parent's headings, each with its own as a line of the text."""
+    """Both sections under their parent's headings; their own headings become lines of the text."""
     blocks = tuple(block for section in (first, second) for block in (*_own_heading(section), *section.blocks))
     return replace(first, headings=first.parent or (), blocks=blocks)
 
@@ -163,71 +169,71 @@ def _text(blocks: Sequence[Block]) -> str:
 
 
 def _pieces(blocks: Sequence[Block], room: _Room) -> list[str]:
-    return _packed(_units(blocks, room), room.prose, "\n\n")
+    return _pack(_units(blocks, room), room.prose, "\n\n")
 
 
 def _units(blocks: Sequence[Block], room: _Room) -> list[str]:
-    """Blocks as texts that fit; what a sentence with a colon announces stays with it."""
+    """Texts that fit, made from blocks. A block stays with the text before it if that ends with a colon."""
     units: list[str] = []
-    announced = False
+    ends_with_colon = False
     for block in blocks:
         fits = room.whole if block.kind in ("code", "table") else room.prose
-        if announced and room.whole(f"{units[-1]}\n\n{block.text}"):
+        if ends_with_colon and room.whole(f"{units[-1]}\n\n{block.text}"):
             units[-1] += f"\n\n{block.text}"
         else:
             units += [block.text] if fits(block.text) else _split_block(block, fits)
-        announced = block.kind == "text" and block.text.endswith((":", ":**"))
+        ends_with_colon = block.kind == "text" and block.text.endswith((":", ":**"))
     return units
 
 
 def _split_block(block: Block, fits: Fits) -> list[str]:
     if block.kind in ("list", "steps"):
-        return _packed([part for item in block.items for part in _prose(item, fits)], fits, "\n")
+        return _pack([part for item in block.items for part in _prose(item, fits)], fits, "\n")
     if block.kind == "code":
         return _split_code(block.text, fits)
     if block.kind == "table":
         head, body = block.text.split("\n")[:2], block.text.split("\n")[2:]
-        return _framed(body, "\n".join(head) + "\n", "", fits)
+        return _split_framed(body, "\n".join(head) + "\n", "", fits)
     return _prose(block.text, fits)
 
 
 def _split_code(text: str, fits: Fits) -> list[str]:
     lines = text.split("\n")
     if not lines[0].lstrip().startswith(("```", "~~~")):
-        return _framed(lines, "", "", fits)
+        return _split_framed(lines, "", "", fits)
     fence = re.match(r"\s*(`+|~+)", lines[0])
     body = lines[1:-1] if fence and lines[-1].strip().startswith(fence[1]) else lines[1:]
-    return _framed(body, lines[0] + "\n", "\n" + (fence[1] if fence else "```"), fits)
+    return _split_framed(body, lines[0] + "\n", "\n" + (fence[1] if fence else "```"), fits)
 
 
-def _framed(lines: Sequence[str], before: str, after: str, fits: Fits) -> list[str]:
-    """Packs lines between the same first and last one, so that each piece is a code block or a table of its own."""
+def _split_framed(lines: Sequence[str], before: str, after: str, fits: Fits) -> list[str]:
+    """Packs lines and repeats ``before`` and ``after`` around each pack, so that each is a complete code block or table."""
 
     def fits_framed(text: str) -> bool:
         return fits(before + text + after)
 
-    parts = [part for line in lines for part in ([line] if fits_framed(line) else _halved(line, fits_framed))]
-    return [before + text + after for text in _packed(parts, fits_framed, "\n")]
+    parts = [part for line in lines for part in ([line] if fits_framed(line) else _halve(line, fits_framed))]
+    return [before + text + after for text in _pack(parts, fits_framed, "\n")]
 
 
 def _prose(text: str, fits: Fits) -> list[str]:
     if fits(text):
         return [text]
-    parts = [part for sentence in sentences(text) for part in _halved(sentence, fits)]
-    return _packed(parts, fits, " ")
+    parts = [part for sentence in sentences(text) for part in _halve(sentence, fits)]
+    return _pack(parts, fits, " ")
 
 
-def _halved(text: str, fits: Fits) -> list[str]:
-    """Halves at the space nearest to the middle until all fit; only a sentence without an end comes here."""
+def _halve(text: str, fits: Fits) -> list[str]:
+    """Halves a text at the last space before its middle until all parts fit; needed only for sentences of extreme length."""
     if len(text) < 2 or fits(text):
         return [text]
     middle = text.rfind(" ", 1, len(text) // 2 + 1)
     middle = middle if middle > 0 else len(text) // 2
-    return [*_halved(text[:middle].rstrip(), fits), *_halved(text[middle:].lstrip(), fits)]
+    return [*_halve(text[:middle].rstrip(), fits), *_halve(text[middle:].lstrip(), fits)]
 
 
-def _packed(parts: Sequence[str], fits: Fits, glue: str) -> list[str]:
-    """As many neighbours together as fit."""
+def _pack(parts: Sequence[str], fits: Fits, glue: str) -> list[str]:
+    """Joins neighbouring parts as long as they fit."""
     packed: list[str] = []
     for part in parts:
         if packed and fits(packed[-1] + glue + part):

@@ -1,7 +1,7 @@
-"""What people ask to be remembered about themselves, each person's own, in every conversation of theirs.
+"""Personal notes: what people explicitly ask the bot to remember about themselves.
 
-A note is only what its person said in so many words. It is used where that person alone reads the answer, and in the
-conversation where it was said; nobody else's question ever comes with it.
+A note is used in all conversations whose answers only that person reads, and in the conversation in which it was made. It is
+never added to the question of another person.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
-from rag.intents.notes import LONGEST, NoteWish, said, wish_in
+from rag.intents.notes import LONGEST, NoteWish, reply_text, wish_in
 from rag.memory.records import CONSEQUENCE, STAMP, stamp
 from rag.settings import MemorySettings
 from rag.store.client import store_errors
@@ -23,7 +23,7 @@ from rag.types import Question
 log = logging.getLogger(__name__)
 
 MOST = 20
-"""Notes a person; with another one the oldest goes."""
+"""The most notes of one person; a further one replaces the oldest."""
 
 # KEYS: a person's notes. ARGV: turn id, value, seconds to live, notes kept.
 _KEEP = """
@@ -39,25 +39,25 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What was said, and for which tenant: another one's prompts never hold it."""
+    """The text of a note, and its tenant: prompts of another tenant never contain it."""
 
     text: str
     tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a person who spoke of their notes is told, and in which language."""
+class NotesReply:
+    """The reply to a person who asked to remember, list or forget notes, with its language."""
 
     text: str
     language: str
 
 
 class PersonalNotes:
-    """Notes by person. Every method raises ``StoreUnavailable`` when Redis does not answer.
+    """Stores notes by person. Every method raises ``StoreUnavailable`` when Redis does not answer.
 
-    ``person`` names the key of a speaker's notes, ``place`` that of who noted what in a conversation. Switched off, it keeps
-    and shows nothing, and still forgets what it kept before.
+    ``person`` gives the Redis key of a speaker's notes; ``place`` gives the key that maps the turns of a conversation to the
+    persons who made notes there. Switched off, nothing is stored or shown, but notes from before can still be forgotten.
     """
 
     def __init__(
@@ -70,49 +70,51 @@ class PersonalNotes:
         self._place = place
         self._keep = redis.register_script(_KEEP)
 
-    async def told(self, question: Question) -> Told | None:
-        """Does what a question wants of its speaker's notes and says so; None where it is about anything else.
+    async def reply(self, question: Question) -> NotesReply | None:
+        """Carries out a question about the speaker's notes and returns the reply; None for any other question.
 
-        What is listed are the notes that came with the question: those that may be shown where it was asked.
+        The list contains only the notes that came with the question, because only these may be shown in its conversation.
         """
         wish = wish_in(question.text) if self._on and question.speaker else None
-        return None if wish is None else Told(text=await self._obeyed(wish, question), language=wish.language)
+        return None if wish is None else NotesReply(text=await self._carry_out(wish, question), language=wish.language)
 
     async def load(self, conversation: str, speaker: str, tenant: str = "", *, alone: bool = False) -> tuple[str, ...]:
-        """A speaker's notes, oldest first: all of them where the speaker reads ``alone``, else those said here."""
+        """A speaker's notes, oldest first: all if only the speaker reads the answer (``alone``), else those made here."""
         if not self._on or not speaker:
             return ()
         person, place = self._person(speaker), self._place(conversation)
         with store_errors(CONSEQUENCE):
+            # One round trip, without MULTI: nothing here must be atomic.
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hgetall(person)
                 pipe.hkeys(place)
-                # Who goes on talking keeps them.
+                # Every turn renews the expiry: notes live as long as their person keeps talking.
                 pipe.expire(person, self._ttl)
                 pipe.expire(place, self._ttl)
-                stored, said_here, _, _ = await pipe.execute()
-        usable = [value for turn, value in stored.items() if alone or turn in said_here]
-        notes = [_decoded(value) for value in sorted(usable)]
+                stored, turns_here, _, _ = await pipe.execute()
+        usable = [value for turn, value in stored.items() if alone or turn in turns_here]
+        notes = [_parse(value) for value in sorted(usable)]
         return tuple(note.text for note in notes if note is not None and note.tenant in ("", tenant))
 
     async def forget(self, conversation: str, speaker: str | None = None) -> int:
-        """Deletes all of a speaker's notes, or what anybody noted in the conversation; returns how many."""
+        """Deletes all notes of a speaker, or all that were made in a conversation; returns their number."""
         place = self._place(conversation)
         with store_errors(CONSEQUENCE):
-            said_here = await self._redis.hgetall(place)
+            turns_here = await self._redis.hgetall(place)
             if speaker is not None:
-                theirs = [turn for turn, person in said_here.items() if person == self._person(speaker).encode()]
-                gone = await self._forget_person(speaker)
+                theirs = [turn for turn, person in turns_here.items() if person == self._person(speaker).encode()]
+                deleted = await self._forget_person(speaker)
+                # HDEL needs at least one field.
                 await self._redis.hdel(place, *theirs or [""])
-                return gone
-            gone = 0
-            for turn, person in said_here.items():
-                gone += int(await self._redis.hdel(person, turn))
+                return deleted
+            deleted = 0
+            for turn, person in turns_here.items():
+                deleted += int(await self._redis.hdel(person, turn))
             await self._redis.delete(place)
-        return gone
+        return deleted
 
     async def remove_turn(self, conversation: str, turn_id: str) -> None:
-        """Deletes what was noted by one turn; an unknown turn is no error."""
+        """Deletes the note of one turn; an unknown turn is no error."""
         place = self._place(conversation)
         with store_errors(CONSEQUENCE):
             person = await self._redis.hget(place, turn_id)
@@ -121,7 +123,7 @@ class PersonalNotes:
                 await self._redis.hdel(place, turn_id)
 
     async def move(self, old: str, new: str) -> None:
-        """The conversation got another id: what was noted in it counts as said in ``new``."""
+        """Moves the notes of a conversation whose id has changed from ``old`` to ``new``."""
         if old == new:
             return
         with store_errors(CONSEQUENCE):
@@ -130,22 +132,25 @@ class PersonalNotes:
             await self._redis.expire(self._place(new), self._ttl)
             await self._redis.delete(self._place(old))
 
-    async def _obeyed(self, wish: NoteWish, question: Question) -> str:
-        match wish.wanted:
+    async def _carry_out(self, wish: NoteWish, question: Question) -> str:
+        match wish.action:
             case "remember" if len(wish.text) > LONGEST:
-                return said(wish.language, "too_long")
+                return reply_text(wish.language, "too_long")
             case "remember":
                 await self._remember(question, wish.text)
-                return said(wish.language, "remembered", (wish.text,))
+                return reply_text(wish.language, "remembered", (wish.text,))
             case "forget":
                 with store_errors(CONSEQUENCE):
-                    return said(wish.language, "forgotten" if await self._forget_person(question.speaker) else "none")
+                    return reply_text(
+                        wish.language, "forgotten" if await self._forget_person(question.speaker) else "none"
+                    )
             case "list":
                 notes = question.background.notes
-                return said(wish.language, "listed" if notes else "none", notes)
+                return reply_text(wish.language, "listed" if notes else "none", notes)
 
     async def _remember(self, question: Question, text: str) -> None:
-        """Where it was said is stored first: what stands among the notes can always be found and forgotten."""
+        """Stores a note."""
+        # The place first: if the process dies in between, no note exists that could not be found by its conversation.
         place, person = self._place(question.conversation), self._person(question.speaker)
         value = stamp(datetime.now(UTC)) + _NOTES.dump_json(Note(text=text, tenant=question.tenant))
         with store_errors(CONSEQUENCE):
@@ -161,7 +166,7 @@ class PersonalNotes:
             return int((await pipe.execute())[0])
 
 
-def _decoded(value: bytes) -> Note | None:
+def _parse(value: bytes) -> Note | None:
     try:
         return _NOTES.validate_json(value[STAMP:])
     except ValidationError as error:

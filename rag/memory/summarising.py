@@ -1,4 +1,4 @@
-"""What makes the running summary of turns that are no longer kept word for word: by selection, or by a language model."""
+"""Makes the running summary of older turns, either by selecting sentences or with a language model."""
 
 from __future__ import annotations
 
@@ -21,73 +21,77 @@ from rag.types import Exchange
 log = logging.getLogger(__name__)
 
 CHARACTERS = 800
-"""Of a summary by selection: some 200 tokens."""
+"""The longest summary by selection in characters, about 200 tokens."""
 QUESTION_CHARACTERS = 160
 ANSWER_CHARACTERS = 200
 MODEL_TOKENS = 200
-"""Of a summary by a model, which is asked for 100 words."""
+"""The most tokens of a summary by a model, which is asked for 100 words."""
 MODEL_CHARACTERS = 1200
-"""A model that does not stop is stopped; also what a prompt then holds of it at most."""
+"""The longest summary by a model in characters; a longer one is cut, so it also limits the summary in later prompts."""
 
 _THEN = " → "
 _MARKUP = re.compile(r"^\s*(?:>|#{1,6}|[-*+]|\d{1,3}[.)])\s+|[*_`]{1,3}", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\]]{0,300})\]\([^)\s]{0,500}\)")
-_TELLING = re.compile(r"\d|(?<=\s)[A-ZÀ-ÖØ-Þ][\w-]+")
+_INFORMATIVE = re.compile(r"\d|(?<=\s)[A-ZÀ-ÖØ-Þ][\w-]+")
 
 
 class Summariser(Protocol):
-    """Makes the next summary from the one before and the turns that it does not hold yet, oldest first."""
+    """Makes the next summary from the previous one and the turns since then, oldest first."""
 
     async def __call__(self, summary: str, exchanges: Sequence[Exchange], language: str) -> str: ...
 
 
 class SelectingSummariser:
-    """Keeps what tells most, word for word; needs no model."""
+    """Selects the most informative sentences verbatim; needs no model."""
 
     async def __call__(self, summary: str, exchanges: Sequence[Exchange], language: str) -> str:  # noqa: ARG002
         return selected(summary, exchanges)
 
 
 class ModelSummariser:
-    """Lets a language model write it, without an adapter: those learn to answer. Where it fails, selection does it."""
+    """Lets a language model write the summary; if it fails, selection is used.
+
+    Without an adapter, because adapters are trained to answer questions.
+    """
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
 
     async def __call__(self, summary: str, exchanges: Sequence[Exchange], language: str) -> str:
         try:
-            written = await self._written(summary, exchanges, language)
+            text = await self._summary_text(summary, exchanges, language)
         except ModelError as error:
             log.info("a summary is made by selection: %s", type(error).__name__)
-            written = ""
-        return written or selected(summary, exchanges)
+            text = ""
+        return text or selected(summary, exchanges)
 
-    async def _written(self, summary: str, exchanges: Sequence[Exchange], language: str) -> str:
+    async def _summary_text(self, summary: str, exchanges: Sequence[Exchange], language: str) -> str:
         prompt = summary_prompt(summary, exchanges, language)
         if self._model.count(prompt) + MODEL_TOKENS > self._model.window:
-            return ""
+            return ""  # too long for the model: the caller falls back to selection
         thinking = WithoutThinking()
         chunks = streamed(self._model.chat, prompt, adapter=None, max_tokens=MODEL_TOKENS, temperature=0.0)
         async with aclosing(chunks):
             pieces = [thinking.feed(chunk.text) async for chunk in chunks]
-        return _whole("".join([*pieces, thinking.finish()]))
+        return _complete_sentences("".join([*pieces, thinking.finish()]))
 
 
 def selected(summary: str, exchanges: Sequence[Exchange], budget: int = CHARACTERS) -> str:
-    """The newest turns as question and finding, older ones as questions alone, the oldest not at all.
+    """A summary within ``budget`` characters, one line for each turn, oldest first.
 
-    One line a turn; of the summary before, its lines, or the sentences that a model wrote.
+    The newest turns keep question and answer, older ones only the question, and the oldest are dropped. The previous summary
+    is used line by line; one that a model wrote, sentence by sentence.
     """
     lines = [*_lines(summary), *filter(None, map(_line, exchanges))]
-    kept: list[str] = []
+    result: list[str] = []
     room = budget
     for line in reversed(lines):
-        shown = line if len(line) <= room - budget // 3 or not kept else line.partition(_THEN)[0]
-        if len(shown) + 1 > room:
+        visible = line if len(line) <= room - budget // 3 or not result else line.partition(_THEN)[0]
+        if len(visible) + 1 > room:
             break
-        kept.append(shown)
-        room -= len(shown) + 1
-    return "\n".join(reversed(kept))
+        result.append(visible)
+        room -= len(visible) + 1
+    return "\n".join(reversed(result))
 
 
 def _lines(summary: str) -> list[str]:
@@ -95,37 +99,39 @@ def _lines(summary: str) -> list[str]:
 
 
 def _line(exchange: Exchange) -> str:
-    """A turn in one line, or nothing of mere courtesy."""
+    """A turn as one line; "" if it is only small talk."""
     if recognise(exchange.question):
         return ""
-    asked = _shortened(_flat(exchange.question), QUESTION_CHARACTERS)
-    return f"{asked}{_THEN}{_told(exchange.answer)}" if exchange.answered else asked
+    question = _shorten(_one_line(exchange.question), QUESTION_CHARACTERS)
+    return f"{question}{_THEN}{_finding(exchange.answer)}" if exchange.answered else question
 
 
-def _told(answer: str) -> str:
-    """The first sentence, and where it names no figure and nobody, the first that does."""
-    parts = [sentence for part in answer.split("\n\n") for sentence in sentences(_flat(part)) if sentence[-1] != ":"]
+def _finding(answer: str) -> str:
+    """The first sentence of an answer, and the first one with a number or a name if the first has neither."""
+    parts = [
+        sentence for part in answer.split("\n\n") for sentence in sentences(_one_line(part)) if sentence[-1] != ":"
+    ]
     if not parts:
         return "…"
-    telling = next((part for part in parts if _TELLING.search(part)), parts[0])
-    return _shortened(" ".join(dict.fromkeys((parts[0], telling))), ANSWER_CHARACTERS)
+    informative = next((part for part in parts if _INFORMATIVE.search(part)), parts[0])
+    return _shorten(" ".join(dict.fromkeys((parts[0], informative))), ANSWER_CHARACTERS)
 
 
-def _flat(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(_MARKUP.sub("", _LINK.sub(r"\1", unmarked(cleaned(text)))).replace("→", "->").split())
 
 
-def _shortened(text: str, most: int) -> str:
-    if len(text) <= most:
+def _shorten(text: str, limit: int) -> str:
+    if len(text) <= limit:
         return text
-    head = text[: most - 1]
+    head = text[: limit - 1]
     return (head.rpartition(" ")[0] or head).rstrip(" ,;:") + "…"
 
 
-def _whole(written: str) -> str:
-    """What a model wrote, up to its last whole sentence where it did not come to an end."""
-    text = " ".join(cleaned(written).split())
+def _complete_sentences(text: str) -> str:
+    """A model's text, cut after its last complete sentence if it was interrupted or is too long."""
+    text = " ".join(cleaned(text).split())
     if len(text) <= MODEL_CHARACTERS and text.endswith((".", "!", "?", "…", "»", "”", '"')):
         return text
     whole = sentences(text[:MODEL_CHARACTERS])[:-1]
-    return " ".join(whole) or _shortened(text, MODEL_CHARACTERS)
+    return " ".join(whole) or _shorten(text, MODEL_CHARACTERS)

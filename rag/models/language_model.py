@@ -1,4 +1,4 @@
-"""The seam of a language model: a LangChain chat model, with what LangChain's interface cannot tell."""
+"""The seam of language models: a LangChain chat model, plus adapters, window, token count and checks."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from rag.types import AdapterRef
 
 
 class LanguageModel(Protocol):
-    """One back end that writes.
+    """One back end that writes replies.
 
-    ``chat.astream(messages, config, adapter=AdapterRef | None, max_tokens=int, temperature=float)`` streams one reply; it is
-    written from its first token to its last by the adapter asked for, or by the base model for None. It raises
-    ``ModelUnavailable``, ``ModelBusy`` or another ``ModelError``; closing the stream, or cancelling who reads it, frees its
-    place at once.
+    ``chat.astream(messages, config, adapter=AdapterRef | None, max_tokens=int, temperature=float)`` streams one reply. One
+    adapter (the base model for None) writes all of it, also when another adapter is promoted meanwhile. It raises
+    ``ModelUnavailable``, ``ModelBusy`` or another ``ModelError``. Closing the stream, or cancelling the task that reads it,
+    frees the reply's place at once.
     """
 
     @property
     def name(self) -> str:
-        """As the log and ``--json`` name it."""
+        """The model's name in the log and in ``--json``."""
 
     @property
     def window(self) -> int:
-        """Tokens of prompt and answer together."""
+        """The most tokens that prompt and answer may have together."""
 
     @property
     def chat(self) -> BaseChatModel: ...
 
     def count(self, messages: Sequence[BaseMessage]) -> int:
-        """Tokens of a prompt, with all that the chat template adds: exact, or an estimate that is not too small."""
+        """Tokens of a prompt with those that the chat template adds: exact, or an estimate that is rather too high."""
 
     async def prepare(self, adapter: AdapterRef) -> None:
-        """Loads an adapter before it is asked for, so that no reply waits for it. Raises ``ModelError``."""
+        """Loads an adapter ahead of its first reply, so that no reply waits for it. Raises ``ModelError``."""
 
     async def retire(self, adapter: AdapterRef) -> None:
-        """The adapter will not be asked for again: it goes when the replies under way have ended."""
+        """Unloads an adapter that no new reply will use, as soon as the running replies with it have ended."""
 
     async def check(self) -> Mapping[str, str]:
         """Facts for ``doctor``, by name. Raises ``ModelError`` with what to do."""

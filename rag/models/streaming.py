@@ -1,4 +1,4 @@
-"""Streaming from any chat model of LangChain's."""
+"""Streams replies from any LangChain chat model and maps its exceptions to ``ModelError``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rag.errors import ModelError
 async def streamed(
     chat: BaseChatModel, messages: Sequence[BaseMessage], **options: Any
 ) -> AsyncGenerator[AIMessageChunk]:
-    """The chunks of a reply; whatever a model of LangChain's raises becomes a ``ModelError``."""
+    """Yields the chunks of a reply. Raises ``ModelError`` for every exception of the chat model."""
     chunks = chat.astream(list(messages), **options)
     try:
         async for chunk in chunks:
@@ -24,5 +24,6 @@ async def streamed(
     except Exception as error:
         raise ModelError(f"the language model failed ({type(error).__name__}); `cotorra doctor` says more") from error
     finally:
+        # Closed here, not by the garbage collector: the model frees the reply's place at once when the reader stops.
         if (close := getattr(chunks, "aclose", None)) is not None:
             await close()

@@ -1,7 +1,7 @@
-"""Every prompt that a language model gets, in English and Spanish: the one renderer of serving, training and evaluation.
+"""Renders all prompts for language models, in English and Spanish, for serving, training and evaluation alike.
 
-What comes from people or documents stands below a heading of its own and is named as data; the instructions stand alone in
-the system message, the same for every turn, so that their keys and values can be computed once.
+Text of people and documents is put between tags and declared as data. The instructions alone are in the system message, the
+same for every turn, so that a model can compute their attention keys and values once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rag.text.utterances import unmarked
 from rag.types import Background, Exchange, Passage, Question
 
 VERSION = "2"
-"""Changes with every change of a prompt, so that what was trained on another one is known."""
+"""Raised with every change of a prompt: a model trained with another version can be recognised."""
 
 _ANSWER = {
     "en": """\
@@ -62,79 +62,86 @@ _SUMMARY = {
     ),
 }
 _TEMPLATE = ChatPromptTemplate.from_messages(
-    [("system", "{instructions}"), MessagesPlaceholder("past"), ("human", "{asked}")]
+    [("system", "{instructions}"), MessagesPlaceholder("past"), ("human", "{request}")]
 )
+# Only the tags of our own prompts: passages with code and HTML are full of other ones.
 _TAG = re.compile(r"<(?=/?\s*(?:passage|passages|summary|notes|conversation)\b)", re.IGNORECASE)
 
 
 def answer_prompt(
     question: Question, history: Sequence[Exchange], passages: Sequence[Passage], language: str
 ) -> list[BaseMessage]:
-    """What a model answers a turn from: the past that it is shown (oldest first) and the passages in their order."""
-    spoken = _spoken(language)
-    named = len({exchange.speaker for exchange in history} | {question.speaker}) > 1
+    """The prompt for an answer: earlier exchanges (oldest first), then the passages in their order and the question."""
+    language_code = _prompt_language(language)
+    # Names only where they tell people apart: with a single speaker they would only take room.
+    with_names = len({exchange.speaker for exchange in history} | {question.speaker}) > 1
     return _TEMPLATE.format_messages(
-        instructions=_ANSWER[spoken],
-        past=[message for exchange in history for message in _turn(exchange, named=named)],
-        asked=_asked(question, passages, spoken, named=named),
+        instructions=_ANSWER[language_code],
+        past=[message for exchange in history for message in _turn(exchange, with_names=with_names)],
+        request=_request(question, passages, language_code, with_names=with_names),
     )
 
 
 def rewrite_prompt(question: Question, history: Sequence[Exchange], language: str) -> list[BaseMessage]:
-    """What a model rewrites a turn from."""
-    spoken = _spoken(language)
-    said = "\n".join((*_transcript(history, ""), f"- {question.text}"))
+    """The prompt for rewriting a question so that it stands alone."""
+    language_code = _prompt_language(language)
+    transcript = "\n".join((*_transcript(history, ""), f"- {question.text}"))
     return _TEMPLATE.format_messages(
-        instructions=_REWRITE[spoken], past=[], asked=f"<conversation>\n{_inside(said)}\n</conversation>"
+        instructions=_REWRITE[language_code],
+        past=[],
+        request=f"<conversation>\n{_as_data(transcript)}\n</conversation>",
     )
 
 
 def summary_prompt(summary: str, exchanges: Sequence[Exchange], language: str) -> list[BaseMessage]:
-    """What a model makes the next running summary from: the one before and the turns that it does not hold yet."""
-    said = "\n".join(_transcript(exchanges, summary))
+    """The prompt for the next running summary: the previous one and the exchanges since."""
+    transcript = _as_data("\n".join(_transcript(exchanges, summary)))
     return _TEMPLATE.format_messages(
-        instructions=_SUMMARY[_spoken(language)], past=[], asked=f"<conversation>\n{_inside(said)}\n</conversation>"
+        instructions=_SUMMARY[_prompt_language(language)],
+        past=[],
+        request=f"<conversation>\n{_as_data(transcript)}\n</conversation>",
     )
 
 
-def _asked(question: Question, passages: Sequence[Passage], spoken: str, *, named: bool) -> str:
-    summary, notes, found, asked = _LABELS[spoken]
-    known: Background = question.background
+def _request(question: Question, passages: Sequence[Passage], language_code: str, *, with_names: bool) -> str:
+    summary_label, notes_label, passages_label, question_label = _LABELS[language_code]
+    background: Background = question.background
     parts = []
-    if known.summary:
-        parts.append(f"{summary}:\n<summary>\n{_inside(known.summary)}\n</summary>")
-    if known.notes:
-        listed = "\n".join(f"- {note}" for note in known.notes)
-        parts.append(f"{notes}:\n<notes>\n{_inside(listed)}\n</notes>")
-    shown = "\n".join(_passage(number, passage) for number, passage in enumerate(passages, 1))
-    parts.append(f"{found}:\n<passages>\n{shown}\n</passages>")
-    who = f" ({question.speaker_name})" if named and question.speaker_name else ""
-    parts.append(f"{asked}{plain_text(who)}: {plain_text(question.text)}")
+    if background.summary:
+        parts.append(f"{summary_label}:\n<summary>\n{_as_data(background.summary)}\n</summary>")
+    if background.notes:
+        listed = "\n".join(f"- {note}" for note in background.notes)
+        parts.append(f"{notes_label}:\n<notes>\n{_as_data(listed)}\n</notes>")
+    passage_texts = "\n".join(_passage(number, passage) for number, passage in enumerate(passages, 1))
+    parts.append(f"{passages_label}:\n<passages>\n{passage_texts}\n</passages>")
+    speaker = f" ({question.speaker_name})" if with_names and question.speaker_name else ""
+    parts.append(f"{question_label}{plain_text(speaker)}: {plain_text(question.text)}")
     return "\n\n".join(parts)
 
 
 def _passage(number: int, passage: Passage) -> str:
     passage = plain_passage(passage)
     title = " > ".join(dict.fromkeys((passage.title, *passage.headings)))
-    return f"<passage>\n[{number}] {_inside(title)}\n{_inside(passage.text)}\n</passage>"
+    return f"<passage>\n[{number}] {_as_data(title)}\n{_as_data(passage.text)}\n</passage>"
 
 
-def _turn(exchange: Exchange, *, named: bool) -> list[BaseMessage]:
-    who = f"{exchange.speaker_name}: " if named and exchange.speaker_name else ""
-    return [HumanMessage(plain_text(who + exchange.question)), AIMessage(plain_text(unmarked(exchange.answer)))]
+def _turn(exchange: Exchange, *, with_names: bool) -> list[BaseMessage]:
+    speaker = f"{exchange.speaker_name}: " if with_names and exchange.speaker_name else ""
+    # The markers of an earlier answer number other passages, and a model would repeat them.
+    return [HumanMessage(plain_text(speaker + exchange.question)), AIMessage(plain_text(unmarked(exchange.answer)))]
 
 
 def _transcript(exchanges: Sequence[Exchange], summary: str) -> list[str]:
-    said = [summary] if summary else []
+    transcript = [summary] if summary else []
     for exchange in exchanges:
-        said += [f"- {exchange.question}", f"  {unmarked(exchange.answer)}" if exchange.answered else "  …"]
-    return said
+        transcript += [f"- {exchange.question}", f"  {unmarked(exchange.answer)}" if exchange.answered else "  …"]
+    return transcript
 
 
-def _inside(text: str) -> str:
-    """Text that can end neither the frame that it stands in nor the message."""
+def _as_data(text: str) -> str:
+    """The text as data: it can close neither its tag nor the message."""
     return _TAG.sub("‹", plain_text(text))
 
 
-def _spoken(language: str) -> str:
+def _prompt_language(language: str) -> str:
     return language if language in _ANSWER else "en"

@@ -1,7 +1,7 @@
-"""Text of people and documents as plain data: nothing in it ends a message, and nothing hides from the reader.
+"""Makes text of people and documents safe as data in a prompt: no control tokens and no invisible characters.
 
-A passage that gives orders to a machine is not looked for: ordinary company text speaks of replies, instructions and assistants
-too. What such an order can reach is limited elsewhere: by the frame that passages stand in, by the check of what is written
+Nothing here searches for instructions to a machine: ordinary company text speaks of replies, instructions and assistants too.
+What an injected instruction can achieve is limited elsewhere: by the tags around passages, by the check of the answer
 (``rag.grounding``), and by links that only cited passages can give.
 """
 
@@ -11,11 +11,11 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from rag.text.addresses import seen
+from rag.text.addresses import visible_text
 from rag.types import Passage
 
-# The control tokens of the chat templates in use (ChatML, Llama, Gemma, Mistral, DeepSeek, Command R): a tokenizer that is given
-# one of them as text makes of it what ends or begins a message.
+# Control tokens of common chat templates (ChatML, Llama, Gemma, Mistral, DeepSeek, Command R): a tokenizer does not tell one in
+# a text from a real one, so a document could end its message and begin another.
 _TEMPLATE = re.compile(
     r"<(?=[|\uff5c]|/?(?:s|bos|eos|pad|unk|mask|sep|cls|think|start_of_turn|end_of_turn|tool_call|tool_response|function_call|image|"
     r"audio|video|begin_of_\w+|end_of_\w+|start_of_\w+|extra_id_\d+|unused\d+|reserved_\w+|SPECIAL_\d+|0x[0-9A-F]{2})>|<SYS>>|</SYS>>)"
@@ -25,15 +25,19 @@ _DEFUSED = {"<": "‹", "[": "❲"}
 
 
 def plain_passage(passage: Passage) -> Passage:
-    """The passage without characters that no reader sees; itself where there are none."""
-    text, title, headings = seen(passage.text), seen(passage.title), tuple(map(seen, passage.headings))
+    """The passage without invisible characters; the same object if it has none."""
+    text, title, headings = (
+        visible_text(passage.text),
+        visible_text(passage.title),
+        tuple(map(visible_text, passage.headings)),
+    )
     if (text, title, headings) == (passage.text, passage.title, passage.headings):
         return passage
     return replace(passage, text=text, title=title, headings=headings)
 
 
 def plain_text(text: str, special: Collection[str] = ()) -> str:
-    """Text in which nothing is a token that ends or begins a message; ``special`` names the ones of a tokenizer."""
+    """The text without control tokens: their first character is replaced. ``special`` lists further tokens of a tokenizer."""
     if "<" in text or "[" in text:
         text = _TEMPLATE.sub(lambda match: _DEFUSED[match[0]], text)
     for token in special:

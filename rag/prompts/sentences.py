@@ -1,4 +1,4 @@
-"""Every sentence that the chain says by itself, in English and Spanish."""
+"""The fixed sentences of the chain, in English and Spanish."""
 
 from __future__ import annotations
 
@@ -66,13 +66,14 @@ _SPANISH: dict[Sentence, str] = {
 
 
 def say(language: str, sentence: Sentence, *, page: str = "", seconds: float = 0) -> str:
-    """A sentence in Spanish or, for every other language, in English. ``page`` fills the place of a page's name."""
-    spoken = _SPANISH if language == "es" else _ENGLISH
-    return spoken[sentence].replace("{page}", page).replace("{seconds}", str(ceil(seconds)))
+    """A sentence in Spanish or, for any other language, in English; ``page`` (Markdown) and ``seconds`` fill its placeholders."""
+    texts = _SPANISH if language == "es" else _ENGLISH
+    # replace and not format: a page's title may contain braces
+    return texts[sentence].replace("{page}", page).replace("{seconds}", str(ceil(seconds)))
 
 
 def abstention(language: str, closest: Passage | None) -> str:
-    """Says that the documents do not tell, which page comes closest, with its link where it has one, and what would help."""
+    """Says that the documents do not answer, which page is closest (with a link if it has one), and what may help."""
     unknown = say(language, "unknown")
     if closest is None:
         return f"{unknown} {say(language, 'reword')}"
@@ -83,7 +84,7 @@ def abstention(language: str, closest: Passage | None) -> str:
 
 
 def plain(title: str) -> str:
-    """A title as Markdown that shows exactly its characters."""
+    """Markdown that shows exactly the characters of a title."""
     return "".join(f"\\{char}" if char in r"\`*_[]<>" else char for char in title)
 
 

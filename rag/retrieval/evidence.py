@@ -1,4 +1,4 @@
-"""What is known about whether the passages found answer: figures that a calibration turns into one probability."""
+"""Features of a retrieval that indicate whether its passages answer; a calibration turns them into a probability."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rag.retrieval.index.passages import Match
 from rag.retrieval.reading import Reading
 
 FIRST = 5
-"""Hits that are looked at: an answer draws on the first ones or on none."""
+"""Hits whose coverage counts: an answer uses the first ones or none."""
 BACKGROUND = 10
-"""From this match on, a leg's matches are what any question finds here."""
+"""Rank from which on a leg's matches count as background, which any question would find."""
 
 TYPICAL = 0.18
-"""How far the nearest passage stands out on average, where the passages are too few to tell."""
+"""The average peak; it replaces the measured one where there are too few passages."""
 
 FEATURES = (
     "cosine",
@@ -48,11 +48,14 @@ def evidence(
     turn: Mapping[int, float],
     whole: Mapping[int, float],
 ) -> dict[str, float]:
-    """The features of a retrieval, by name: ``readings`` in their order, the final ``fused`` score by key, and the terms of
-    the ``turn`` and of the ``whole`` conversation with what each counts."""
-    near, recent = fusion.found.get("turn meaning", ()), fusion.found.get("recent meaning", ())
-    held = [reading.terms for reading in readings]
-    covered = coverage(turn, held)
+    """The features of a retrieval, by name; see ``FEATURES``.
+
+    ``readings`` are in their order; ``fused`` maps keys to final scores; ``turn`` and ``whole`` map the terms of the turn and
+    of the whole conversation to their weights.
+    """
+    near, recent = fusion.matches_by_leg.get("turn meaning", ()), fusion.matches_by_leg.get("recent meaning", ())
+    terms_of_passages = [reading.terms for reading in readings]
+    covered = coverage(turn, terms_of_passages)
     return {
         "cosine": _top(near),
         "peak": _peak(near),
@@ -61,8 +64,8 @@ def evidence(
         "recent_peak": _peak(recent or near),
         "covered": max(covered[:FIRST], default=0.0),
         "first_covered": covered[0] if covered else 0.0,
-        "missing": _missing(turn, held),
-        "conversation_covered": coverage(whole, held)[0] if held else 0.0,
+        "missing": _missing(turn, terms_of_passages),
+        "conversation_covered": coverage(whole, terms_of_passages)[0] if terms_of_passages else 0.0,
         "agreed": fused[readings[0].key] if readings else 0.0,
         "lead": _lead(readings, fused),
         "terms": min(len(turn), 8) / 8,
@@ -70,30 +73,30 @@ def evidence(
     }
 
 
-def coverage(asked: Mapping[int, float], passages: Sequence[Set[int]]) -> list[float]:
-    """The share of the terms asked for in each of the passages found, rare terms weighing more.
+def coverage(query_terms: Mapping[int, float], passages: Sequence[Set[int]]) -> list[float]:
+    """The share of the query's terms in each passage; rare terms weigh more.
 
-    Rare is what few of these passages hold: a term that none has, though the search by words would have brought it, is
-    what the question is about and the documents are not. A single term is less certain than several.
+    A term is rare if few of these passages contain it. A term that no passage contains weighs most: the search by words would
+    have found it, so the documents lack what the question is about. A single term gives less certainty than several.
     """
-    if not asked:
+    if not query_terms:
         return [0.0] * len(passages)
     weights = {
         term: counts * _rarity(sum(term in terms for terms in passages), len(passages))
-        for term, counts in asked.items()
+        for term, counts in query_terms.items()
     }
-    whole = sum(weights.values()) * (1 + 0.25 / len(asked))
+    whole = sum(weights.values()) * (1 + 0.25 / len(query_terms))
     return [sum(weights[term] for term in weights.keys() & terms) / whole for terms in passages]
 
 
 def _rarity(holding: int, passages: int) -> float:
-    """BM25's inverse document frequency, over the passages found."""
+    """BM25's inverse document frequency, computed over the retrieved passages."""
     return math.log(1 + (passages + 0.5) / (holding + 0.5))
 
 
-def _missing(asked: Mapping[int, float], passages: Sequence[Set[int]]) -> float:
-    held = set().union(*passages)
-    return sum(term not in held for term in asked) / len(asked) if asked else 0.0
+def _missing(query_terms: Mapping[int, float], passages: Sequence[Set[int]]) -> float:
+    terms_of_passages = set().union(*passages)
+    return sum(term not in terms_of_passages for term in query_terms) / len(query_terms) if query_terms else 0.0
 
 
 def _top(matches: Sequence[Match]) -> float:
@@ -103,19 +106,19 @@ def _top(matches: Sequence[Match]) -> float:
 def _peak(matches: Sequence[Match]) -> float:
     if not matches:
         return 0.0
-    # Of a dozen passages the last two may be in another language: the fewer there are, the less is known.
+    # With few passages the background may be two passages in another language, so the typical peak weighs more.
     background = matches[min(BACKGROUND, len(matches) - 1) :]
-    known = min(1.0, len(matches) / (2 * BACKGROUND))
+    confidence = min(1.0, len(matches) / (2 * BACKGROUND))
     peak = matches[0].score - sum(match.score for match in background) / len(background)
-    return known * peak + (1 - known) * TYPICAL
+    return confidence * peak + (1 - confidence) * TYPICAL
 
 
 def _score(matches: Sequence[Match], key: str) -> float:
-    """A passage that a leg did not bring is no nearer than the last that it brought."""
-    found = next((match.score for match in matches if match.key == key), None)
-    if found is None:
+    """A leg's score for a passage; its last score if the passage is not among its matches, where it would be no higher."""
+    score = next((match.score for match in matches if match.key == key), None)
+    if score is None:
         return matches[-1].score if matches else 0.0
-    return found
+    return score
 
 
 def _lead(readings: Sequence[Reading], fused: Mapping[str, float]) -> float:

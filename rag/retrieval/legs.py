@@ -1,8 +1,8 @@
-"""A turn in its conversation as several searches of one query: what is said now, of late, and in all.
+"""The legs of a query: searches for the turn, for the recent utterances and for the words of the whole conversation.
 
-A support conversation stays with its subject while each turn names only what is new, so the last turn alone finds little,
-and the conversation alone finds what was answered already. Measured on Doc2Dial's training conversations, where settings
-were chosen: the last turn alone .54 of the grounding within 3,000 characters, everything below together .80.
+A support conversation keeps its subject while each turn names only what is new. So the last turn alone finds little, and the
+conversation alone finds what was answered already. On Doc2Dial's training conversations, on which the settings were chosen,
+the last turn alone finds .54 of the grounding within 3,000 characters, all legs together .80.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from rag.retrieval.sparse import SparseEncoder, SparseVector
 from rag.types import Query
 
 RECENT = 6
-"""Utterances, the question among them, that are read as one text, the latest first: a model reads the beginning."""
+"""Utterances, including the question, that are embedded as one text, latest first, because a model truncates the end."""
 DECAY = 0.6
-"""What a word counts that was said one utterance before, relative to one that is said now. After a change of subject, two
-exchanges on, the old one no longer decides; .8 finds .01 more within a subject and .07 less after a change."""
+"""The weight of a word from the previous utterance relative to one of the current utterance. Two exchanges after a change of
+subject the old one no longer dominates; with .8 retrieval is .01 better within a subject and .07 worse after a change."""
 REACH = 8
-"""Utterances whose words are searched for: the ninth would count less than a fiftieth."""
+"""Utterances whose words are searched for; a ninth would weigh less than a fiftieth."""
 CHARACTERS = 2000
-"""Of a text that are embedded: more than most models read."""
+"""Characters of a text that are embedded, more than most models read."""
 CONVERSATION = frozenset({"recent meaning", "whole words"})
-"""The names of the legs that search for more than the turn."""
+"""The names of the legs that search for more than the current turn."""
 WORDS_ABROAD = 0.5
-"""What words count in a passage of another language, for a model that brings languages together by meaning. Right section first
-on the choosing half of the questions across languages (30 a direction, en-es and es-en): .50 and .40 with words in full, .57
-and .47 with half, .50 and .47 without; nothing changes where the library has the question's language."""
+"""Weight of a word leg's matches in another language than the question's, for a model whose vectors are multilingual. On the
+choosing half of the questions across languages (30 a direction, en-es and es-en) the right section is first for .50 and .40 with
+full weight, .57 and .47 with half, .50 and .47 with none; where the library has the question's language nothing changes."""
 FOREIGN = 0.5
-"""What meaning counts for a question in a language that the embedding model was not made for."""
+"""Weight of the dense legs for a question in a language for which the embedding model was not trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """One leg of the query, what it searches for, and what its findings count.
+    """One leg of a query, with its name and the weight of its matches.
 
-    ``abroad``: of that, what counts where a passage is in another language than the question.
+    ``abroad`` multiplies the weight of a match in another language than the question's.
     """
 
     name: str
@@ -53,7 +53,7 @@ async def searches(query: Query, language: str, embeddings: TextEmbeddings, spar
     vectors = await embeddings.aembed_queries([text for _, text in texts])
     packaged = embeddings.name == PackagedEmbeddings.name
     meaning = FOREIGN if language != "en" and packaged else 1.0
-    found = [
+    legs = [
         Search(name=f"{name} meaning", weight=meaning, leg=Leg(dense=vector))
         for (name, _), vector in zip(texts, vectors, strict=True)
     ]
@@ -61,18 +61,18 @@ async def searches(query: Query, language: str, embeddings: TextEmbeddings, spar
     if query.rewritten:
         words.append(("rewritten", 1.0, sparse.encode_query(query.rewritten, language)))
     if query.history:
-        words.append(("whole", 2.0, faded((*query.history, query.text), language, sparse)))
-    return found + [
+        words.append(("whole", 2.0, decayed_terms((*query.history, query.text), language, sparse)))
+    return legs + [
         Search(name=f"{name} words", weight=weight, leg=Leg(sparse=vector), abroad=1.0 if packaged else WORDS_ABROAD)
         for name, weight, vector in words
         if vector.indices
     ]
 
 
-def faded(said: Sequence[str], language: str, sparse: SparseEncoder) -> SparseVector:
-    """The words of a conversation, oldest utterance first, each weighing the less the longer ago it was said last."""
+def decayed_terms(utterances: Sequence[str], language: str, sparse: SparseEncoder) -> SparseVector:
+    """The terms of utterances (oldest first), each with a weight that decays with the age of its last use."""
     weights: dict[int, float] = {}
-    for age, text in enumerate(reversed(said[-REACH:])):
+    for age, text in enumerate(reversed(utterances[-REACH:])):
         for term in sparse.encode_query(text, language).indices:
             weights.setdefault(term, DECAY**age)
     ordered = sorted(weights)

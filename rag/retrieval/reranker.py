@@ -1,6 +1,6 @@
-"""A second look at what was found: a cross-encoder reads the question and each passage together, and ranks anew.
+"""Reranking of search results with a cross-encoder, which reads the question and each passage together.
 
-Slower by far than the search, which compares vectors that were made beforehand, and off unless a model is named.
+It is much slower than the search, whose vectors are computed in advance, so it is off unless a model is named.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WINDOW = 512
-"""Tokens of question and passage together that are read at most, as far as the model reads that many."""
+"""The most tokens of question and passage together; fewer if the model reads fewer."""
 BATCH = 16
-"""Pairs computed at once; their memory grows with it."""
+"""Pairs of one forward pass; memory grows with it."""
 SHORT = 8
-"""Words below which a turn is read with what was said before it: "and on Sundays?" alone ranks nothing."""
+"""A turn with fewer words is read together with an earlier utterance: "and on Sundays?" alone ranks nothing."""
 CHARACTERS = 500
-"""Of the question, and of what was said before it, that are read: the passage needs the rest of the window."""
+"""Characters that are read of the question and of the earlier utterance; the passage needs the rest of the window."""
 
 
 class Reranker(Protocol):
-    """What says how well each passage answers a question: any figures, of which a higher one is better."""
+    """Scores how well each passage answers a question; higher is better, on any scale."""
 
     async def scores(self, question: str, passages: Sequence[str]) -> list[float]:
-        """One score a passage, in their order. May raise anything."""
+        """One score for each passage, in their order. May raise any exception."""
 
 
 class Reranking:
-    """A reranker that may fail: then the ranking stays as the search made it, and the log says so once."""
+    """Wraps a reranker that may fail: then the order of the search stays, and the log says so once."""
 
     def __init__(self, reranker: Reranker) -> None:
         self._reranker = reranker
         self._failing = False
 
     async def scores(self, query: Query, passages: Sequence[str]) -> list[float] | None:
-        """Scores in (0, 1), in the order of the passages; None when the reranker failed."""
+        """Scores in (0, 1), in the order of the passages; None if the reranker failed."""
         if not passages:
             return []
         try:
-            found = _checked(await self._reranker.scores(asked(query), passages), len(passages))
-        except Exception as error:  # noqa: BLE001 - a library's errors are its own, and the search has an answer
+            scores = _checked(await self._reranker.scores(reranking_text(query), passages), len(passages))
+        except Exception as error:  # noqa: BLE001 - libraries raise anything, and the search's own order is still usable
             if not self._failing:
                 log.warning(
                     "the reranker fails, passages keep the order of the search: %s: %s", type(error).__name__, error
@@ -60,7 +60,7 @@ class Reranking:
             self._failing = True
             return None
         self._failing = False
-        return [logistic(score) for score in found]
+        return [logistic(score) for score in scores]
 
 
 def _checked(scores: list[float], count: int) -> list[float]:
@@ -69,10 +69,10 @@ def _checked(scores: list[float], count: int) -> list[float]:
     return scores
 
 
-def asked(query: Query) -> str:
-    """The question as one text that stands alone: rewritten by a model; else a short one after what it follows.
+def reranking_text(query: Query) -> str:
+    """The question as one text: the model's rewriting if there is one, else the turn, a short one after an earlier utterance.
 
-    Of the two utterances before it that is the shorter one: a question is, more often than its answer.
+    Of the last two utterances the shorter one is taken, because a question is usually shorter than its answer.
     """
     if query.rewritten:
         return query.rewritten[:CHARACTERS]
@@ -83,52 +83,54 @@ def asked(query: Query) -> str:
 
 
 class CrossEncoderReranker:
-    """Any cross-encoder of sentence-transformers with one score a pair, by folder or hub name, in a thread of its own.
+    """A cross-encoder of sentence-transformers with one score for each pair, by folder or hub name, in its own thread.
 
-    Making one reads the weights, which blocks. Raises ``ModelError``.
+    The constructor reads the weights and blocks. Raises ``ModelError``.
     """
 
     def __init__(self, name: str) -> None:
         self._model = _read(name)
+        # One thread: torch uses several cores for one batch already.
         self._thread = ThreadPoolExecutor(1, "reranker")
 
     async def scores(self, question: str, passages: Sequence[str]) -> list[float]:
-        """Log odds, as the model gives them. What is longer than its window is cut."""
+        """The model's log odds. Texts longer than its window are truncated."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._computed, question, list(passages))
+        return await loop.run_in_executor(self._thread, self._compute, question, list(passages))
 
-    def _computed(self, question: str, passages: Sequence[str]) -> list[float]:
+    def _compute(self, question: str, passages: Sequence[str]) -> list[float]:
         from torch.nn import Identity
 
         pairs = [(question, passage) for passage in passages]
-        computed = self._model.predict(pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=Identity())
-        found: list[float] = computed.tolist()
-        return found
+        # Identity: the model's own activation is often a sigmoid, and ``logistic`` would then be applied twice.
+        output = self._model.predict(pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=Identity())
+        scores: list[float] = output.tolist()
+        return scores
 
 
 class Rerankers:
-    """Rerankers by name, each loaded once; ``load`` blocks."""
+    """Rerankers by name; each is loaded once. ``load`` blocks."""
 
     def __init__(self, load: Callable[[str], Reranker] = CrossEncoderReranker) -> None:
         self._load = load
         self._loading = Lock()
-        self._known: dict[str, Reranking] = {}
+        self._by_name: dict[str, Reranking] = {}
 
     async def named(self, name: str) -> Reranking | None:
-        """The one that ``retrieval.reranker`` names; None without a name. Raises ``ModelError``."""
+        """The reranker of that name; None for an empty name. Raises ``ModelError``."""
         if not name:
             return None
-        return self._known.get(name) or await asyncio.to_thread(self._loaded, name)
+        return self._by_name.get(name) or await asyncio.to_thread(self._load_once, name)
 
-    def _loaded(self, name: str) -> Reranking:
+    def _load_once(self, name: str) -> Reranking:
         with self._loading:
-            if name not in self._known:
-                self._known[name] = Reranking(self._load(name))
-            return self._known[name]
+            if name not in self._by_name:
+                self._by_name[name] = Reranking(self._load(name))
+            return self._by_name[name]
 
 
 def _read(name: str) -> CrossEncoder:
-    """Weights from safetensors only, and no code that comes with a model."""
+    """Loads a cross-encoder: only safetensors, and no code of the model, because both other ways can run foreign code."""
     setting = f"retrieval.reranker {name!r}"
     try:
         from sentence_transformers import CrossEncoder
@@ -143,6 +145,6 @@ def _read(name: str) -> CrossEncoder:
         ) from error
     if model.num_labels != 1:
         raise ModelError(f"{setting} gives {model.num_labels} figures a pair; name a cross-encoder that gives one")
-    # Not as max_length: that would outrank the positions that the model has (sentence-transformers 6.2).
+    # Not by max_length: that would override the number of positions that the model has (sentence-transformers 6.2).
     model.max_seq_length = min(WINDOW, model.max_seq_length or WINDOW)
     return model

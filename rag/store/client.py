@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
@@ -27,21 +28,26 @@ def connect(url: str) -> Redis:
     A broken connection is tried again twice within half a second: a restart of Redis goes unnoticed, and a receiver
     whose Redis is gone answers its platform at once. So a script may run twice.
     """
-    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 2)
+    pool = BlockingConnectionPool.from_url(
+        checked_url(url),
+        max_connections=CONNECTIONS,
+        timeout=REPLY_SECONDS,
+        socket_timeout=REPLY_SECONDS,
+        socket_connect_timeout=2.0,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 2),
+    )
+    return Redis.from_pool(pool)
+
+
+def checked_url(url: str) -> str:
+    """``url``, if it is one of a Redis server. Raises ``ConfigurationError``."""
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=REPLY_SECONDS,
-            socket_timeout=REPLY_SECONDS,
-            socket_connect_timeout=2.0,
-            retry=retry,
-        )
+        parse_url(url)
     except ValueError as error:
         raise ConfigurationError(
             f"REDIS_URL is no address of a Redis server ({error}); write it as redis://localhost:6379/0"
         ) from error
-    return Redis.from_pool(pool)
+    return url
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Addresses in text: where they stand, whether a chat client would make a link of them, and which of them are the same."""
+"""Finds web, mail and phone addresses in text, as chat clients do, and tells which of them lead to the same place."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 JOINER = "\u2060"
-"""Parts a sign from what it calls: Telegram ends an address or a mention at it, and no reader sees it."""
+"""WORD JOINER, invisible: after an "@", a "/" or a dot it keeps Telegram from making a mention, a command or a link."""
 
-UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\u202a-\u202e\u2066-\u2069"  # turn the direction of writing
     "\u200b\u200e\u200f\u2060-\u2064\u206a-\u206f\ufeff\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"
     "\ue000-\uf8ff\U000e0000-\U000e0fff\U000f0000-\U0010ffff"  # private use, tags, further variation selectors
     "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
     "|(?<=[\x00-\x7f])[\u200c\u200d\ufe00-\ufe0f]|[\u200c\u200d](?=[\x00-\x7f])"
 )
-"""What nobody sees, and so can only hide or split something. Between other than Latin letters, and in emoji, joiners write."""
+"""Invisible characters, which can only hide or split text; joiners between non-ASCII characters stay, since emoji need them."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DOT = "[.\u3002\uff0e\uff61]"
@@ -35,7 +35,7 @@ _ADDRESS: Final = re.compile(
     r"|(?P<phone>(?<![\w+])\+\d[\d ()./-]{5,20}\d(?!\w))",
     re.IGNORECASE,
 )
-"""What a client makes tappable without any Markdown."""
+"""Text that chat clients turn into a link without any Markdown."""
 
 _TOPS = """
 com org net edu gov mil int info biz name pro aero coop museum mobi asia jobs travel app dev page web cloud online site website
@@ -45,7 +45,7 @@ solutions services systems network digital media finance money bank
 """
 _TOP = frozenset(_TOPS.split())
 _FILES = frozenset(("py", "md", "sh", "rs", "pl", "ps", "cc", "ml", "so", "js", "ts", "go", "rb", "cs"))
-"""Countries that are known to most as the end of a file's name."""
+"""Country domains that usually are the ending of a file name."""
 
 _IMAGE = re.compile(r"!\[[^\[\]]{0,500}\]\([^()\n]{0,2000}\)|<img\b[^>]{0,2000}>", re.IGNORECASE)
 _REACHABLE = re.compile(r"(?:https?://|mailto:|tel:)", re.IGNORECASE)
@@ -54,14 +54,14 @@ _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _PORTS = re.compile(r":(?:80|443)\Z")
 
 
-def seen(text: str) -> str:
-    """Text without what nobody sees."""
-    return text if text.isascii() and not _CONTROL.search(text) else UNSEEN.sub("", text)
+def visible_text(text: str) -> str:
+    """The text without invisible characters."""
+    return text if text.isascii() and not _CONTROL.search(text) else _INVISIBLE.sub("", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """An address as it stands in a text, and where. ``kind`` is ``url``, ``mail``, ``bare`` (a host, maybe more) or ``phone``."""
+    """An address in a text. ``kind`` is ``url``, ``mail``, ``bare`` (a host, perhaps with a path) or ``phone``."""
 
     kind: str
     text: str
@@ -77,25 +77,25 @@ class Address:
 
     @property
     def host(self) -> str:
-        return re.split(r"[/?]", key(self.full), maxsplit=1)[0]
+        return re.split(r"[/?]", address_key(self.full), maxsplit=1)[0]
 
     @property
     def is_sure(self) -> bool:
-        """Whether it is surely meant as one."""
+        """Whether it is certainly an address, and not a file name or a version."""
         return self.kind != "bare" or is_certain(self.text)
 
 
-def found(text: str) -> Iterator[Address]:
-    """The addresses of a text in their order, each without the punctuation around it."""
-    done = 0
-    while (match := _ADDRESS.search(text, done)) is not None:
+def find_addresses(text: str) -> Iterator[Address]:
+    """The addresses of a text in order, without the punctuation around them."""
+    end = 0
+    while (match := _ADDRESS.search(text, end)) is not None:
         address = Address(kind=str(match.lastgroup), text=_trimmed(match[0]) or match[0][:1], start=match.start())
         yield address
-        done = address.end
+        end = address.end
 
 
 def _trimmed(address: str) -> str:
-    """An address without the punctuation of the sentence around it, up to a bracket that it did not open."""
+    """The address up to a closing bracket that it did not open, without the punctuation of the sentence."""
     depth = {")": 0, "]": 0}
     for index, char in enumerate(address):
         if char in "([":
@@ -109,7 +109,7 @@ def _trimmed(address: str) -> str:
 
 
 def is_certain(bare: str) -> bool:
-    """Whether a name with dots is surely meant as an address, not a file, a version or two sentences without a space."""
+    """Whether a name with dots is certainly an address: not a file, a version, or two sentences without a space."""
     host = re.split(r"[/?#:]", bare, maxsplit=1)[0]
     last = re.split(_DOT, host)[-1]
     if (
@@ -119,27 +119,29 @@ def is_certain(bare: str) -> bool:
         or last.lower().startswith("xn--")
     ):
         return not last.isdigit() or host.count(".") == 3
+    # two letters are a country, except in a file name or, with a capital ("done.It"), between two sentences
     return len(last) == 2 and last.isascii() and last.isalpha() and host == host.lower() and last not in _FILES
 
 
 def is_possible(bare: str) -> bool:
-    """Whether a client might take a name with dots for an address: not ``3.5``, ``e.g`` or ``v1.2.3``."""
+    """Whether a chat client might take a name with dots for an address: not ``3.5``, ``e.g`` or ``v1.2.3``."""
     last = re.split(_DOT, bare)[-1]
     return (len(last) > 1 and not last[0].isdigit()) or _IPV4.fullmatch(bare) is not None
 
 
 @lru_cache(maxsize=4096)
-def key(address: str) -> str:
-    """Equal for addresses that lead to the same place; empty for one that nobody should be led to.
+def address_key(address: str) -> str:
+    """A key that is equal for addresses of the same place; empty for schemes that must not be linked.
 
-    A scheme of the web, the case of a host, a closing slash, a fragment and how characters are written make no difference; a
-    query does: it can carry what was said out of the conversation.
+    http or https, the case of the host, a final slash, a fragment and percent-encoding make no difference. A query does, because
+    it can carry text of the conversation to somebody else's server.
     """
-    text = unicodedata.normalize("NFKC", unescape(seen(address))).strip().replace("。", ".")
+    # NFKC: browsers resolve full-width letters and dots as their ASCII forms
+    text = unicodedata.normalize("NFKC", unescape(visible_text(address))).strip().replace("。", ".")
     text = _SLASHES.sub("//", text)
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in ("mailto", "tel"):
-        return f"{scheme.lower()}:{_called(scheme.lower(), rest)}"
+        return f"{scheme.lower()}:{_contact(scheme.lower(), rest)}"
     if not colon or (scheme.lower() not in ("http", "https") and not rest.startswith("//")):
         text = f"https://{text.removeprefix('//')}"
     elif scheme.lower() not in ("http", "https"):
@@ -147,7 +149,8 @@ def key(address: str) -> str:
     return _web(text)
 
 
-def _called(scheme: str, rest: str) -> str:
+def _contact(scheme: str, rest: str) -> str:
+    """A mail address in lower case, or the digits of a phone number."""
     return unquote(rest).lower() if scheme == "mailto" else re.sub(r"[^\d+;=a-z]", "", rest.lower())
 
 
@@ -156,6 +159,7 @@ def _web(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return ""
+    # "https://bank.example@evil.example" leads to the host after the @, and browsers read a backslash as a slash
     if not parts.netloc or "@" in parts.netloc or "\\" in parts.netloc:
         return ""
     path = unquote(parts.path).rstrip("/")
@@ -164,7 +168,7 @@ def _web(url: str) -> str:
 
 
 def host_of(url: str, netloc: str = "") -> str:
-    """The host of a web address as it is looked up: in ASCII, small letters, without the usual port."""
+    """The host of a web address as DNS knows it: ASCII (IDNA), lower case, without the default port."""
     host = _PORTS.sub("", (netloc or urlsplit(url).netloc).lower())
     try:
         return host if host.isascii() else host.encode("idna").decode()
@@ -173,21 +177,21 @@ def host_of(url: str, netloc: str = "") -> str:
 
 
 @lru_cache(maxsize=1024)
-def addresses(text: str) -> Mapping[str, str]:
-    """Every address of a document's text by its key, as it is to be written in a link; those of images are none."""
-    known: dict[str, str] = {}
-    for each in found(_IMAGE.sub(" ", unescape(seen(text)))):
-        if (where := key(each.full)) and (target := _target(each)):
-            known.setdefault(where, target)
-    return known
+def link_targets(text: str) -> Mapping[str, str]:
+    """The link targets in a document's text by their keys; addresses of images do not count."""
+    targets: dict[str, str] = {}
+    for each in find_addresses(_IMAGE.sub(" ", unescape(visible_text(text)))):
+        if (same_place := address_key(each.full)) and (target := _target(each)):
+            targets.setdefault(same_place, target)
+    return targets
 
 
 def _target(address: Address) -> str:
-    """The address for a link; nothing where it is of no kind that a reader may be led to."""
+    """The address as a link target; empty if its scheme is not one of the web, mail or phone."""
     full = f"https://{address.text}" if address.kind == "bare" else address.full
     if not _REACHABLE.match(full):
         return ""
-    return key(full) if address.kind == "phone" else "".join(_QUOTED.get(char, char) for char in full)
+    return address_key(full) if address.kind == "phone" else "".join(_QUOTED.get(char, char) for char in full)
 
 
 _QUOTED = {char: f"%{ord(char):02X}" for char in "()<>\\\"' \t\n|"}

@@ -1,4 +1,4 @@
-"""Markdown as a list of blocks, each with its source text, by CommonMark's own grammar (with tables)."""
+"""Parses Markdown (CommonMark with tables) into top-level blocks, each with its source text."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _KINDS: dict[str, BlockKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One block. ``text`` is its Markdown, for a heading its plain text; ``items`` are those of a list, level by source.
+    """One block. ``text`` is its Markdown, or the plain text of a heading; ``items`` is the Markdown of a list's outer items.
 
-    ``anchor`` is the id that the page itself gives a heading, or empty.
+    ``anchor`` is the id that the document itself gives a heading, or empty; ``level`` is 1 to 6 for headings, else 0.
     """
 
     kind: BlockKind
@@ -37,16 +37,18 @@ class Block:
 
 
 def parse(markdown: str) -> list[Block]:
-    """The top-level blocks in order; comments, rules and link definitions are no blocks.
+    """The top-level blocks in order, without comments, rules and link definitions.
 
-    Code comes between fences, also where a page indents it or forgets the last fence: a quote of it must end somewhere.
+    Code is always between fences, even if the document indents it or forgets the closing fence: a quote of it must not swallow
+    the text behind it.
     """
+    # markdown-it counts a lone CR as a line break too, and its line numbers must fit ours
     markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")
     lines = markdown.split("\n")
     tokens = _PARSER.parse(markdown)
     for token in tokens:
         if token.type == "fence":
-            _close(token, lines)
+            _ensure_closed(token, lines)
     return [block for index in range(len(tokens)) if (block := _block(tokens, index, lines)) is not None]
 
 
@@ -65,9 +67,9 @@ def _block(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Block |
 
 
 def _heading(text: str, level: int) -> Block:
-    named = _ID.search(text)
-    anchor = named[1] if named else ""
-    return Block(kind="heading", text=text[: named.start()] if named else text, level=level, anchor=anchor)
+    attribute = _ID.search(text)
+    anchor = attribute[1] if attribute else ""
+    return Block(kind="heading", text=text[: attribute.start()] if attribute else text, level=level, anchor=anchor)
 
 
 def _items(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Iterator[str]:
@@ -78,7 +80,8 @@ def _items(tokens: Sequence[Token], index: int, lines: Sequence[str]) -> Iterato
             yield _source(token, lines)
 
 
-def _close(fence: Token, lines: list[str]) -> None:
+def _ensure_closed(fence: Token, lines: list[str]) -> None:
+    """Adds the closing fence to ``lines`` if the document lacks it."""
     start, end = fence.map or (0, 0)
     last = lines[end - 1].strip(" \t>")
     if end - start > 1 and last.startswith(fence.markup) and not last.strip(fence.markup[0]):
@@ -88,6 +91,7 @@ def _close(fence: Token, lines: list[str]) -> None:
 
 
 def _fenced(code: str) -> str:
+    # CommonMark: a fence must be longer than every run of backticks within it
     longest = max(map(len, re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{code.rstrip()}\n{fence}"
@@ -99,9 +103,9 @@ def _source(token: Token, lines: Sequence[str]) -> str:
 
 
 def _plain(inline: Token) -> str:
-    """What a reader sees of a heading: no marks, no link targets."""
-    shown = (" " if child.type in ("softbreak", "hardbreak") else child.content for child in inline.children or ())
-    return " ".join("".join(shown).split())
+    """The text of a heading as a reader sees it, without emphasis and link targets."""
+    contents = (" " if child.type in ("softbreak", "hardbreak") else child.content for child in inline.children or ())
+    return " ".join("".join(contents).split())
 
 
 _ID = re.compile(r"\s*\{\s*#([\w:.-]+)\s*\}$")

@@ -1,4 +1,4 @@
-"""Where a sentence ends, in running English and Spanish (and languages that write alike)."""
+"""Splits text into sentences, for English, Spanish and languages with the same punctuation."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ STARTS = re.compile(r"[\"'“‘«(\[*_`]*[A-ZÀ-ÖØ-Þ\d¿¡`]")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a paragraph, word for word; line breaks within one become spaces."""
+    """The sentences of a paragraph, word for word; line breaks become spaces."""
     text = " ".join(text.split())
+    # punctuation within code ends no sentence
     code = [match.span() for match in _CODE.finditer(text)]
-    found, start = [], 0
+    result, start = [], 0
     for end in (match.end() for match in END.finditer(text)):
         if not _is_inside(code, end) and is_border(text, start, end):
-            found.append(text[start:end])
+            result.append(text[start:end])
             start = end + 1
-    return [*found, text[start:]] if text[start:] else found
+    return [*result, text[start:]] if text[start:] else result
 
 
 def _is_inside(spans: list[tuple[int, int]], place: int) -> bool:
@@ -33,7 +34,11 @@ def _is_inside(spans: list[tuple[int, int]], place: int) -> bool:
 
 
 def is_border(text: str, start: int, end: int) -> bool:
-    """A full stop ends a sentence unless it shortens a word or the next one goes on in small letters."""
+    """Whether the punctuation before ``end`` ends the sentence that begins at ``start``.
+
+    It does not after an abbreviation, nor if the next word begins in lower case.
+    """
     if not STARTS.match(text, end + 1):
         return False
+    # 12 characters hold the longest abbreviation; searching the whole sentence again for each stop would be quadratic
     return text[end - 1] != "." or not _ABBREVIATION.search(text[max(start, end - 12) : end])

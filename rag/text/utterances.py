@@ -1,4 +1,4 @@
-"""What a follow-up asks for, read with the questions before it. No language model is needed: the words are joined."""
+"""Follow-up questions: recognised by their words, and joined with the questions before them. No language model is needed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from rag.types import Exchange
 
 FOLLOW_UP_WORDS = 12
-"""Words up to which a pronoun makes a question depend on the one before."""
-REACH = 3
-"""Questions at most that a chain of follow-ups reaches back."""
+"""Most words of a question in which a pronoun refers to the question before; in a longer one it refers to the question itself."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _MARKER = re.compile(r"[ \t]*\[\d{1,3}\](?![(:])")
@@ -43,37 +41,29 @@ _PRONOUNS = frozenset(
 
 
 def cleaned(text: str) -> str:
-    """The text without what no store and no tokenizer takes: control characters and halves of surrogate pairs."""
+    """The text without characters that stores and tokenizers refuse: control characters and lone surrogates."""
     return _CONTROL.sub(" ", text.encode(errors="ignore").decode()).strip()
 
 
 def is_empty(text: str) -> bool:
-    """Whether there is not one letter or digit to go by."""
+    """Whether the text has no letter and no digit."""
     return _WORD.search(text) is None
 
 
 def follows_up(text: str) -> bool:
-    """Whether a question leans on what was said before: "and for contractors?", "¿y en España?", "how do I undo it?"."""
+    """Whether a question depends on the conversation: "and for contractors?", "¿y en España?", "how do I undo it?"."""
     words = [word.lower() for word in _WORD.findall(text)]
     if not words or len(words) > FOLLOW_UP_WORDS:
         return False
     return bool(_CONNECTIVE.match(text)) or any(word in _PRONOUNS for word in words)
 
 
-def standalone(text: str, history: Sequence[Exchange]) -> str:
-    """The question with those before it that it leans on, oldest first; the question alone when it stands alone."""
-    asked = [text]
-    for exchange in reversed(history[-REACH:]):
-        if not follows_up(asked[0]):
-            break
-        asked.insert(0, exchange.question)
-    return "\n".join(asked)
-
-
 def utterances(history: Sequence[Exchange]) -> tuple[str, ...]:
-    """What both sides said, oldest first, without citation markers, and without what the bot said when it did not know."""
-    said = ((exchange.question, exchange.answer if exchange.answered else "") for exchange in history)
-    return tuple(text for pair in said for text in map(unmarked, pair) if text)
+    """What people asked, oldest first.
+
+    The bot's own text stays out: it quotes the passages that were found, so it would find them again, whatever is asked next.
+    """
+    return tuple(text for exchange in history if (text := unmarked(exchange.question)))
 
 
 def unmarked(text: str) -> str:

@@ -67,16 +67,6 @@ async def working(inbox: Inbox, desk: Desk, settings: WorkerSettings = QUICK) ->
         await running
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
-    """Returns as soon as ``condition`` holds; fails after ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = condition()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.002)
-
-
 async def emptied(inbox: Inbox) -> bool:
     """Whether nothing waits and nothing is in work."""
     return await inbox.queue_length() == 0

@@ -11,13 +11,13 @@ from pathlib import Path
 from bots.desk.operation import Operations
 from bots.desk.operations import Forget, NewConversation, Retry, Search, Sync
 from bots.desk.seam import (
-    Asked,
+    AsideMessage,
     AskEvent,
+    AskRequest,
     Complete,
     FoundPassage,
-    Inquiry,
-    Retrieved,
-    SetAside,
+    RetrieveRequest,
+    RetrieveResponse,
     SyncedSource,
     SyncEvent,
     SyncProgress,
@@ -38,8 +38,8 @@ ANSWER = Answer(
     model="extractive",
     seconds={"answer": 0.25},
 )
-ASIDE = SetAside(turn_id="t", conversation="c", error="RuntimeError", tries=3, at=datetime(2026, 1, 2, tzinfo=UTC))
-RETRIEVED = Retrieved(
+ASIDE = AsideMessage(turn_id="t", conversation="c", error="RuntimeError", tries=3, at=datetime(2026, 1, 2, tzinfo=UTC))
+RETRIEVED = RetrieveResponse(
     retrieval=Retrieval(hits=(Hit(passage=passage(), score=0.5),), score=0.5, evidence={"cosine": 0.5}),
     limit=6,
     threshold=0.5,
@@ -61,13 +61,13 @@ class FakeDesk:
         if self.error is not None:
             raise self.error
 
-    async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
+    async def ask(self, asked: AskRequest) -> AsyncIterator[AskEvent]:
         yield Text(text="Once.")
         self.note("ask", asked)
         yield Text(text=" [1]")
         yield Complete(conversation=asked.conversation, answer=ANSWER)
 
-    async def retrieve(self, inquiry: Inquiry) -> Retrieved:
+    async def retrieve(self, inquiry: RetrieveRequest) -> RetrieveResponse:
         self.note("retrieve", inquiry)
         return RETRIEVED
 
@@ -82,7 +82,7 @@ KNOWN: Operations[FakeDesk] = Operations()
 
 
 @KNOWN.stream
-def ask(desk: FakeDesk, request: Asked) -> AsyncIterator[AskEvent]:
+def ask(desk: FakeDesk, request: AskRequest) -> AsyncIterator[AskEvent]:
     return desk.ask(request)
 
 
@@ -98,7 +98,7 @@ async def search(desk: FakeDesk, request: Search) -> tuple[FoundPassage, ...]:
 
 
 @KNOWN.operation
-async def retrieve(desk: FakeDesk, request: Inquiry) -> Retrieved:
+async def retrieve(desk: FakeDesk, request: RetrieveRequest) -> RetrieveResponse:
     return await desk.retrieve(request)
 
 
@@ -108,7 +108,7 @@ def sync(desk: FakeDesk, request: Sync) -> AsyncIterator[SyncEvent]:
 
 
 @KNOWN.operation
-async def set_aside(desk: FakeDesk, request: None) -> tuple[SetAside, ...]:
+async def set_aside(desk: FakeDesk, request: None) -> tuple[AsideMessage, ...]:
     desk.note("set_aside", request)
     return (ASIDE,)
 

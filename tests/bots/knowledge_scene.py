@@ -10,9 +10,9 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from bots.library.collections import ServingShelf
+from bots.library.collections import ServingCollections
 from bots.library.documents import SharedDocuments
-from bots.library.library import Library
+from bots.library.library import CHECKOUT, Library
 from bots.library.reading import SourceReader
 from bots.library.runs import Runs
 from bots.metrics import Metrics
@@ -86,22 +86,26 @@ class Bookcase:
 
     @asynccontextmanager
     async def library(
-        self, *chosen: SourceSettings, every_minutes: float = 60, shared: bool = False
+        self,
+        *chosen: SourceSettings,
+        every_minutes: float = 60,
+        shared: bool = False,
+        checkout: Path = CHECKOUT,
     ) -> AsyncIterator[Library]:
         """A library of these sources, at work; ``shared``: among others, with its documents in a queue."""
-        shelf = ServingShelf(self.serving, _Held(self), SparseEncoder())
+        collections = ServingCollections(self.serving, _Held(self), SparseEncoder())
         runs = Runs(self.redis, self.keys)
 
         async def synchronizer() -> Synchronizer:
             self.runs_begun += 1
             if self.before_each_run is not None:
                 await self.before_each_run()
-            return await shelf.synchronizer()
+            return await collections.synchronizer()
 
         documents: SharedDocuments | None = None
         if shared:
             documents = SharedDocuments(
-                self.redis, self.keys, shelf.take, lambda work: self._queue("documents", work, alone=False)
+                self.redis, self.keys, collections.take, lambda work: self._queue("documents", work, alone=False)
             )
         library = Library(
             KnowledgeSettings(sources=chosen, every_minutes=every_minutes),
@@ -109,9 +113,10 @@ class Bookcase:
             reader=SourceReader(synchronizer, runs, self.caches, documents),
             queue=lambda work: self._queue("sources", work, alone=not shared),
             documents=documents,
-            shelf=shelf,
+            collections=collections,
             caches=self.caches,
             metrics=self.metrics,
+            checkout=checkout,
         )
         async with library.working():
             yield library

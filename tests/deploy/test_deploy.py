@@ -172,8 +172,8 @@ class Health(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def health() -> Iterator[HTTPServer]:
-    server = HTTPServer(("127.0.0.1", 0), Health)
+def health(status: int) -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), type("Health", (Health,), {"status": status}))
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -183,9 +183,8 @@ def health() -> Iterator[HTTPServer]:
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
 def test_the_health_check_tells_a_well_service_from_a_sick_one(
-    status: int, code: int, health: HTTPServer, dockerfile: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    code: int, health: HTTPServer, dockerfile: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.setattr(Health, "status", status)
     [check] = arguments(dockerfile, "HEALTHCHECK")
     python, *rest = json.loads(check[check.index("[") :].replace(":8080/", f":{health.server_port}/"))
     assert python == "python"

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rag.retrieval.index.passages import Choose, Found, IndexedPassage, IndexQuery, Leg, Match, PassageIndex, Scope
+from rag.retrieval.index.passages import (
+    Choose,
+    IndexedPassage,
+    IndexQuery,
+    Leg,
+    Match,
+    PassageIndex,
+    RetrievedPassage,
+    Scope,
+)
 from rag.retrieval.sparse import SparseEncoder
 from rag.types import Passage
 
@@ -65,5 +74,5 @@ def first(limit: int) -> Choose:
     return lambda legs: all_of(legs)[:limit]
 
 
-async def search(index: PassageIndex, query: IndexQuery, choose: Choose = all_of) -> list[Found]:
+async def search(index: PassageIndex, query: IndexQuery, choose: Choose = all_of) -> list[RetrievedPassage]:
     return await index.search(query, choose)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rag.evaluation.cases import Case, Expected
-from rag.evaluation.judging import Judged, judge
+from rag.evaluation.judging import JudgedTurn, judge
 from rag.types import Hit, Retrieval
 from tests.rag.fakes import passage
 
@@ -32,7 +32,7 @@ def turn(
     score: float = 0.9,
     evidence: Mapping[str, float] | None = None,
     **fields: Any,
-) -> Judged:
+) -> JudgedTurn:
     """A turn for which pages of these titles were found; ``wanted`` is the page that answers it, if one does."""
     expected = (Expected(document=f"{wanted}.md"),) if wanted else ()
     [judged] = judge([case(expected=expected, **fields)], [retrieval(*titles, score=score, evidence=evidence)])

@@ -16,7 +16,7 @@ from rag.knowledge.sync.source import Synchronizer, SyncReport, recipe_for
 from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.index.collections import Recipe
 from rag.retrieval.index.edge.collections import EdgeCollections
-from rag.retrieval.index.passages import Found, IndexQuery, Leg, Match, PassageIndex, Scope
+from rag.retrieval.index.passages import IndexQuery, Leg, Match, PassageIndex, RetrievedPassage, Scope
 from rag.retrieval.serving import Serving
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
@@ -120,7 +120,7 @@ async def found(index: PassageIndex, embeddings: TextEmbeddings, text: str, limi
     """A search by meaning and one by words, one after the other; equal scores in the order of passages."""
     legs = (Leg(dense=embeddings.embed_query(text)), Leg(sparse=SPARSE.encode_query(text, "en")))
     query = IndexQuery(legs=legs, scope=Scope(audiences=frozenset({"public"})), candidates=1000)
-    hits: list[Found] = await index.search(query, lambda legs: _in_fixed_order(legs)[:limit])
+    hits: list[RetrievedPassage] = await index.search(query, lambda legs: _in_fixed_order(legs)[:limit])
     return [hit.passage for hit in hits]
 
 

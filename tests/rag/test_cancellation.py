@@ -14,7 +14,7 @@ async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> No
         nonlocal swallowed
         while True:
             try:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 if swallowed:
                     raise

@@ -116,13 +116,13 @@ async def test_an_undecided_text_is_answered_in_the_language_of_the_conversation
     assert answer.language == "es"
 
 
-async def test_a_turn_is_searched_for_in_its_conversation_without_markers_and_refusals() -> None:
+async def test_a_turn_is_searched_for_with_what_was_asked_before_it_and_nothing_that_the_bot_said() -> None:
     finder = FakeFinder({"http": [HTTP]})
     built, answerer = chain(finder, "Yes [1].")
     answered = replace(exchange("How do I connect Slack?"), answer="With a token [1], see `a[1](x)`.")
     refused = replace(exchange("Who won the cup?"), answer="I do not know.", answered=False)
     await ask(built, "and over HTTP?", [answered, refused])
-    history = ("How do I connect Slack?", "With a token, see `a[1](x)`.", "Who won the cup?")
+    history = ("How do I connect Slack?", "Who won the cup?")
     assert finder.queries == [Query(text="and over HTTP?", history=history, language="en")]
     assert answerer.asked[0][0].text == "and over HTTP?"
 

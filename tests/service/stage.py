@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from tests.loopback.slack_state import Json, Message
 from tests.loopback.telegram import LoopbackTelegram
 from tests.loopback.telegram_people import Person
 from tests.loopback.telegram_values import TOKEN, Shown
+from tests.waiting import until
 
 SECRET = "signing-secret"
 WEBHOOK_SECRET = "webhook-secret"
@@ -195,16 +196,6 @@ class Stage:
 def complete(message: Message) -> bool:
     """An answer has its buttons when nothing more will come."""
     return not message.streaming and bool(message.furniture)
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = PATIENCE) -> None:
-    """Returns as soon as ``condition`` holds; fails after ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = condition()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -13,7 +13,8 @@ import pytest_asyncio
 from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack_delivery import callback
 from tests.loopback.slack_state import BOT_USER
-from tests.service.stage import HOLIDAY, WEBHOOK_SECRET, Sent, Stage, complete, staged, until
+from tests.service.stage import HOLIDAY, WEBHOOK_SECRET, Sent, Stage, complete, staged
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,9 +48,11 @@ async def each_answered_once(stage: Stage, sent: list[Sent]) -> None:
 
 
 async def test_what_is_accepted_while_the_models_load_is_answered_when_they_are_there(stage: Stage) -> None:
+    async def slack_is_served() -> bool:
+        return "slack" not in await stage.text("/readyz")
+
     await stage.start(ready="/healthz")
-    while "slack" in await stage.text("/readyz"):
-        await asyncio.sleep(0.05)
+    await until(slack_is_served)
     sent = await stage.asks(HOLIDAY, "D1")
     await stage.person().says(HOLIDAY)
     await each_answered_once(stage, [sent])
@@ -101,11 +104,14 @@ async def test_without_redis_nothing_is_acknowledged_and_nothing_accepted_is_los
     sent = await flood(stage, "R", 4)
     os.kill(int((stage.home / "redis" / "redis.pid").read_text()), signal.SIGKILL)
     refused = said(HOLIDAY, channel="DR9")
+
+    async def accepted() -> bool:
+        return await stage.delivery.event(callback(refused)) == 200
+
     assert await stage.delivery.event(callback(refused)) == 503
     await stage.person(chat=79, user=79).says(HOLIDAY)
     # Nobody helps: the service starts its Redis again, and the platforms retry.
-    while await stage.delivery.event(callback(refused)) != 200:
-        await asyncio.sleep(0.1)
+    await until(accepted)
     await each_answered_once(stage, [*sent, Sent(channel="DR9", ts=refused["ts"])])
     assert "27 days" in (await stage.told(79)).text
     await until(lambda: not stage.telegram.pending())

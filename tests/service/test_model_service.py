@@ -13,7 +13,8 @@ from tests.loopback.slack_delivery import callback
 from tests.models.asking import SHOP
 from tests.models.facts import FOLLOW_UPS, shop
 from tests.models.trained import Trained
-from tests.service.stage import Stage, complete, staged, until
+from tests.service.stage import Stage, complete, staged
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PARCELS, PALLETS, LAMPS, LLAVES = (SHOP[subject] for subject in ("parcels", "pallets", "lamps", "las llaves"))

@@ -18,7 +18,8 @@ from rag.store.client import connect
 from tests.bots.platforms.slack.scene import said
 from tests.loopback.slack_delivery import callback, signed
 from tests.loopback.slack_state import Json
-from tests.service.stage import HOLIDAY, SECRET, Stage, complete, staged, until
+from tests.service.stage import HOLIDAY, SECRET, Stage, complete, staged
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,7 @@ from bots.library.runs import Runs
 from rag.settings import QdrantSettings
 from tests.benchmarks.processes import COTORRA, clean_environment
 from tests.rag.collected import qdrant_server
-from tests.service.stage import until
+from tests.waiting import until
 
 DOCUMENTS = 40
 PAGE = "# Page {number}\n\n" + "\n\n".join(

@@ -152,11 +152,10 @@ def test_conversations_are_listed_latest_first_page_by_page(log: ConversationLog
     assert [seen.conversation for seen in log.conversations(before=first[-1].last_at)] == ["c1"]
 
 
-def test_every_turn_is_read_page_by_page(log: ConversationLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuning.conversations.log.PAGE", 2)
+def test_every_turn_is_read_page_by_page(log: ConversationLog) -> None:
     log.record([turn(f"t{number}", conversation=f"c{number % 2}") for number in range(4)])
-    assert [seen.turn.turn_id for seen in log.turns()] == ["t0", "t1", "t2", "t3"]
-    assert [seen.turn.turn_id for seen in log.turns("c1")] == ["t1", "t3"]
+    assert [seen.turn.turn_id for seen in log.turns(at_once=2)] == ["t0", "t1", "t2", "t3"]
+    assert [seen.turn.turn_id for seen in log.turns("c1", at_once=2)] == ["t1", "t3"]
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,8 @@ def test_an_import_is_redacted_too(tmp_path: Path, exported: Path) -> None:
     assert (read.turn.question, read.turn.speaker[0]) == ("I am [email]", "~")
 
 
-def test_a_large_file_is_written_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Path) -> None:
-    monkeypatch.setattr("tuning.conversations.transfer.BATCH", 3)
-    assert import_turns(other_log(tmp_path), exported) == 4
+def test_a_large_file_is_written_in_batches(tmp_path: Path, exported: Path) -> None:
+    assert import_turns(other_log(tmp_path), exported, at_once=3) == 4
 
 
 @pytest.mark.parametrize(

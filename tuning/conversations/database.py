@@ -1,4 +1,4 @@
-"""SQLite or PostgreSQL under the log: the engine, its transactions and its errors."""
+"""The log's database, SQLite or PostgreSQL: its engine, its transactions and the mapping of its errors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from tuning.errors import DatabaseUrlWrong, LogRefused, LogUnavailable
 
 BUSY_SECONDS = 30
-"""How long a writer waits for another one in SQLite, which has one writer at a time."""
+"""How long a writer waits for another one in SQLite, which allows one writer at a time."""
 CONNECT_SECONDS = 10
+"""Limit for a new connection to PostgreSQL."""
 LOCK = 0x636F746F
-"""PostgreSQL's advisory locks are numbers; this one is ours ("coto")."""
+"""The number of our advisory lock in PostgreSQL: the letters "coto" in ASCII."""
 
 
 class Database:
@@ -30,7 +31,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = database_url(url)
         self.engine = _sqlite(self.url) if self.url.get_backend_name() == "sqlite" else _postgresql(self.url)
-        # One state over several statements: in WAL mode any SQLite transaction, in PostgreSQL only when asked for.
+        # A read of several statements must see one state. In WAL mode every SQLite transaction does; in PostgreSQL the
+        # default level sees other commits in between.
         self._reading = {"begin": "BEGIN"} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
 
     @property
@@ -48,18 +50,19 @@ class Database:
 
     @contextmanager
     def write(self, *, alone: bool = False) -> Iterator[Connection]:
-        """A transaction that is committed at the end. ``alone`` keeps every other writer out until then.
+        """A transaction that is committed at the end. With ``alone`` there is no other writer until then.
 
-        Whoever removes snapshots must be alone: a writer that just found one must not have it taken away.
+        A caller that removes snapshots must be alone: another writer may just have found one of them and refer to it.
         """
         with _mapped(self), self.engine.begin() as connection:
+            # SQLite needs no lock of ours: BEGIN IMMEDIATE lets one writer in at a time anyway.
             if not self._is_sqlite:
                 shared = "" if alone else "_shared"
                 connection.execute(text(f"SELECT pg_advisory_xact_lock{shared}(:lock)"), {"lock": LOCK})
             yield connection
 
     def scrub(self) -> None:
-        """Empties SQLite's write-ahead log, where removed text would stay readable until it is overwritten."""
+        """Empties SQLite's write-ahead log, in which deleted text could be read until it is overwritten."""
         if self._is_sqlite:
             with _mapped(self), self.engine.connect().execution_options(begin="") as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -69,7 +72,8 @@ class Database:
 
 
 def database_url(url: str) -> URL:
-    """The URL with the driver we bring. Raises ``DatabaseUrlWrong``, which quotes no URL: it may hold a password."""
+    """The URL with the driver that is installed with Cotorra. Raises ``DatabaseUrlWrong``."""
+    # Neither error quotes the URL, nor has a cause that does: it may hold a password.
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -84,12 +88,13 @@ def database_url(url: str) -> URL:
 
 
 def upsert(connection: Connection, table: Any) -> Any:
-    """The dialect's INSERT that knows ON CONFLICT; the two dialects spell it alike but share no type."""
+    """The dialect's INSERT with ON CONFLICT. Both dialects write it alike, but SQLAlchemy gives them no common type."""
     return (postgresql if connection.dialect.name == "postgresql" else sqlite_dialect).insert(table)
 
 
 def _postgresql(url: URL) -> Engine:
     options = {"connect_timeout": CONNECT_SECONDS, "application_name": "cotorra"}
+    # Parameters are what people wrote, and SQLAlchemy would quote them in its errors. A pre-ping notices a restarted server.
     return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
 
 
@@ -102,7 +107,7 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _create_private_file(path: Path) -> None:
-    """People's questions are nobody else's; SQLite gives its side files the mode of the main one."""
+    """Creates the database file, readable by its owner only. SQLite gives its side files the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Only a new file: closing any descriptor of a database drops the locks that this process has on it.
@@ -126,7 +131,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _enter_wal(connection: Any) -> None:
-    """A change of journal mode does not heed busy_timeout: processes that start at once refuse each other."""
+    """Switches to WAL mode, in a loop: a change of the journal mode ignores busy_timeout.
+
+    Processes that start at the same time would otherwise fail with "database is locked".
+    """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -140,7 +148,10 @@ def _enter_wal(connection: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """IMMEDIATE takes the write lock at once: a transaction that reads first could not wait for it later."""
+    """Begins a transaction, by default with the write lock.
+
+    A transaction that reads first and writes later cannot wait for the lock: SQLite refuses it at once.
+    """
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
 
 
@@ -151,7 +162,7 @@ def _mapped(database: Database) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise LogUnavailable(f"{database!r} does not answer: {_first_line(error)}") from error
     except DBAPIError as error:
-        # Only the kind: a server's detail may quote the row.
+        # Only the type of the error: the server's message may quote the row.
         raise LogRefused(f"{database!r} refused a statement ({type(error.orig).__name__})") from error
 
 

@@ -1,7 +1,7 @@
 """Patterns and checks that find personal data in text.
 
-Every pattern starts only where a token starts and repeats only within bounds, so that hostile text costs linear time.
-A finder returns (start, end) spans in order, not overlapping.
+Every pattern can match only at the start of a token, and every repetition has a limit, so that hostile text costs linear time.
+A finder returns (start, end) offsets in order, without overlaps. Only forms and check digits are looked at, never names.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from stdnum import iban, luhn
 Span = tuple[int, int]
 
 NEARBY = 48
-"""Characters before a number in which a word may say what it is."""
+"""How many characters before a number are searched for a word that says what it is."""
 CARD_GROUPS = 5
-"""In how many groups people write a card number, at most."""
+"""The largest number of groups in which people write a card number."""
 
 _SECRETS = re.compile(
     r"""
@@ -47,9 +47,9 @@ _NAMED_SECRETS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _EMAIL = re.compile(r"[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}")
-# A lookahead, so that what looks like an IBAN hides none that begins inside it.
+# A lookahead, so that a wrong candidate does not hide an IBAN that begins inside it.
 _IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}\d{2}(?:[ \u00a0\u202f-]?[A-Za-z0-9]){11,30}))")
-# A comma before a number is a list's, unless a single digit before it makes a fraction of both.
+# A comma before a number separates items of a list, except after a single digit: "3,1416" is one number.
 _DIGIT_GROUPS = re.compile(r"(?<![\w.+-])(?<!\b\d,)\d+(?:[ \u00a0\u202f-]\d+)*")
 _CARD_PREFIX = re.compile(
     r"""
@@ -61,11 +61,11 @@ _CARD_PREFIX = re.compile(
     """,
     re.VERBOSE,
 )
-_FIRST_AFTER_CARD = re.compile(r"(?!\w|\.\d)")
-_SHORT_CARD = re.compile(r"(?:50|5[6-9]|6\d)\d{10,13}")
+_CARD_END = re.compile(r"(?!\w|\.\d)")
+_MAESTRO_SHORT = re.compile(r"(?:50|5[6-9]|6\d)\d{10,13}")
 _CARD_WORDS = re.compile(r"\b(?:card|credit|debit|maestro|tarjeta|crédito|débito)\b", re.IGNORECASE)
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
-# Never a phone, and slow to find out one by one: addresses, fractions and lists of single digits.
+# IP addresses and lists of single digits are never phones, and the phone library is slow in refusing them one by one.
 _NO_PHONE = re.compile(rf"{_IPV4.pattern}|(?<!\w)\d(?:[^\w\n]{{1,2}}\d){{5,}}(?!\w)")
 _NAMED_PHONE = re.compile(
     r"""
@@ -98,13 +98,16 @@ REGIONS = {
     "it": ("IT", "CH"),
     "nl": ("NL", "BE"),
 }
-"""Where a number without a country code is likely to belong; numbers with one are found in any language."""
-ELSEWHERE = ("US", "GB", "ES", "MX")
+"""Countries that a number without a country code may belong to, by language; numbers with one are found in any language."""
+OTHER_REGIONS = ("US", "GB", "ES", "MX")
+"""Countries for every other language."""
 
 
 def find_secrets(text: str, _language: str) -> list[Span]:
-    found = [match.span() for match in _SECRETS.finditer(text)]
-    return found or [match.span(match.lastindex or 0) for match in _NAMED_SECRETS.finditer(text)]
+    """Keys and tokens by their form; if there are none, what a word such as "password:" announces."""
+    spans = [match.span() for match in _SECRETS.finditer(text)]
+    # Not both at once: "token: xoxb-…" matches twice. ``privacy.find`` looks again at what is left.
+    return spans or [match.span(match.lastindex or 0) for match in _NAMED_SECRETS.finditer(text)]
 
 
 def find_emails(text: str, _language: str) -> list[Span]:
@@ -112,9 +115,10 @@ def find_emails(text: str, _language: str) -> list[Span]:
 
 
 def find_ibans(text: str, _language: str) -> list[Span]:
-    """An IBAN has its country's length; what follows it may look like more of it, so ends are tried backwards."""
-    found = (_iban_span(text, *match.span(1)) for match in _IBAN.finditer(text))
-    return apart(span for span in found if span)
+    """IBANs with a valid check sum, in any grouping."""
+    # The next word may look like more of the number, so ends are tried from the longest to the shortest.
+    candidates = (_iban_span(text, *match.span(1)) for match in _IBAN.finditer(text))
+    return without_overlaps(span for span in candidates if span)
 
 
 def _iban_span(text: str, start: int, longest: int) -> Span | None:
@@ -126,15 +130,15 @@ def _iban_span(text: str, start: int, longest: int) -> Span | None:
 
 
 def find_cards(text: str, _language: str) -> list[Span]:
-    return apart(span for run in _DIGIT_GROUPS.finditer(text) for span in _card_spans(text, run))
+    return without_overlaps(span for run in _DIGIT_GROUPS.finditer(text) for span in _card_spans(text, run))
 
 
 def _card_spans(text: str, run: re.Match[str]) -> Iterator[Span]:
-    """A card may stand between other numbers (its date, its code), so every few neighbouring groups are tried."""
+    """The card numbers within a run of digit groups. Other numbers (date, code) may stand beside one, so sub-runs are tried."""
     groups = [(run.start() + part.start(), run.start() + part.end()) for part in re.finditer(r"\d+", run.group())]
     for first, (start, _) in enumerate(groups):
         for _, end in groups[first : first + CARD_GROUPS]:
-            if _FIRST_AFTER_CARD.match(text, end) and _is_card(text, start, end):
+            if _CARD_END.match(text, end) and _is_card(text, start, end):
                 yield start, end
 
 
@@ -146,14 +150,14 @@ def _is_card(text: str, start: int, end: int) -> bool:
         return False
     if _CARD_PREFIX.fullmatch(digits):
         return True
-    # Maestro's short numbers are as loose as any order number: one in ten has a right check digit.
-    return bool(_SHORT_CARD.fullmatch(digits)) and preceded_by(_CARD_WORDS, text, start)
+    # One in ten of any numbers has a valid check digit, and Maestro's short ones have no narrow prefix: a word must help.
+    return bool(_MAESTRO_SHORT.fullmatch(digits)) and preceded_by(_CARD_WORDS, text, start)
 
 
 def find_addresses(text: str, _language: str) -> list[Span]:
-    """IP addresses that may lead to somebody: not loopback, not netmasks, not version numbers."""
-    found = [_address_span(match) for pattern in (_IPV4, _IPV6) for match in pattern.finditer(text)]
-    return apart(span for span in found if span and not preceded_by(_VERSION_WORDS, text, span[0]))
+    """IP addresses that may identify somebody: no loopback addresses, netmasks or version numbers."""
+    candidates = [_address_span(match) for pattern in (_IPV4, _IPV6) for match in pattern.finditer(text)]
+    return without_overlaps(span for span in candidates if span and not preceded_by(_VERSION_WORDS, text, span[0]))
 
 
 def _address_span(match: re.Match[str]) -> Span | None:
@@ -164,51 +168,54 @@ def _address_span(match: re.Match[str]) -> Span | None:
         address = ipaddress.ip_address(written)
     except ValueError:
         return None
-    named = address.is_loopback or address.is_unspecified or written.startswith("255.")
-    return None if named else (match.start(), match.start() + len(written))
+    impersonal = address.is_loopback or address.is_unspecified or written.startswith("255.")
+    return None if impersonal else (match.start(), match.start() + len(written))
 
 
 LEAST_PHONE_DIGITS = 5
+"""A text with fewer digits holds no phone number."""
 
 
 def find_phones(text: str, language: str) -> list[Span]:
-    """Numbers that are valid with their country code or where the language is spoken, or that are called a phone."""
+    """Phone numbers: with a country code, valid in a country of the language, or announced by a word such as "call"."""
+    # Most texts have hardly any digit, and phonenumbers is slow.
     if sum(map(str.isdigit, text)) < LEAST_PHONE_DIGITS:
         return []
     rest = _blanked(text, (match.span() for match in _NO_PHONE.finditer(text)))
-    found: list[Span] = []
+    phones: list[Span] = []
     for matcher in _phone_matchers(language):
         spans = [(match.start, match.end) for match in matcher(rest)]
+        # What is found is blanked, so that a later region does not find a part of it as another number.
         rest = _blanked(rest, spans)
-        found += spans
-    found += [match.span(1) for match in _NAMED_PHONE.finditer(rest)]
-    return apart(span for span in found if not preceded_by(_ORDER_WORDS, text, span[0]))
+        phones += spans
+    phones += [match.span(1) for match in _NAMED_PHONE.finditer(rest)]
+    return without_overlaps(span for span in phones if not preceded_by(_ORDER_WORDS, text, span[0]))
 
 
 def _phone_matchers(language: str) -> Iterator[Callable[[str], phonenumbers.PhoneNumberMatcher]]:
-    # With its country code a number is meant as one, even where the numbering plan has no such line (or not yet).
+    # POSSIBLE, not VALID: a number with a country code is meant as a phone, even if the numbering plan lacks it (yet).
     yield partial(phonenumbers.PhoneNumberMatcher, region=None, leniency=phonenumbers.Leniency.POSSIBLE)
-    for region in REGIONS.get(language[:2].lower(), ELSEWHERE):
+    for region in REGIONS.get(language[:2].lower(), OTHER_REGIONS):
         yield partial(phonenumbers.PhoneNumberMatcher, region=region)
 
 
 def _blanked(text: str, spans: Iterable[Span]) -> str:
-    """The text with line ends instead of the spans: nothing is found across them, and offsets stay."""
+    """The text with newlines instead of the spans. No pattern matches across a newline, and offsets do not change."""
     characters = list(text)
     for start, end in spans:
         characters[start:end] = "\n" * (end - start)
     return "".join(characters)
 
 
-def apart(spans: Iterable[Span]) -> list[Span]:
-    """In order, the longer of those that begin together, without those that overlap an earlier one."""
-    kept: list[Span] = []
+def without_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order, without those that overlap an earlier one. Of spans with the same start, the longest stays."""
+    separate: list[Span] = []
     for span in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if not kept or span[0] >= kept[-1][1]:
-            kept.append(span)
-    return kept
+        if not separate or span[0] >= separate[-1][1]:
+            separate.append(span)
+    return separate
 
 
 def preceded_by(words: re.Pattern[str], text: str, position: int) -> bool:
-    """True if one of the words stands shortly before the position."""
+    """Whether one of the words stands shortly before the position."""
     return words.search(text[max(0, position - NEARBY) : position]) is not None

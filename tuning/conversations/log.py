@@ -1,4 +1,4 @@
-"""The conversation log: every turn that was answered, what it showed, and what people thought of it.
+"""The conversation log: every answered turn, the passages that it showed, and the feedback of people.
 
 Everything here blocks; call it in a thread. Texts are redacted and speakers become pseudonyms on the way in.
 """
@@ -15,7 +15,7 @@ from tuning.conversations import migrations, recording, rows, tables
 from tuning.conversations.database import Database
 from tuning.conversations.forgetting import (
     EVERYBODY,
-    bury,
+    add_tombstone,
     present_names,
     refuse_turns,
     remove_feedback_of,
@@ -31,13 +31,13 @@ from tuning.conversations.privacy import keyed_hash, pseudonym, redact_feedback,
 from tuning.conversations.records import ConversationSummary, LogCounts, LoggedFeedback, LoggedTurn, ReviewedTurn
 
 PAGE = 200
-"""Turns that are read at once where all of them are wanted."""
+"""How many turns are read at once when all are listed."""
 
 
 class ConversationLog:
     """The log in one database. Methods raise ``LogUnavailable`` or ``LogRefused``; safe to share between threads.
 
-    ``secret`` keys the pseudonyms: with another one, people are strangers to what was logged before.
+    ``secret`` is the key of the pseudonyms: with another one, the same people get other pseudonyms than before.
     """
 
     def __init__(self, url: str, secret: bytes, *, redact: bool = True) -> None:
@@ -49,25 +49,26 @@ class ConversationLog:
         return f"ConversationLog({self._database!r})"
 
     def upgrade(self) -> None:
-        """Brings the schema up to date; several processes may do it at once. Raises ``DatabaseTooNew``."""
+        """Brings the schema up to date. Several processes may call it at the same time. Raises ``DatabaseTooNew``."""
         with self._database.write(alone=True) as connection:
             migrations.upgrade(connection)
 
     def record(self, turns: Sequence[LoggedTurn]) -> int:
-        """Writes turns, some hundred at once; one that was written before is replaced. Returns how many are kept.
+        """Writes turns, a few hundred at most; a turn that was written before is replaced. Returns how many were written.
 
-        What was forgotten after it was asked is not written.
+        A turn that was asked before a request to forget it is not written.
         """
         if not turns:
             return 0
+        # By id: if a batch holds two records of one turn (a redelivery), the last one counts.
         prepared = {turn.turn_id: self._prepared(turn) for turn in turns}
         with self._database.write() as connection:
             return recording.record(connection, list(prepared.values()), self._key, datetime.now(UTC))
 
     def give_feedback(self, feedback: Sequence[LoggedFeedback]) -> None:
-        """Writes feedback, also on a turn that is not here yet. A person has one opinion of a turn: the latest rating.
+        """Writes feedback, also on a turn that is not here yet. Only the latest rating of a person on a turn is kept.
 
-        An empty reason or better answer erases none. Feedback on what was forgotten is not kept.
+        An empty reason or better answer erases no earlier one. Feedback on a forgotten turn is not written.
         """
         if not feedback:
             return
@@ -77,7 +78,7 @@ class ConversationLog:
             recording.give_feedback(connection, prepared, self._key)
 
     def conversations(self, limit: int = 50, before: datetime | None = None) -> list[ConversationSummary]:
-        """The latest conversations first; ``before`` continues a list after its last one's ``last_at``."""
+        """Conversations, the latest first. ``before`` continues a list: pass the ``last_at`` of its last entry."""
         last = func.max(tables.turns.c.asked_at)
         statement = (
             select(
@@ -103,24 +104,25 @@ class ConversationLog:
             name = present_names(connection, [conversation])[conversation]
             return rows.reviewed(connection, statement.where(tables.turns.c.conversation == name))
 
-    def turns(self, conversation: str | None = None) -> Iterator[ReviewedTurn]:
-        """Every turn, by its id, page by page: the log may be larger than memory."""
-        statement = select(tables.turns).order_by(tables.turns.c.turn_id).limit(PAGE)
+    def turns(self, conversation: str | None = None, *, at_once: int = PAGE) -> Iterator[ReviewedTurn]:
+        """Every turn (of one conversation, or all), ordered by id and read page by page: the log may be larger than memory."""
+        statement = select(tables.turns).order_by(tables.turns.c.turn_id).limit(at_once)
         if conversation is not None:
             with self._database.read() as connection:
                 name = present_names(connection, [conversation])[conversation]
             statement = statement.where(tables.turns.c.conversation == name)
         last = ""
         while True:
+            # By the last id and not by an offset: turns that are deleted or added meanwhile shift no page.
             with self._database.read() as connection:
                 page = rows.reviewed(connection, statement.where(tables.turns.c.turn_id > last))
             yield from page
-            if len(page) < PAGE:
+            if len(page) < at_once:
                 return
             last = page[-1].turn.turn_id
 
     def counts(self) -> LogCounts:
-        """How much the log holds."""
+        """The number of conversations, turns, passages and feedback entries."""
         sizes = select(
             select(func.count(tables.turns.c.conversation.distinct())).scalar_subquery().label("conversations"),
             *(
@@ -132,16 +134,18 @@ class ConversationLog:
             return LogCounts(**connection.execute(sizes).mappings().one())
 
     def forget(self, conversation: str, speaker: str | None = None, before: datetime | None = None) -> int:
-        """Removes what was asked up to ``before`` (now), by everybody or one speaker, with feedback and snapshots.
+        """Removes turns asked up to ``before`` (default: now), of everybody or one speaker, with feedback and snapshots.
 
-        Returns the number of turns removed. What was asked by then and arrives later is not written either. Summaries in what
-        the others asked go too: they may hold the speaker's words; so do the speaker's notes, in every conversation.
+        Turns that were asked by then and arrive later are not written either. Also removed are the summaries in turns of other
+        speakers, since they may hold the speaker's words, and the speaker's notes in every conversation. Returns the number of
+        removed turns.
         """
         until = before or datetime.now(UTC)
         who = EVERYBODY if speaker is None else pseudonym(self._secret, speaker)
         with self._database.write(alone=True) as connection:
             name = present_names(connection, [conversation])[conversation]
-            bury(connection, self._key(name), who, until)
+            # The tombstone outlives the turns: the outbox may still hold some that were asked before.
+            add_tombstone(connection, self._key(name), who, until)
             there = and_(tables.turns.c.conversation == name, tables.turns.c.asked_at <= until)
             remove_summaries(connection, there)
             remove_notes(connection, name, who)
@@ -153,10 +157,10 @@ class ConversationLog:
         return removed
 
     def forget_turn(self, turn_id: str) -> bool:
-        """Removes one turn with feedback and snapshots, and keeps it from being written again. False if it was not here."""
+        """Removes one turn with feedback and snapshots, and refuses it from now on. Returns False if it was not here."""
         now = datetime.now(UTC)
         with self._database.write(alone=True) as connection:
-            bury(connection, self._key(turn_name(turn_id)), EVERYBODY, now)
+            add_tombstone(connection, self._key(turn_name(turn_id)), EVERYBODY, now)
             there = select(tables.turns.c.conversation).where(tables.turns.c.turn_id == turn_id).scalar_subquery()
             remove_summaries(connection, tables.turns.c.conversation == there)
             removed = remove_turns(connection, tables.turns.c.turn_id == turn_id, now)
@@ -165,13 +169,13 @@ class ConversationLog:
         return removed > 0
 
     def rename(self, old: str, new: str) -> int:
-        """A conversation got another id (a Telegram group became a supergroup). Returns how many turns moved."""
+        """Gives a conversation another id (a Telegram group became a supergroup). Returns the number of its turns."""
         with self._database.write(alone=True) as connection:
             rename_tombstones(connection, self._key(old), self._key(new))
             return rename_turns(connection, old, new)
 
     def prune(self, before: datetime) -> int:
-        """Removes every turn asked before, and feedback whose turn never came. Returns the number of turns."""
+        """Removes turns that were asked before then, and feedback whose turn never arrived. Returns the number of turns."""
         with self._database.write(alone=True) as connection:
             removed = remove_turns(connection, tables.turns.c.asked_at < before, datetime.now(UTC))
             remove_unclaimed(connection, before)
@@ -190,9 +194,9 @@ class ConversationLog:
         return keyed_hash(self._secret, conversation)
 
     def _prepared(self, turn: LoggedTurn) -> LoggedTurn:
-        known = replace(rows.storable_turn(turn), speaker=pseudonym(self._secret, turn.speaker))
-        return redact_turn(known) if self._redact else known
+        stored = replace(rows.storable_turn(turn), speaker=pseudonym(self._secret, turn.speaker))
+        return redact_turn(stored) if self._redact else stored
 
     def _prepared_feedback(self, given: LoggedFeedback) -> LoggedFeedback:
-        known = replace(rows.storable_feedback(given), speaker=pseudonym(self._secret, given.speaker))
-        return redact_feedback(known) if self._redact else known
+        stored = replace(rows.storable_feedback(given), speaker=pseudonym(self._secret, given.speaker))
+        return redact_feedback(stored) if self._redact else stored

@@ -1,6 +1,6 @@
-"""Numbers that a state gives to a person, by their form and their check digits.
+"""National identity numbers, found by their form and their check digits.
 
-A form that any other number may have too (ten digits, one of them a check digit) counts only after a word that names it.
+A form that many other numbers have too (ten digits, one of them a check digit) counts only after a word that names it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from stdnum.se import personnummer
 from stdnum.tr import tckimlik
 from stdnum.us import itin, ssn
 
-from tuning.conversations.identifiers import Span, apart, preceded_by
+from tuning.conversations.identifiers import Span, preceded_by, without_overlaps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NationalId:
-    """A form of number. ``separators`` are taken out before ``is_valid`` looks; ``words`` must stand before it, if any."""
+    """One kind of number. ``separators`` are removed before ``is_valid`` checks it; one of ``words``, if any, must precede it."""
 
     form: re.Pattern[str]
     is_valid: Callable[[str], bool]
@@ -47,17 +47,20 @@ class NationalId:
 
 
 LEAST_DIGITS = 6
-"""Every number below has as many, but for an Italian tax code, whose digits may all be written as letters."""
-_LETTERED = re.compile(r"(?<![A-Za-z0-9])[A-Z]{6}[\dL-NP-V]{2}[A-Z][\dL-NP-V]{2}", re.IGNORECASE)
+"""Every number below has at least so many digits, except an Italian tax code: its digits may all be written as letters."""
+_ITALIAN_TAX_CODE = re.compile(r"(?<![A-Za-z0-9])[A-Z]{6}[\dL-NP-V]{2}[A-Z][\dL-NP-V]{2}", re.IGNORECASE)
 
 
 def find_national_ids(text: str, _language: str) -> list[Span]:
-    if sum(map(str.isdigit, text)) < LEAST_DIGITS and not _LETTERED.search(text):
+    """The numbers of any country, whatever the language: people write in other languages than their country's."""
+    if sum(map(str.isdigit, text)) < LEAST_DIGITS and not _ITALIAN_TAX_CODE.search(text):
         return []
-    return apart(match.span() for kind in NATIONAL_IDS for match in kind.form.finditer(text) if _holds(kind, match))
+    return without_overlaps(
+        match.span() for kind in NATIONAL_IDS for match in kind.form.finditer(text) if _is_id(kind, match)
+    )
 
 
-def _holds(kind: NationalId, match: re.Match[str]) -> bool:
+def _is_id(kind: NationalId, match: re.Match[str]) -> bool:
     if kind.words and not preceded_by(kind.words, match.string, match.start()):
         return False
     return kind.is_valid(kind.separators.sub("", match.group()).upper())
@@ -72,8 +75,8 @@ def _id(form: str, is_valid: Callable[[str], bool], *, words: str = "", keep: st
     )
 
 
-def _issued(_number: str) -> bool:
-    """For numbers without a check digit: the form, or the form and the word before it, must do."""
+def _any_number(_number: str) -> bool:
+    """The check of numbers without check digits: only their form, and the word before them if there is one, is known."""
     return True
 
 
@@ -90,12 +93,12 @@ NATIONAL_IDS = (
     _id(r"\d{3}-\d{7}-\d", cedula.is_valid),
     _id(r"\d{9}-?\d", ci.is_valid, words="c[eé]dula|ci"),
     # Without check digits: identity cards of Argentina, Colombia, Mexico, Peru, Uruguay.
-    _id(r"\d{1,2}\.\d{3}\.\d{3}(?:-\d)?|\d{6,13}", _issued, words="dni|c[eé]dula|documento de identidad"),
+    _id(r"\d{1,2}\.\d{3}\.\d{3}(?:-\d)?|\d{6,13}", _any_number, words="dni|c[eé]dula|documento de identidad"),
     _id(r"\d{3}([ -]?)\d{3}\1\d{3}", nif.is_valid, words="nif|contribuinte"),
     _id(r"\d{3}([ -]?)\d{3}\1\d{3}", sin.is_valid, words="sin|social insurance"),
     _id(r"\d{9}", bsn.is_valid, words="bsn|burgerservicenummer"),
     _id(r"\d{3}([ -]?)\d{3}\1\d{4}", nhs.is_valid, words="nhs"),
-    _id(r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]( ?)\d{2}\1\d{2}\1\d{2}\1[A-D]", _issued),
+    _id(r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]( ?)\d{2}\1\d{2}\1\d{2}\1[A-D]", _any_number),
     _id(r"[A-Z]{6}[\dL-NP-V]{2}[A-Z][\dL-NP-V]{2}[A-Z][\dL-NP-V]{3}[A-Z]", codicefiscale.is_valid),
     _id(r"[1-478]( ?)\d{2}\1\d{2}\1(?:\d{2}|2[AB])\1\d{3}\1\d{3}\1\d{2}", nir.is_valid),
     _id(

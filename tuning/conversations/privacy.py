@@ -1,4 +1,7 @@
-"""Personal data is replaced before a turn is written, and people are known to the log by a pseudonym only."""
+"""Redaction and pseudonyms: what is replaced before a turn is written to the log.
+
+Personal data becomes a placeholder that names its kind; the ids of people become keyed hashes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from tuning.conversations.records import LoggedFeedback, LoggedTurn
 
 Kind = Literal["secret", "email", "iban", "card", "national id", "ip", "phone"]
 
-# The most certain first: a card is never taken for a phone, nor an address's digits for an identity card.
+# The most certain first: a card must not be taken for a phone, nor the digits of an e-mail address for an identity number.
 FINDERS: tuple[tuple[Kind, Callable[[str, str], list[Span]]], ...] = (
     ("secret", find_secrets),
     ("email", find_emails),
@@ -36,7 +39,7 @@ FINDERS: tuple[tuple[Kind, Callable[[str, str], list[Span]]], ...] = (
 _PLACEHOLDER = re.compile(r"\[(?:secret|email|iban|card|national id|ip|phone)\]")
 _PSEUDONYM = re.compile(r"~[0-9a-f]{32}")
 DEPTH = 12
-"""How often what is left between findings is looked through again; ordinary text needs two rounds."""
+"""How often the text between findings is searched again, at most; ordinary text needs two rounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,36 +52,38 @@ class Finding:
 
 
 def pseudonym(secret: bytes, speaker: str) -> str:
-    """The name under which the log knows a speaker: a keyed hash, so that nobody can try ids without the secret.
+    """The speaker's name in the log: ``~`` and a keyed hash, so that nobody can try out ids without the secret.
 
-    A pseudonym is its own pseudonym; nobody's is nobody's.
+    A pseudonym and the empty string are returned unchanged.
     """
     return speaker if not speaker or _PSEUDONYM.fullmatch(speaker) else f"~{keyed_hash(secret, speaker)}"
 
 
 def keyed_hash(secret: bytes, value: str) -> str:
-    """32 hex digits of HMAC-SHA256."""
+    """The first 32 hex digits of the value's HMAC-SHA256."""
+    # "surrogatepass", because an id may hold a lone surrogate, which UTF-8 refuses to encode.
     return hmac.new(secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 
 def redact(text: str, *, language: str) -> str:
-    """The text with personal data replaced by its kind, such as ``[email]``. Redacting twice changes nothing more."""
+    """The text with personal data replaced by its kind, such as ``[email]``. A second redaction changes nothing."""
     return _replace(text, find(text, language))
 
 
 def redact_turn(turn: LoggedTurn) -> LoggedTurn:
-    """The turn as it is written. Passages stay as they are: they are documents, and a snapshot is exact.
+    """The turn as it is written to the log.
 
-    What the answer quotes from a passage is the document's (a help desk's number) and stays, so that an answer can be
-    trained on; unless the asker wrote it too.
+    Passages stay unchanged: they are documents, and a snapshot is exact. What the answer quotes from a passage (the number of a
+    help desk) stays too, so that the answer can be used for training, unless the asker wrote the same in the question.
     """
     question = redact(turn.question, language=turn.language)
-    theirs = {_essence(turn.question[found.start : found.end]) for found in find(turn.question, turn.language)}
-    shown = "\n".join(passage.text for passage in turn.passages)
+    in_question = find(turn.question, turn.language)
+    personal = {_canonical(turn.question[finding.start : finding.end]) for finding in in_question}
+    documents = "\n".join(passage.text for passage in turn.passages)
     answer = [
-        found
-        for found in find(turn.answer, turn.language)
-        if (quoted := turn.answer[found.start : found.end]) not in shown or _essence(quoted) in theirs
+        finding
+        for finding in find(turn.answer, turn.language)
+        if (quoted := turn.answer[finding.start : finding.end]) not in documents or _canonical(quoted) in personal
     ]
     return replace(
         turn,
@@ -90,7 +95,7 @@ def redact_turn(turn: LoggedTurn) -> LoggedTurn:
 
 
 def redact_feedback(feedback: LoggedFeedback) -> LoggedFeedback:
-    """Feedback as it is written; nothing says in which language it is."""
+    """The feedback as it is written to the log. Its language is unknown."""
     return replace(
         feedback,
         reason=redact(feedback.reason, language=""),
@@ -101,18 +106,18 @@ def redact_feedback(feedback: LoggedFeedback) -> LoggedFeedback:
 def find(text: str, language: str) -> list[Finding]:
     """Every piece of personal data in the text, in order.
 
-    What lies between findings is looked through again on its own, as it will stand between placeholders: this makes
-    redaction idempotent.
+    The text between findings is searched again by itself, as it will stand between the placeholders; so a second redaction
+    finds nothing more.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     rest = [(*piece, 0) for piece in _between((0, len(text)), [match.span() for match in _PLACEHOLDER.finditer(text)])]
     while rest:
         start, end, depth = rest.pop()
         kind, spans = _first_findings(text[start:end], language)
-        found += [Finding(start=start + left, end=start + right, kind=kind) for left, right in spans]
+        findings += [Finding(start=start + left, end=start + right, kind=kind) for left, right in spans]
         if spans and depth < DEPTH:
             rest += [(start + left, start + right, depth + 1) for left, right in _between((0, end - start), spans)]
-    return sorted(found, key=lambda finding: finding.start)
+    return sorted(findings, key=lambda finding: finding.start)
 
 
 def _first_findings(text: str, language: str) -> tuple[Kind, list[Span]]:
@@ -123,21 +128,21 @@ def _first_findings(text: str, language: str) -> tuple[Kind, list[Span]]:
 
 
 def _between(whole: Span, spans: list[Span]) -> list[Span]:
-    """What the spans leave of the whole, without what is too short to be anybody's data."""
+    """The parts of ``whole`` between the spans that have more than 3 characters: shorter ones hold no personal data."""
     starts = [whole[0], *(end for _, end in spans)]
     ends = [*(start for start, _ in spans), whole[1]]
     return [(start, end) for start, end in zip(starts, ends, strict=True) if end - start > 3]
 
 
-def _replace(text: str, found: list[Finding]) -> str:
+def _replace(text: str, findings: list[Finding]) -> str:
     pieces: list[str] = []
-    done = 0
-    for finding in found:
-        pieces += [text[done : finding.start], f"[{finding.kind}]"]
-        done = finding.end
-    return "".join([*pieces, text[done:]])
+    position = 0
+    for finding in findings:
+        pieces += [text[position : finding.start], f"[{finding.kind}]"]
+        position = finding.end
+    return "".join([*pieces, text[position:]])
 
 
-def _essence(written: str) -> str:
-    """What two ways of writing the same number share."""
+def _canonical(written: str) -> str:
+    """Letters and digits only, so that two ways of writing the same number are equal."""
     return "".join(filter(str.isalnum, written)).casefold()

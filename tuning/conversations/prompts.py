@@ -1,4 +1,7 @@
-"""From logged turns back to what a model was given: serving and training go through the one renderer."""
+"""Renders the prompt of a logged turn again, with the same renderer that serving uses.
+
+Training therefore sees exactly what the model was given.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from tuning.conversations.records import LoggedPassage, LoggedTurn
 
 
 def prompt_of(turn: LoggedTurn, past: Mapping[str, LoggedTurn]) -> list[BaseMessage] | None:
-    """The prompt of a turn, ``past`` being the turns of its conversation by id.
+    """The prompt of a turn. ``past`` holds the turns of its conversation by id.
 
-    The same, byte for byte, as the one that was sent, but for what the log does not keep: what was redacted, and the names of
-    people. None where it cannot be made again: another version wrote it, or what stood in it was forgotten.
+    It equals the prompt that was sent, byte for byte, except for what the log does not keep: redacted data and people's names.
+    Returns None if it cannot be made again, because another version of the renderer made it or a part of it was forgotten.
     """
     if turn.prompt_version != VERSION or not all(recalled in past for recalled in turn.recalled):
         return None
@@ -29,6 +32,7 @@ def _question(turn: LoggedTurn) -> Question:
     return Question(
         turn_id=turn.turn_id,
         conversation=turn.conversation,
+        # The log holds the question as it was written; the chain cleans it before it renders the prompt.
         text=cleaned(turn.question),
         audiences=frozenset(),
         speaker=turn.speaker,
@@ -49,19 +53,19 @@ def _exchange(turn: LoggedTurn) -> Exchange:
 
 
 def _passages(turn: LoggedTurn) -> list[Passage]:
-    return [_passage(turn, shown, rank) for rank, shown in enumerate(turn.passages)]
+    return [_passage(turn, snapshot, rank) for rank, snapshot in enumerate(turn.passages)]
 
 
-def _passage(turn: LoggedTurn, shown: LoggedPassage, rank: int) -> Passage:
-    """What the index alone knows of a passage is in no prompt."""
+def _passage(turn: LoggedTurn, snapshot: LoggedPassage, rank: int) -> Passage:
+    """The passage of a snapshot. Fields that only the index knows are empty, since no prompt contains them."""
     return Passage(
-        id=shown.digest,
+        id=snapshot.digest,
         document="",
-        source=shown.source,
-        title=shown.title,
-        headings=shown.headings,
-        url=shown.url,
-        text=shown.text,
+        source=snapshot.source,
+        title=snapshot.title,
+        headings=snapshot.headings,
+        url=snapshot.url,
+        text=snapshot.text,
         position=rank,
         language=turn.language,
         audience="",

@@ -1,4 +1,4 @@
-"""What the log keeps. Times are aware datetimes; ``speaker`` leaves the log only as a pseudonym."""
+"""The records of the conversation log. Times are aware datetimes; a ``speaker`` read from the log is always a pseudonym."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rating = Literal["up", "down"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedPassage:
-    """A passage as it was shown: a snapshot, identified by its digest (``rag.types.Passage.digest``)."""
+    """A snapshot of a passage as the answerer saw it, identified by its digest (``rag.types.Passage.digest``)."""
 
     digest: str
     title: str
@@ -27,16 +27,16 @@ class LoggedPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTurn:
-    """One question and its answer. ``passages`` stand in the order shown.
+    """One question and its answer. ``passages`` are in the order in which the answerer saw them.
 
     ``cited`` are the ranks (from 0) of the cited passages, in the order of their numbers in the answer.
     ``seconds`` is the wall time of each stage by its name; ``reply_id`` is the platform's id of the reply.
-    ``speaker`` may be the platform's id or already its pseudonym: the log stores the pseudonym.
+    ``speaker`` is the platform's id or its pseudonym; the log stores the pseudonym.
 
-    What else the prompt was made of: ``recalled`` are the turns of the past in it (ids, oldest first), ``summary`` and ``notes``
-    its background, ``prompt_version`` that of the renderer (empty in turns of version 0.2 and before), ``adapter_digest``
-    which adapter of the name wrote. ``dropped`` counts sentences that no passage supported; ``interrupted`` when the answer
-    ended early.
+    The other parts of the prompt: ``recalled`` are the ids of the past turns in it, oldest first; ``summary`` and ``notes`` are
+    its background; ``prompt_version`` is the renderer's version (empty in turns of version 0.2 and before). ``adapter_digest``
+    identifies the adapter that wrote the answer, since one name may have had several. ``dropped`` is the number of sentences
+    that were removed because no passage supported them; ``interrupted`` means that the answer ended early.
     """
 
     turn_id: str
@@ -65,7 +65,7 @@ class LoggedTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedFeedback:
-    """What one person thought of one turn; empty texts say nothing and erase nothing."""
+    """One person's feedback on one turn. An empty text does not erase an earlier one."""
 
     turn_id: str
     speaker: str
@@ -77,7 +77,7 @@ class LoggedFeedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewedTurn:
-    """A turn with everything that was said about it."""
+    """A turn with all feedback on it."""
 
     turn: LoggedTurn
     feedback: tuple[LoggedFeedback, ...] = ()
@@ -96,7 +96,7 @@ class ConversationSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogCounts:
-    """How much the log holds."""
+    """The number of records in the log."""
 
     conversations: int
     turns: int

@@ -1,6 +1,6 @@
-"""The log's tables. A conversation is not stored: it is the turns that name it.
+"""The log's tables. A conversation has no table of its own: it consists of the turns with its id.
 
-Every change here needs a numbered migration beside it; a test compares the two.
+Every change here needs a numbered migration in ``migrations/versions``; a test compares the two.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware datetime, kept in UTC to the microsecond. SQLite stores no zone: text in one zone sorts by time."""
+    """An aware datetime, stored in UTC to the microsecond. SQLite stores text without a zone, which sorts by time in one zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -60,7 +60,7 @@ turns = Table(
     Column("reply_id", Text, nullable=False),
     Column("asked_at", Instant, nullable=False),
     Column("cited", JSON, nullable=False),
-    # With defaults in the database: a process of the version before goes on writing while the others are replaced.
+    # Defaults in the database, because in a rolling update processes of the version before still insert rows.
     Column("recalled", JSON, nullable=False, server_default="[]"),
     Column("summary", Text, nullable=False, server_default=""),
     Column("notes", JSON, nullable=False, server_default="[]"),
@@ -81,7 +81,7 @@ passages = Table(
     Column("url", Text, nullable=False),
     Column("text", Text, nullable=False),
 )
-"""Snapshots of what was shown, shared by every turn that showed the same; a row never changes."""
+"""Snapshots of passages, shared by all turns that showed the same one. A row never changes."""
 
 turn_passages = Table(
     "turn_passages",
@@ -98,7 +98,7 @@ turn_passages = Table(
 feedback = Table(
     "feedback",
     metadata,
-    # No foreign key: a thumb may be pressed before the outbox has brought the turn here.
+    # No foreign key: feedback may arrive before the turn, which goes through the outbox.
     Column("turn_id", String, primary_key=True),
     Column("speaker", String, primary_key=True),
     Column("rating", String, nullable=False),
@@ -113,7 +113,7 @@ renames = Table(
     Column("old", String, primary_key=True),
     Column("new", String, nullable=False),
 )
-"""Conversations that a platform gave another id, for turns that arrive under the old one."""
+"""Conversations that got another id from their platform, for turns that arrive under the old id."""
 
 tombstones = Table(
     "tombstones",
@@ -122,7 +122,7 @@ tombstones = Table(
     Column("speaker", String, primary_key=True),
     Column("forgotten_at", Instant, nullable=False),
 )
-"""What was forgotten, by keyed hash: what was asked before, but is recorded after, must not come back.
+"""Requests to forget, by keyed hash of the conversation: a turn that was asked before one must not be written after it.
 
 An empty speaker means everybody in the conversation.
 """
@@ -133,4 +133,4 @@ forgotten_turns = Table(
     Column("turn_id", String, primary_key=True),
     Column("forgotten_at", Instant, nullable=False),
 )
-"""Turns that are gone, so that feedback on them is not kept either."""
+"""Ids of forgotten turns, so that feedback on them is not written either."""

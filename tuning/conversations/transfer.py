@@ -1,4 +1,4 @@
-"""The log as lines of JSON: one turn a line, with the passages it showed and the feedback it got."""
+"""Export and import of the log as lines of JSON: one turn per line, with its passages and its feedback."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from tuning.conversations.log import ConversationLog
 
 BATCH = 200
+"""How many turns are imported in one transaction."""
 _LINES: TypeAdapter[ReviewedTurn] = TypeAdapter(ReviewedTurn)
 
 
 def export_turns(log: ConversationLog, file: TextIO, conversation: str | None = None) -> int:
-    """Writes every turn, or those of one conversation. Returns how many there were."""
+    """Writes every turn, or those of one conversation. Returns the number of turns."""
     count = 0
     for reviewed in log.turns(conversation):
         file.write(_LINES.dump_json(reviewed).decode() + "\n")
@@ -32,23 +33,24 @@ def export_turns(log: ConversationLog, file: TextIO, conversation: str | None = 
     return count
 
 
-def import_turns(log: ConversationLog, file: Path) -> int:
-    """Records an export; importing it twice changes nothing. Returns how many turns were kept.
+def import_turns(log: ConversationLog, file: Path, *, at_once: int = BATCH) -> int:
+    """Imports an export; doing it twice changes nothing. Returns how many turns were written.
 
     The whole file is checked before anything is written. Raises ``ImportRefused`` with the number of the bad line.
     What was forgotten here stays forgotten.
     """
+    # Read twice, not kept in a list: an export may be larger than memory.
     for _ in read_turns(file):
         pass
     lines = read_turns(file)
-    kept = 0
-    while batch := list(islice(lines, BATCH)):
-        kept += _record(log, batch)
-    return kept
+    written = 0
+    while batch := list(islice(lines, at_once)):
+        written += _record(log, batch)
+    return written
 
 
 def read_turns(file: Path) -> Iterator[ReviewedTurn]:
-    """The lines of an export, checked. Raises ``ImportRefused``."""
+    """Reads and checks the lines of an export. Raises ``ImportRefused``."""
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -59,16 +61,16 @@ def read_turns(file: Path) -> Iterator[ReviewedTurn]:
 
 
 def _record(log: ConversationLog, batch: Sequence[ReviewedTurn]) -> int:
-    kept = log.record([reviewed.turn for reviewed in batch])
-    log.give_feedback([given for reviewed in batch for given in reviewed.feedback])
-    return kept
+    written = log.record([reviewed.turn for reviewed in batch])
+    log.give_feedback([entry for reviewed in batch for entry in reviewed.feedback])
+    return written
 
 
 def _read(line: bytes, place: str) -> ReviewedTurn:
     try:
         reviewed = _LINES.validate_json(line)
     except ValidationError as error:
-        # Not the error itself: it quotes what people wrote.
+        # Not str(error): pydantic quotes the input, which is what people wrote.
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise ImportRefused(f"{place}: {f'{key}: ' if key else ''}{first['msg']}") from None
@@ -78,23 +80,23 @@ def _read(line: bytes, place: str) -> ReviewedTurn:
 
 
 def _complaint(reviewed: ReviewedTurn) -> str | None:
-    """What types alone do not tell."""
+    """The first violation that types alone do not detect, or None."""
     turn = reviewed.turn
-    times = (turn.asked_at, *(given.given_at for given in reviewed.feedback))
+    times = (turn.asked_at, *(entry.given_at for entry in reviewed.feedback))
     figures = (*turn.seconds.values(), *(passage.score for passage in turn.passages))
     wrong = {
         "a time has no zone; write it as 2026-01-31T12:00:00Z": any(time.tzinfo is None for time in times),
         "a time lies outside the years 1 to 9999 in UTC": not all(map(_in_range, times)),
         "an id or a name holds a NUL, which no log can store": any(storable(name) != name for name in _names(reviewed)),
-        "feedback belongs to another turn": any(given.turn_id != turn.turn_id for given in reviewed.feedback),
+        "feedback belongs to another turn": any(entry.turn_id != turn.turn_id for entry in reviewed.feedback),
         "a figure is not finite": not all(map(isfinite, figures)),
         "cited names a passage that was not shown": not all(0 <= rank < len(turn.passages) for rank in turn.cited),
         "dropped is no count": not 0 <= turn.dropped < 2**31,
         "a passage is not the one that its digest names": any(
-            shown.digest != _digest(shown) for shown in turn.passages
+            passage.digest != _digest(passage) for passage in turn.passages
         ),
     }
-    return next((complaint for complaint, holds in wrong.items() if holds), None)
+    return next((complaint for complaint, applies in wrong.items() if applies), None)
 
 
 def _in_range(time: datetime) -> bool:
@@ -110,7 +112,7 @@ def _names(reviewed: ReviewedTurn) -> Iterator[str]:
     yield from (turn.turn_id, turn.conversation, turn.platform, turn.speaker, turn.language, turn.model, turn.reply_id)
     yield from (turn.adapter or "", turn.adapter_digest, turn.prompt_version, *turn.recalled)
     yield from (passage.source for passage in turn.passages)
-    yield from (given.speaker for given in reviewed.feedback)
+    yield from (entry.speaker for entry in reviewed.feedback)
 
 
 def _digest(passage: LoggedPassage) -> str:

@@ -46,11 +46,20 @@ class AdapterHost(Protocol):
 class ServingAdapter:
     """The watcher of one task. An adapter that cannot be loaded never serves."""
 
-    def __init__(self, task: Task, host: AdapterHost, registry: AdapterRegistry, pinned: str = "") -> None:
+    def __init__(
+        self,
+        task: Task,
+        host: AdapterHost,
+        registry: AdapterRegistry,
+        pinned: str = "",
+        *,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         self._task = task
         self._host = host
         self._registry = registry
         self._pinned = pinned
+        self._look_seconds = look_seconds
         self._refused: AdapterRef | str | None = None
         self._told: AdapterRef | str | None = None
         self.current: AdapterRef | None = None
@@ -67,7 +76,7 @@ class ServingAdapter:
     async def watch(self) -> None:
         """Follows promotions until cancelled."""
         while not self._pinned:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
             try:
                 await self.look()
             except Exception as error:  # noqa: BLE001 - one look that fails in a way of its own must not be the last
@@ -119,12 +128,17 @@ async def following(
     registry: AdapterRegistry,
     hosts: Mapping[Task, AdapterHost],
     pinned: Mapping[Task, str] = MappingProxyType({}),
+    *,
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[ServingAdapters]:
     """Loads what serves each host's task, and follows promotions until left. ``pinned`` adapters are followed by no other.
 
     Raises ``AdapterMissing`` or ``ModelError`` for a pinned one that is not there or does not fit.
     """
-    watchers = {task: ServingAdapter(task, host, registry, pinned.get(task, "")) for task, host in hosts.items()}
+    watchers = {
+        task: ServingAdapter(task, host, registry, pinned.get(task, ""), look_seconds=look_seconds)
+        for task, host in hosts.items()
+    }
     for watcher in watchers.values():
         await watcher.open()
     watching = [asyncio.create_task(each.watch(), name=f"promotions of {task}") for task, each in watchers.items()]

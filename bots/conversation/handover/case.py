@@ -1,4 +1,7 @@
-"""What people are shown of a conversation that they are asked to take over: enough to go on, and nothing they may not read."""
+"""The case: what people are shown of a conversation that they are asked to take over.
+
+It holds enough to go on with, and nothing that its readers may not read.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,19 @@ from rag.types import Exchange
 from tuning.conversations.privacy import find
 
 LAST = 5
-"""Exchanges shown."""
+"""How many exchanges are shown."""
 
 QUESTION_CHARACTERS = 1000
 SUMMARY_CHARACTERS = 1500
-SAID_CHARACTERS = 400
+EXCHANGE_CHARACTERS = 400
+"""Limits of each text, in characters: people need the gist, and the platform limits a post."""
 _MASKED = ("secret", "card")
-"""Nobody needs these to help; names, addresses and numbers to call are what people need."""
+"""Kinds of personal data that are masked. Names, addresses and phone numbers stay: people need them to help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """One exchange. ``answer`` is None where these readers may not see it."""
+class ShownExchange:
+    """One exchange as it is shown. ``answer`` is None if these readers may not read it."""
 
     who: str
     question: str
@@ -32,31 +36,31 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A wish for a person with what it is about."""
+    """A request for a person, with the question, a summary and the latest exchanges."""
 
     handover: Handover
     question: str
     summary: str = ""
-    said: tuple[Said, ...] = ()
+    exchanges: tuple[ShownExchange, ...] = ()
 
 
 def compose(
     handover: Handover, question: str, summary: str, history: Sequence[Exchange], readers: Readers, language: str
 ) -> Case:
-    """``summary`` must be one that the readers may read."""
+    """The case of a handover for ``readers``, who must be allowed to read ``summary``."""
 
-    def shown(text: str, limit: int) -> str:
+    def visible(text: str, limit: int) -> str:
         return _bounded(masked(text, language), limit)
 
     return Case(
         handover=handover,
-        question=shown(question, QUESTION_CHARACTERS),
-        summary=shown(summary, SUMMARY_CHARACTERS),
-        said=tuple(
-            Said(
+        question=visible(question, QUESTION_CHARACTERS),
+        summary=visible(summary, SUMMARY_CHARACTERS),
+        exchanges=tuple(
+            ShownExchange(
                 who=exchange.speaker_name,
-                question=shown(exchange.question, SAID_CHARACTERS),
-                answer=shown(unmarked(exchange.answer), SAID_CHARACTERS) if readers.may_read(exchange) else None,
+                question=visible(exchange.question, EXCHANGE_CHARACTERS),
+                answer=visible(unmarked(exchange.answer), EXCHANGE_CHARACTERS) if readers.may_read(exchange) else None,
             )
             for exchange in history[-LAST:]
         ),
@@ -65,9 +69,10 @@ def compose(
 
 def masked(text: str, language: str) -> str:
     """``text`` without passwords, keys and card numbers."""
-    for found in reversed(find(text, language)):
-        if found.kind in _MASKED:
-            text = f"{text[: found.start]}[{found.kind}]{text[found.end :]}"
+    # From the end, so that the offsets of earlier findings stay right.
+    for finding in reversed(find(text, language)):
+        if finding.kind in _MASKED:
+            text = f"{text[: finding.start]}[{finding.kind}]{text[finding.end :]}"
     return text
 
 

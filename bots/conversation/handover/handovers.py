@@ -1,8 +1,8 @@
 """Handing a conversation over to people, and taking it back.
 
-Who wishes for a person is told of only after people were: the intent is stored, the case is posted where people look, its id
-is stored, and then the asker is answered. A crash between two of these steps finds what the one before left. From then on the
-bot is silent in that conversation until somebody there lets it resume, the time is over, or the asker goes on with it.
+The steps are: store the intent, post the case where people look, store the post's id, answer the asker. Each step leaves a
+record, so that after a crash the next worker continues with the missing one. From then on the bot is silent in that
+conversation until a person lets it resume, the time is over, or the asker goes on with the bot.
 """
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ from rag.types import Exchange
 log = structlog.get_logger()
 
 PATIENCE = timedelta(seconds=60)
-"""How long the asker waits for a channel that takes nothing at the moment; then they are told that nobody could be reached."""
+"""How long the asker waits for a channel that accepts no post; then they are told that nobody could be reached."""
 
 
 class HandoverChannel(Protocol):
-    """Where people are asked to come. Raises ``DeliveryRetry`` and ``DeliveryRefused``."""
+    """The channel in which people are asked to take over. Methods raise ``DeliveryRetry`` and ``DeliveryRefused``."""
 
     place: str
 
     async def readers(self) -> Readers:
-        """Who reads it."""
+        """The readers of the channel."""
 
     async def post(self, case: Case) -> str:
-        """The id of a new post that shows ``case`` and lets people resume the bot."""
+        """Posts ``case`` with a button that lets the bot resume. Returns the post's id."""
 
     async def find(self, turn: str, since: datetime) -> str | None:
-        """The id of a turn's post that was lost in a crash; empty when there is none, None when nobody can tell."""
+        """The id of a turn's post whose id was lost in a crash: empty if there is none, None if the channel cannot tell."""
 
     async def redraw(self, handover: Handover) -> None:
-        """Brings a post to what has become of the handover; what was said in the conversation goes from it."""
+        """Updates a post to the handover's present state, and removes from it what was said in the conversation."""
 
     async def remove(self, place: str, post: str) -> None:
-        """Deletes a post; one that is gone is no failure."""
+        """Deletes a post. A post that does not exist any more is no failure."""
 
     async def check(self) -> Mapping[str, str]:
         """For ``doctor``: facts by name. Raises ``BotsError`` with what to do."""
 
 
 class Observer(Protocol):
-    """Where the figures go."""
+    """Receives metrics of handovers."""
 
     def handover(self, outcome: str) -> None:
-        """One wish for a person was heard, or ended."""
+        """One handover was begun, failed or ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Somebody wants a person: the message in which they said so is the one whose reply tells them what came of it."""
+    """A request for a person. The reply to ``message``, in which it was made, tells the asker whether somebody was asked."""
 
     message: IncomingMessage
     question: str
@@ -73,7 +73,10 @@ class Wish:
 
 
 class Handovers:
-    """Every conversation's. Methods raise ``StoreUnavailable``; without a ``channel`` nobody can be asked."""
+    """The handovers of all conversations. Methods raise ``StoreUnavailable``. Without a ``channel``, nobody can be asked.
+
+    ``silent`` is how long the bot is silent at most.
+    """
 
     def __init__(
         self,
@@ -96,11 +99,11 @@ class Handovers:
 
     @property
     def possible(self) -> bool:
-        """Whether there is anybody to ask."""
+        """Whether a channel is configured."""
         return self._channel is not None
 
     async def current(self, conversation: str) -> Handover | None:
-        """The handover in force: the bot is silent. One whose time is over ends here."""
+        """The open handover of a conversation, in which the bot is silent. One whose time is over is closed by this call."""
         latest = await self._store.latest(conversation)
         if latest is None or latest.stage != "open":
             return None
@@ -110,23 +113,26 @@ class Handovers:
         return None
 
     async def taken(self, conversation: str, turn: str) -> bool:
-        """Whether nothing may be sent as the reply to ``turn``: a person answers here, and another message asked for them."""
+        """Whether nothing may be sent as the reply to ``turn``, because a person answers now.
+
+        The turn that asked for the person is an exception: its reply says that they were asked.
+        """
         if self._channel is None:  # asked before every step of every reply: no trip to Redis where nobody can take over
             return False
         current = await self.current(conversation)
         return current is not None and current.turn_id != turn
 
     async def ask(self, wish: Wish, lease: Lease) -> bool:
-        """Asks people to come; False where nobody could be reached, for good. May be called again after a crash.
+        """Asks people to come. Returns False if nobody could be reached, for good. May be called again after a crash.
 
-        Raises ``DeliveryRetry`` while the channel takes nothing, and ``LeaseLost``.
+        Raises ``DeliveryRetry`` while the channel accepts nothing, and ``LeaseLost``.
         """
         if self._channel is None:
             self._metrics.handover("nobody")
             return False
-        handover, known = await self._store.begin(self._intent(wish), lease)
+        handover, existed = await self._store.begin(self._intent(wish), lease)
         if handover.stage == "intended":
-            handover = await self._tell(self._channel, handover, wish, again=known)
+            handover = await self._post(self._channel, handover, wish, again=existed)
         return handover.stage != "failed"
 
     def _intent(self, wish: Wish) -> Handover:
@@ -141,9 +147,10 @@ class Handovers:
             place=self._channel.place if self._channel else "",
         )
 
-    async def _tell(self, channel: HandoverChannel, handover: Handover, wish: Wish, *, again: bool) -> Handover:
+    async def _post(self, channel: HandoverChannel, handover: Handover, wish: Wish, *, again: bool) -> Handover:
         try:
-            post = await self._found(channel, handover) if again else ""
+            # Posting again without a look would leave people two posts about one request.
+            post = await self._find_post(channel, handover) if again else ""
             post = post or await channel.post(await self._case(channel, handover, wish))
         except DeliveryRetry:
             if self._now() - handover.since < PATIENCE:
@@ -151,26 +158,27 @@ class Handovers:
             return await self._failed(handover, "the channel took nothing for a minute")
         except DeliveryRefused as error:
             return await self._failed(handover, str(error))
-        told = replace(handover, stage="open", post=post)
-        if await self._store.change(handover, told):
+        opened = replace(handover, stage="open", post=post)
+        if await self._store.change(handover, opened):
             self._metrics.handover("asked")
-            return told
-        # Forgotten, or resumed by somebody quick, before the post was noted.
-        await self._inbox.accept(redrawing(told, self._now()))
-        return told
+            return opened
+        # It was forgotten or resumed before the post's id was stored, so the post is out of date already.
+        await self._inbox.accept(redrawing(opened, self._now()))
+        return opened
 
-    async def _found(self, channel: HandoverChannel, handover: Handover) -> str:
-        found = await channel.find(handover.turn_id, handover.since)
-        if found is None:
+    async def _find_post(self, channel: HandoverChannel, handover: Handover) -> str:
+        post = await channel.find(handover.turn_id, handover.since)
+        if post is None:
             log.warning("handover_possible_duplicate", turn=handover.turn_id)
             self._metrics.handover("possible_duplicate")
-        return found or ""
+        return post or ""
 
     async def _case(self, channel: HandoverChannel, handover: Handover, wish: Wish) -> Case:
         readers = await channel.readers()
-        known = await self._memory.background(handover.conversation, "", readers.audiences, readers.tenant)
+        # The readers of the channel count here, not those of the conversation: they may be allowed less.
+        background = await self._memory.background(handover.conversation, "", readers.audiences, readers.tenant)
         language = wish.message.language or "en"
-        return compose(handover, wish.question, known.summary, wish.history, readers, language)
+        return compose(handover, wish.question, background.summary, wish.history, readers, language)
 
     async def _failed(self, handover: Handover, reason: str) -> Handover:
         failed = replace(handover, stage="failed")
@@ -180,7 +188,7 @@ class Handovers:
         return failed
 
     async def resume(self, message: IncomingMessage) -> bool:
-        """Somebody let the bot resume; whether it was silent until then. The same message may come again after a crash."""
+        """Lets the bot resume. Returns whether it was silent until then, also when ``message`` is handled again after a crash."""
         handover = await self._store.find(message.conversation, message.original)
         if handover is None:
             return False
@@ -189,7 +197,7 @@ class Handovers:
         return handover.closing == message.turn_id
 
     async def end(self, conversation: str) -> None:
-        """The asker goes on with the bot."""
+        """Ends the handover of a conversation, because the asker goes on with the bot."""
         if (current := await self.current(conversation)) is not None:
             await self._close(current, "asker")
 
@@ -202,7 +210,7 @@ class Handovers:
         return True
 
     async def redraw(self, message: IncomingMessage) -> None:
-        """Brings a post to what is known now; one of which nothing is known any more is removed. Raises ``DeliveryRetry``."""
+        """Updates a post to the present state; a post without a record is removed. Raises ``DeliveryRetry``."""
         if self._channel is None:
             return
         place, post = message.address["place"], message.address["post"]

@@ -1,4 +1,4 @@
-"""A reply that looks, right before each step, whether a person has taken the conversation over."""
+"""A reply that checks, right before each step, whether a person has taken the conversation over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rag.types import Stage
 
 
 class TakenOver(Exception):
-    """A person answers here now: nothing more may be shown. ``reply`` is what was begun."""
+    """A person answers now, so nothing more may be shown. ``reply`` is the reply that was begun."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__("a person answers here")
@@ -18,13 +18,14 @@ class TakenOver(Exception):
 
 
 class AttendedReply(Reply):
-    """``taken`` says whether a person has taken over. Raises ``TakenOver`` in place of a step."""
+    """Passes every step on to ``reply``, or raises ``TakenOver`` if ``taken`` returns True."""
 
     def __init__(self, reply: Reply, taken: Callable[[], Awaitable[bool]]) -> None:
         self._reply = reply
         self._taken = taken
 
     async def status(self, stage: Stage) -> None:
+        # Unchecked: a status only shows that work goes on, and a check costs a trip to Redis.
         await self._reply.status(stage)
 
     async def show(self, text: str) -> None:

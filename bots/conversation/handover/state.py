@@ -1,4 +1,7 @@
-"""Which conversations are with a person: in Redis, where every process looks right before it sends."""
+"""Handover records: which conversations are with a person.
+
+They are in Redis, because every process checks them right before it sends something.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,19 @@ from bots.queue.replies import Lease
 from rag.store.client import store_errors, text
 from rag.store.lease import LEASE_FUNCTIONS
 
-KEPT_SECONDS = 90 * 24 * 3600
-"""How long a post is known after it was last touched, so that forgetting finds it."""
+RETENTION_SECONDS = 90 * 24 * 3600
+"""How long a record is kept after its last change, so that forgetting finds the post."""
 
 Stage = Literal["intended", "open", "closed", "failed"]
-"""About to be posted; a person was asked and the bot is silent; the bot is back; nobody could be asked."""
+"""In order: about to be posted; a person was asked and the bot is silent; the bot answers again; nobody could be asked."""
 
 Ending = Literal["", "resumed", "time", "asker"]
-"""Why the bot is back: a person said so, the time was over, or the asker went on with the bot."""
+"""Why the bot answers again: a person let it resume, the time was over, or the asker went on with the bot."""
 
 _CURRENT = "current"
-"""The field that names the latest turn; the other fields are turns."""
+"""The field of the Redis hash that names the latest turn; every other field is a turn's id."""
 
-# KEYS: lease, handovers. ARGV: token, turn, value, seconds. Returns what was known of the turn.
+# KEYS: lease, handovers. ARGV: token, turn, value, seconds. Returns the record that the turn has already, if any.
 _BEGIN = f"""{LEASE_FUNCTIONS}
 if not owns_lease(KEYS[1], ARGV[1]) then return {{'lost'}} end
 local known = redis.call('HGET', KEYS[2], ARGV[2])
@@ -38,14 +41,14 @@ redis.call('HSET', KEYS[2], ARGV[2], ARGV[3], 'current', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 return {{'begun'}}
 """
-# KEYS: handovers. ARGV: turn, value before, value after, seconds.
+# KEYS: handovers. ARGV: turn, value before, value after, seconds. Compares and sets: any process may change a record.
 _CHANGE = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """
-# KEYS: handovers.
+# KEYS: handovers. One script, since the latest turn may change between two reads.
 _LATEST = """
 local turn = redis.call('HGET', KEYS[1], 'current')
 return turn and redis.call('HGET', KEYS[1], turn)
@@ -54,7 +57,7 @@ return turn and redis.call('HGET', KEYS[1], turn)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """Where a conversation stands, for people: a link to it, if there is one, and how its asker is called on the platform."""
+    """Where people find a conversation: a link to it, if there is one, and the asker's name on the platform."""
 
     url: str = ""
     person: str = ""
@@ -62,10 +65,11 @@ class Whereabouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """One wish for a person. ``asked`` is the message without its words; ``place`` and ``post`` are where it was told to people.
+    """One request for a person.
 
-    ``bare``: the post no longer shows what was said, because some of it was forgotten; ``closing`` is the message that ended it;
-    ``moved`` is the conversation in which it goes on.
+    ``asked`` is the message that made it, without its text; ``place`` and ``post`` are the channel and the id of the post that
+    asks people to come. ``bare``: the post no longer shows what was said, because some of it was forgotten. ``by`` is the person
+    who let the bot resume, ``closing`` the turn of their message. ``moved`` is the conversation in which the handover continues.
     """
 
     conversation: str
@@ -95,31 +99,37 @@ class HandoverStore:
         self._latest = redis.register_script(_LATEST)
 
     async def latest(self, conversation: str) -> Handover | None:
-        """The last wish for a person in a conversation, whatever became of it."""
+        """The latest handover of a conversation, whatever its stage."""
         with store_errors("whether a person took over is unknown"):
             raw = await self._latest(keys=[self._keys.handovers(conversation)])
         return _decoded(raw)
 
     async def find(self, conversation: str, turn_id: str) -> Handover | None:
-        """One of them, where its conversation is by now."""
+        """The handover of a turn, also after its conversation got another id."""
         with store_errors("whether a person took over is unknown"):
             raw = await self._redis.hget(self._keys.handovers(conversation), turn_id)
-        found = _decoded(raw)
-        return await self.find(found.moved, turn_id) if found is not None and found.moved else found
+        handover = _decoded(raw)
+        return await self.find(handover.moved, turn_id) if handover is not None and handover.moved else handover
 
     async def all(self, conversation: str) -> list[Handover]:
+        """Every handover that the conversation had."""
         with store_errors("whether a person took over is unknown"):
-            found = await self._redis.hgetall(self._keys.handovers(conversation))
-        known = [_decoded(raw) for turn, raw in found.items() if text(turn) != _CURRENT]
-        return [handover for handover in known if handover is not None]
+            fields = await self._redis.hgetall(self._keys.handovers(conversation))
+        handovers = [_decoded(raw) for turn, raw in fields.items() if text(turn) != _CURRENT]
+        return [handover for handover in handovers if handover is not None]
 
     async def begin(self, handover: Handover, lease: Lease) -> tuple[Handover, bool]:
-        """Stores the intent unless the turn has one already; what is known, and whether it was. Raises ``LeaseLost``."""
+        """Stores the intent, unless the turn has a record. Returns the record, and whether it existed. Raises ``LeaseLost``."""
         keys = [self._keys.lease(handover.conversation), self._keys.handovers(handover.conversation)]
-        args: list[str | bytes | int] = [lease.token, handover.turn_id, _HANDOVERS.dump_json(handover), KEPT_SECONDS]
+        args: list[str | bytes | int] = [
+            lease.token,
+            handover.turn_id,
+            _HANDOVERS.dump_json(handover),
+            RETENTION_SECONDS,
+        ]
         with store_errors("nobody was asked to come yet"):
-            found = await self._begin(keys=keys, args=args)
-        match found:
+            result = await self._begin(keys=keys, args=args)
+        match result:
             case [b"known", raw]:
                 return _decoded(raw) or handover, True
             case [b"begun"]:
@@ -127,26 +137,29 @@ class HandoverStore:
         raise LeaseLost(f"conversation {handover.conversation} was taken over by another worker")
 
     async def change(self, before: Handover, after: Handover) -> bool:
-        """Puts ``after`` in the place of ``before``; False if that was changed or forgotten meanwhile."""
+        """Replaces ``before`` by ``after``. Returns False if ``before`` was changed or forgotten meanwhile."""
         args: list[str | bytes | int] = [before.turn_id, _HANDOVERS.dump_json(before), _HANDOVERS.dump_json(after)]
         with store_errors("what became of a conversation was not noted"):
-            changed = await self._change(keys=[self._keys.handovers(before.conversation)], args=[*args, KEPT_SECONDS])
+            changed = await self._change(
+                keys=[self._keys.handovers(before.conversation)], args=[*args, RETENTION_SECONDS]
+            )
         return bool(changed)
 
     async def move(self, old: str, new: str) -> None:
-        """What is open in ``old`` goes on in ``new``; for a group that got another id."""
+        """Moves an open handover from ``old`` to ``new``, when a platform gives a group another id."""
         latest = await self.latest(old)
         if latest is None or latest.stage != "open" or old == new:
             return
-        going_on = replace(latest, conversation=new, asked=replace(latest.asked, conversation=new))
+        moved = replace(latest, conversation=new, asked=replace(latest.asked, conversation=new))
         key, turn = self._keys.handovers(new), latest.turn_id
+        # The new record first: after a crash in between the bot stays silent in both, and never speaks over a person.
         with store_errors("whether a person took over does not follow the group"):
-            await self._redis.hset(key, mapping={turn: _HANDOVERS.dump_json(going_on), _CURRENT: turn})
-            await self._redis.expire(key, KEPT_SECONDS)
+            await self._redis.hset(key, mapping={turn: _HANDOVERS.dump_json(moved), _CURRENT: turn})
+            await self._redis.expire(key, RETENTION_SECONDS)
         await self.change(latest, replace(latest, stage="closed", moved=new))
 
     async def forget(self, handover: Handover) -> None:
-        """Deletes what is known of one; the post is for others to remove."""
+        """Deletes one record. The post is removed by the message that :func:`redrawing` makes."""
         key = self._keys.handovers(handover.conversation)
         with store_errors("nothing more was forgotten, try again"):
             await self._redis.hdel(key, handover.turn_id)
@@ -155,7 +168,7 @@ class HandoverStore:
 
 
 def resumption(handover: Handover, by: str, now: datetime) -> IncomingMessage:
-    """What a press of "resume" puts into the conversation's queue: the same, however often it is pressed."""
+    """The message that a press of "resume" puts into the conversation's queue; the same one however often it is pressed."""
     identity = f"handover:resume:{handover.conversation}:{handover.turn_id}"
     return replace(
         handover.asked,
@@ -169,9 +182,13 @@ def resumption(handover: Handover, by: str, now: datetime) -> IncomingMessage:
     )
 
 
-def redrawing(handover: Handover, now: datetime, *, gone: bool = False) -> IncomingMessage:
-    """What brings a post to what is known by then. It waits in a queue of its own: no user waits for it."""
-    state = "gone" if gone else f"{handover.stage}:{handover.ended}:{handover.bare}"
+def redrawing(handover: Handover, now: datetime, *, removed: bool = False) -> IncomingMessage:
+    """The message that makes a worker update a post. It gets a queue of its own, so that it delays no reply.
+
+    With ``removed`` the post is to be removed, since its record will be deleted.
+    """
+    # The state is part of the identity: each state is queued once, and a later one is not taken for a redelivery.
+    state = "gone" if removed else f"{handover.stage}:{handover.ended}:{handover.bare}"
     digest = hashlib.sha256(f"{handover.conversation}:{handover.turn_id}".encode()).hexdigest()[:32]
     identity = f"handover:redraw:{digest}:{state}"
     return IncomingMessage(
@@ -196,7 +213,8 @@ def redrawing(handover: Handover, now: datetime, *, gone: bool = False) -> Incom
 
 
 def _decoded(raw: str | bytes | None) -> Handover | None:
-    """None also for what another release wrote: a conversation must go on over an upgrade and a rollback."""
+    """The record, or None if there is none or another release wrote it in another form."""
+    # Raising would stop the conversation after an upgrade or a rollback.
     try:
         return None if raw is None else _HANDOVERS.validate_json(raw)
     except ValidationError:

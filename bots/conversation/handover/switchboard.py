@@ -1,4 +1,4 @@
-"""Connects who wants a person with people, and says what came of it."""
+"""Switchboard: connects an asker who wants a person with people, and says whether that worked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rag.types import Exchange
 
 
 class Switchboard:
-    """``contact`` tells how to reach a person where the bot can reach none."""
+    """Asks people to come through ``handovers``. ``contact`` tells the asker how to reach a person if the bot cannot."""
 
     def __init__(
         self, handovers: Handovers, platforms: Mapping[str, Platform], memory: ConversationMemory, contact: str
@@ -27,7 +27,10 @@ class Switchboard:
     async def connect(
         self, message: IncomingMessage, history: Sequence[Exchange], lease: Lease, language: str | None
     ) -> str:
-        """What the asker is told. Raises ``DeliveryRetry`` while people cannot be told, ``LeaseLost``, ``StoreUnavailable``."""
+        """Asks people to come. Returns the reply to the asker.
+
+        Raises ``DeliveryRetry`` while the channel accepts no post, ``LeaseLost`` or ``StoreUnavailable``.
+        """
         where = await self._platforms[message.platform].whereabouts(message)
         wish = Wish(message=message, question=message.text, history=history, where=where)
         if await self._handovers.ask(wish, lease):
@@ -36,7 +39,8 @@ class Switchboard:
         return f"{sentence}\n\n{self._contact}" if self._contact else sentence
 
     async def command(self, message: IncomingMessage, lease: Lease) -> str:
-        """The command ``person``: as the wish in words, and people are told what was asked last."""
+        """The command ``person``: does the same as a question that asks for a person, with the latest exchanges."""
+        # A second command must not ask people twice.
         if await self._handovers.taken(message.conversation, message.turn_id):
             return say(message.language, "person_waiting")
         return await self.connect(message, await self._memory.load(message.conversation), lease, message.language)

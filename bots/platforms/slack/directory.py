@@ -1,7 +1,8 @@
-"""Who people and channels are, as far as audiences need it; cached in memory and in Redis for ten minutes.
+"""Facts about people, channels and user groups that decide audiences; cached in memory and in Redis for ten minutes.
 
-What Slack will not tell (a missing scope, an unknown user) is taken for a guest in a shared channel: the answer is public.
-What it cannot tell now (a limit, a 5xx, no network) is waited for: a public answer, once stored, would stay the answer.
+Where Slack refuses to tell (a missing scope, an unknown user), the person counts as a guest in a shared channel: the answer
+is public. Where it cannot tell at the moment (a limit, a 5xx, no network), the message waits: an answer to too narrow an
+audience would be stored and would stay the answer.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from rag.store.client import store_errors
 CACHE_SECONDS = 600
 _PATIENCE = 2.0
 _MEMORY_ENTRIES = 10_000
+# Shared within an Enterprise organisation counts too: people of other workspaces read the channel.
 _SHARED = ("is_ext_shared", "is_pending_ext_shared", "is_org_shared", "is_shared")
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A user, as far as we need to know one."""
+    """The facts about a user that we need. ``language`` is two letters, empty where Slack gives no locale."""
 
     name: str
     guest: bool
@@ -46,7 +48,7 @@ Groups = dict[str, tuple[str, ...]]
 
 
 class Directory:
-    """Looks people, channels and (``with_groups``) user groups up."""
+    """Looks up people, channels and, ``with_groups``, user groups."""
 
     def __init__(self, calls: SlackCalls, redis: Redis, keys: Keys, *, with_groups: bool) -> None:
         self._calls = calls
@@ -56,17 +58,18 @@ class Directory:
         self._groups = _Cache(redis, keys, "groups", TypeAdapter(Groups))
 
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
-        """The message with its sender and channel as they are. Raises ``DeliveryRetry`` while Slack cannot tell."""
+        """The message with the facts about its sender and channel. Raises ``DeliveryRetry`` while Slack cannot tell."""
         person, channel = await asyncio.gather(self._sender(message), self._channel(message))
-        alone = channel in ("direct", "ephemeral") and not person.guest
-        groups = await self._groups_of(message) if self._with_groups and alone else ()
+        private = channel in ("direct", "ephemeral") and not person.guest
+        # The audience of a user group counts only where nobody else reads the answer: elsewhere the call is saved.
+        groups = await self._groups_of(message) if self._with_groups and private else ()
         sender = replace(message.sender, name=person.name, guest=person.guest, admin=person.admin, groups=groups)
         address = {**message.address, "language": person.language}
-        spoken = person.language if message.kind == "command" else message.language
-        return replace(message, sender=sender, channel=channel, address=address, language=spoken or None)
+        language = person.language if message.kind == "command" else message.language
+        return replace(message, sender=sender, channel=channel, address=address, language=language or None)
 
     async def language(self, team: str, user: str) -> str:
-        """The language of a person's Slack, as two letters, or nothing."""
+        """The language of a person's Slack, as two letters; empty when unknown."""
         try:
             return (await self._people.get(f"{team}:{user}", lambda: self._ask_user(team, user))).language
         except CallError:
@@ -76,9 +79,10 @@ class Directory:
         team, user = message.address.get("team", ""), message.sender.id
         try:
             person = await self._people.get(f"{team}:{user}", lambda: self._ask_user(team, user))
-        except CallError as failed:
-            _wait_unless_conclusive(failed)
+        except CallError as error:
+            _retry_unless_conclusive(error)
             return Person(name="", guest=True, admin=False, language="")
+        # In a Slack Connect channel the sender's workspace may be another one than the one that installed the app.
         foreign = message.address.get("user_team", team) not in ("", team)
         return replace(person, guest=person.guest or foreign)
 
@@ -88,18 +92,18 @@ class Directory:
         return await self.channel(message.address.get("team", ""), message.address.get("channel", ""))
 
     async def channel(self, team: str, channel: str) -> ChannelKind:
-        """Who reads a channel; ``shared`` where Slack will not tell. Raises ``DeliveryRetry`` while it cannot."""
+        """Who reads a channel; ``shared`` where Slack refuses to tell. Raises ``DeliveryRetry`` while it cannot tell."""
         try:
             return await self._channels.get(f"{team}:{channel}", lambda: self._ask_channel(channel))
-        except CallError as failed:
-            _wait_unless_conclusive(failed)
+        except CallError as error:
+            _retry_unless_conclusive(error)
             return "shared"
 
     async def _groups_of(self, message: IncomingMessage) -> tuple[str, ...]:
         try:
             groups = await self._groups.get(message.address.get("team", ""), self._ask_groups)
-        except CallError as failed:
-            _wait_unless_conclusive(failed)
+        except CallError as error:
+            _retry_unless_conclusive(error)
             return ()
         return tuple(group for group, members in groups.items() if message.sender.id in members)
 
@@ -109,54 +113,56 @@ class Directory:
 
     async def _ask_channel(self, channel: str) -> ChannelKind:
         answer = await self._calls("conversations.info", patience=_PATIENCE, channel=channel)
-        return _kind(_table(answer.get("channel")))
+        return _channel_kind(_table(answer.get("channel")))
 
     async def _ask_groups(self) -> Groups:
         answer = await self._calls("usergroups.list", patience=_PATIENCE, include_users="true")
-        found = [_table(group) for group in answer.get("usergroups") or ()]
-        return {str(group.get("id")): tuple(map(str, group.get("users") or ())) for group in found}
+        groups = [_table(group) for group in answer.get("usergroups") or ()]
+        return {str(group.get("id")): tuple(map(str, group.get("users") or ())) for group in groups}
 
 
-class _Cache(Generic[Found]):
-    """Values by name: first in this process, then in Redis, then from Slack. Redis being away only costs a call."""
+class _Cache(Generic[Value]):
+    """Values by name: from this process, else from Redis, else from Slack. Without Redis a look-up costs a call, no more."""
 
-    def __init__(self, redis: Redis, keys: Keys, what: str, adapter: TypeAdapter[Found]) -> None:
+    def __init__(self, redis: Redis, keys: Keys, kind: str, adapter: TypeAdapter[Value]) -> None:
         self._redis = redis
         self._keys = keys
-        self._what = what
+        self._kind_name = kind
         self._adapter = adapter
-        self._near: dict[str, tuple[float, Found]] = {}
-        self._asking: dict[str, asyncio.Lock] = {}
+        self._memory: dict[str, tuple[float, Value]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
-    async def get(self, name: str, ask: Callable[[], Awaitable[Found]]) -> Found:
-        """Raises what ``ask`` raises; failures are not kept. Many who ask at once cost one call."""
-        held = self._near.get(name)
-        if held is not None and held[0] > time.monotonic():
-            return held[1]
+    async def get(self, name: str, ask: Callable[[], Awaitable[Value]]) -> Value:
+        """Raises what ``ask`` raises; failures are not cached. Concurrent look-ups of one name cost one call."""
+        entry = self._memory.get(name)
+        if entry is not None and entry[0] > time.monotonic():
+            return entry[1]
         try:
-            async with self._asking.setdefault(name, asyncio.Lock()):
-                held = self._near.get(name)
-                if held is None or held[0] <= time.monotonic():
-                    held = self._remember(name, await self._fetch(name, ask))
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                entry = self._memory.get(name)
+                if entry is None or entry[0] <= time.monotonic():
+                    entry = self._cache_in_memory(name, await self._fetch(name, ask))
         finally:
-            self._asking.pop(name, None)
-        return held[1]
+            # Those that wait hold the lock object itself, so the table need not grow with every name ever looked up.
+            self._locks.pop(name, None)
+        return entry[1]
 
-    async def _fetch(self, name: str, ask: Callable[[], Awaitable[Found]]) -> Found:
-        found = await self._far(name)
-        if found is None:
-            found = await ask()
-            await self._keep(name, found)
-        return found
+    async def _fetch(self, name: str, ask: Callable[[], Awaitable[Value]]) -> Value:
+        value = await self._load(name)
+        if value is None:
+            value = await ask()
+            await self._save(name, value)
+        return value
 
-    def _remember(self, name: str, found: Found) -> tuple[float, Found]:
-        if len(self._near) >= _MEMORY_ENTRIES:
-            self._near.clear()
-        # Half of the time in Redis, so that what lies there is not stretched to twice its age for long.
-        self._near[name] = (time.monotonic() + CACHE_SECONDS / 2, found)
-        return self._near[name]
+    def _cache_in_memory(self, name: str, value: Value) -> tuple[float, Value]:
+        # Emptying all costs one look-up a person; an order of use would cost a write at every look-up.
+        if len(self._memory) >= _MEMORY_ENTRIES:
+            self._memory.clear()
+        # Half of the time in Redis: a value read from there near its end would otherwise live for almost twice as long.
+        self._memory[name] = (time.monotonic() + CACHE_SECONDS / 2, value)
+        return self._memory[name]
 
-    async def _far(self, name: str) -> Found | None:
+    async def _load(self, name: str) -> Value | None:
         try:
             with store_errors("Slack is asked again"):
                 raw = await self._redis.get(self._key(name))
@@ -164,31 +170,30 @@ class _Cache(Generic[Found]):
         except (StoreUnavailable, ValidationError):
             return None
 
-    async def _keep(self, name: str, found: Found) -> None:
+    async def _save(self, name: str, value: Value) -> None:
         with suppress(StoreUnavailable), store_errors("Slack is asked again"):
-            await self._redis.set(self._key(name), self._adapter.dump_json(found), ex=CACHE_SECONDS)
+            await self._redis.set(self._key(name), self._adapter.dump_json(value), ex=CACHE_SECONDS)
 
     def _key(self, name: str) -> str:
-        return self._keys.of("slack", self._what, name)
+        return self._keys.of("slack", self._kind_name, name)
 
 
-def _wait_unless_conclusive(failed: CallError) -> None:
-    if not failed.conclusive:
-        raise DeliveryRetry(
-            f"Slack cannot tell who reads the answer: {failed}", after=failed.after, away=True
-        ) from failed
+def _retry_unless_conclusive(error: CallError) -> None:
+    if not error.conclusive:
+        raise DeliveryRetry(f"Slack cannot tell who reads the answer: {error}", after=error.after, away=True) from error
 
 
 def _person(user: Mapping[str, Any], team: str) -> Person:
     profile = _table(user.get("profile"))
     name = profile.get("display_name") or profile.get("real_name") or user.get("real_name") or user.get("name") or ""
+    # An empty table means that Slack told nothing: such a person is a guest.
     outside = user.get("team_id") not in (team, None, "") or not user
     guest = any(user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger")) or outside
     admin = not guest and any(user.get(flag) for flag in ("is_admin", "is_owner", "is_primary_owner"))
     return Person(name=str(name), guest=guest, admin=admin, language=str(user.get("locale") or "")[:2])
 
 
-def _kind(channel: Mapping[str, Any]) -> ChannelKind:
+def _channel_kind(channel: Mapping[str, Any]) -> ChannelKind:
     if not channel or any(channel.get(flag) for flag in _SHARED):
         return "shared"
     if channel.get("is_im"):

@@ -1,4 +1,4 @@
-"""Slack's line in the list of platforms."""
+"""Slack's entry in the list of platforms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _build(settings: SlackSettings, context: PlatformContext) -> Platform:
         feedback=context.feedback,
         metrics=context.metrics,
         busy=context.busy,
-        remember=context.remember_seconds,
+        memory_seconds=context.remember_seconds,
         handover_channel=context.handover_place,
     )
 

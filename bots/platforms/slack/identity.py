@@ -1,4 +1,4 @@
-"""Who the bot is in its workspace: asked once, then known."""
+"""The bot's own user, workspace and scopes; the first look-up calls Slack, later ones use its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEEDED_SCOPES = frozenset(
         "usergroups:read", "users:read",
     }
 )  # fmt: skip
-"""What deploy/slack-manifest.yaml asks for and the code uses."""
+"""The scopes that the code uses and deploy/slack-manifest.yaml requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,42 +33,43 @@ class Bot:
 
 
 class Identity:
-    """``auth.test``, on first need."""
+    """Calls ``auth.test`` when the bot's identity is needed for the first time."""
 
     def __init__(self, calls: SlackCalls) -> None:
         self._calls = calls
         self._bot: Bot | None = None
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def bot(self) -> Bot:
         """Raises ``SettingsError`` for a wrong token, ``DeliveryRetry`` when Slack cannot be reached."""
         if self._bot is not None:
             return self._bot
-        async with self._asking:
+        # After a start many messages need it at once: the lock makes that one call.
+        async with self._lock:
             if self._bot is None:
-                self._bot = await self._ask()
+                self._bot = await self._auth_test()
             return self._bot
 
     async def missing_scopes(self) -> tuple[str, ...]:
         """The scopes that the token lacks. Raises ``DeliveryRetry`` when Slack cannot be reached."""
         try:
-            granted = await self._calls.granted()
-        except CallError as failed:
-            raise DeliveryRetry(f"Slack cannot be reached (auth.test: {failed.code})", after=failed.after) from failed
-        return tuple(sorted(NEEDED_SCOPES - granted))
+            granted_scopes = await self._calls.granted_scopes()
+        except CallError as error:
+            raise DeliveryRetry(f"Slack cannot be reached (auth.test: {error.code})", after=error.after) from error
+        return tuple(sorted(NEEDED_SCOPES - granted_scopes))
 
-    async def _ask(self) -> Bot:
+    async def _auth_test(self) -> Bot:
         try:
             answer = await self._calls("auth.test", patience=2.0)
-        except CallError as failed:
-            if failed.code in _WRONG_TOKEN:
+        except CallError as error:
+            if error.code in _WRONG_TOKEN:
                 raise SettingsError(
-                    f"SLACK_BOT_TOKEN is refused by Slack ({failed.code}); copy the bot token (xoxb-…) "
+                    f"SLACK_BOT_TOKEN is refused by Slack ({error.code}); copy the bot token (xoxb-…) "
                     "from the app's page OAuth & Permissions"
-                ) from failed
+                ) from error
             raise DeliveryRetry(
-                f"Slack cannot be reached (auth.test: {failed.code})", after=failed.after, away=True
-            ) from failed
+                f"Slack cannot be reached (auth.test: {error.code})", after=error.after, away=True
+            ) from error
         fields = {name: str(answer.get(name) or "") for name in ("user_id", "bot_id", "team_id", "user", "team")}
         return Bot(
             user=fields["user_id"],

@@ -1,10 +1,11 @@
-"""When Slack may be called again: its limits hold per method and workspace, for ``chat.postMessage`` per channel."""
+"""Slack's rate limits: they hold for a method in a workspace, and for ``chat.postMessage`` in a channel."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+# About one message a second in each channel (docs.slack.dev): a limit in one must not hold up the others.
 _PER_CHANNEL = frozenset({"chat.postMessage"})
 
 
@@ -23,8 +24,8 @@ class Pacing:
             self._until.pop(key, None)
         return max(0.0, left)
 
-    def limited(self, method: str, channel: str, seconds: float) -> None:
-        """Slack asked for ``seconds`` of silence."""
+    def note_limit(self, method: str, channel: str, seconds: float) -> None:
+        """Slack answered that ``method`` must not be called for ``seconds``."""
         key = _key(method, channel)
         self._until[key] = max(self._until.get(key, 0.0), self._clock() + seconds)
 

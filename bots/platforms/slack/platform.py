@@ -1,4 +1,4 @@
-"""Slack, as the service sees it: receives over HTTP or Socket Mode, resolves, replies, tells how it is."""
+"""Slack as a ``Platform``: receives over HTTP or Socket Mode, resolves senders and channels, opens replies, checks itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from bots.platforms.slack.threads import Threads
 from bots.queue.replies import ReplyEntry, ReplyLedger
 
 log = structlog.get_logger()
-REMEMBER_SECONDS = 30 * 24 * 3600.0
+MEMORY_SECONDS = 30 * 24 * 3600.0
 PING_SECONDS = 10.0
 
 
@@ -47,8 +47,8 @@ class SlackPlatform:
     """One workspace. Building it makes no call, so a worker that never receives may build it too.
 
     ``feedback`` stores a rating durably (raises ``StoreUnavailable``); ``busy`` says that messages wait, so that answers go
-    out in as few calls as possible; ``remember`` is the memory's time to live in seconds; ``handover_channel`` is where people
-    are asked to take conversations over.
+    out in as few calls as possible; ``memory_seconds`` is the memory's time to live; ``handover_channel`` is the id of the
+    channel in which people are asked to take conversations over, empty for none.
     """
 
     name = "slack"
@@ -63,7 +63,7 @@ class SlackPlatform:
         feedback: Store,
         metrics: PlatformMetrics | None = None,
         busy: Callable[[], bool] = lambda: False,
-        remember: float = REMEMBER_SECONDS,
+        memory_seconds: float = MEMORY_SECONDS,
         handover_channel: str = "",
         ping_seconds: float = PING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
@@ -75,7 +75,7 @@ class SlackPlatform:
         self._calls = SlackCalls(settings, metrics or NoMetrics(), Pacing(clock))
         self._identity = Identity(self._calls)
         self._directory = Directory(self._calls, redis, keys, with_groups=bool(settings.group_audiences))
-        threads = Threads(redis, keys, remember)
+        threads = Threads(redis, keys, memory_seconds)
         self.handover = (
             SlackHandover(
                 handover_channel,
@@ -116,8 +116,9 @@ class SlackPlatform:
         return [Route("/slack/events", events, methods=["POST"])]
 
     async def start(self, accept: Accept) -> None:
-        """Takes payloads in. Raises ``SettingsError`` for tokens that Slack refuses; without a network it goes on trying."""
+        """Starts to accept payloads. Raises ``SettingsError`` for tokens that Slack refuses; without a network it retries."""
         self._check_credentials()
+        # Before the look-up: over HTTP a payload may arrive as soon as the service listens, whether or not we reach Slack.
         self._receiver.listen(accept)
         try:
             await self._identity.bot()
@@ -129,7 +130,8 @@ class SlackPlatform:
             await self._connect(self._settings.app_token.get_secret_value(), url)
 
     async def stop(self) -> None:
-        """Receives nothing more."""
+        """Stops receiving."""
+        # The pending connection first: it would open again after the close.
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait((self._connecting,))
@@ -144,7 +146,7 @@ class SlackPlatform:
         await self._calls.close()
 
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
-        """Who asked, and who will read the answer. Raises ``DeliveryRetry`` while Slack cannot tell."""
+        """Fills in the sender and the kind of channel. Raises ``DeliveryRetry`` while Slack cannot tell."""
         return await self._directory.resolve(message)
 
     def readers(self, message: IncomingMessage) -> Readers:
@@ -166,7 +168,7 @@ class SlackPlatform:
         )
 
     async def whereabouts(self, message: IncomingMessage) -> Whereabouts:
-        """A permalink to the message; a slash command leaves nothing to link to."""
+        """A permalink to the message; none for a slash command, which is no message in the channel."""
         ts = message.address.get("ts", "")
         if not ts:
             return Whereabouts()
@@ -177,7 +179,7 @@ class SlackPlatform:
         return Whereabouts(url=str(answer.get("permalink") or ""))
 
     async def check(self) -> Mapping[str, str]:
-        """The bot, its workspace, scopes that it lacks; opens (and leaves) a Socket Mode connection where that is on."""
+        """The bot, its workspace, and missing scopes; asks Slack for a Socket Mode address where that is on, without using it."""
         self._check_credentials()
         bot = await self._identity.bot()
         mode = "socket" if await self._open_connection() else "http"
@@ -186,11 +188,11 @@ class SlackPlatform:
         return {**facts, "missing scopes": ", ".join(missing)} if missing else facts
 
     def seconds_since_last_event(self) -> float:
-        """Of this process: a figure for /metrics."""
+        """The gauge for /metrics; it covers this process only."""
         return self._receiver.seconds_since_last_event()
 
     def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None:
-        """Liveness: in Socket Mode a silent connection and a quiet workspace look alike, so the figure is for alerts."""
+        """Registers the age of the last payload. In Socket Mode a dead connection looks like a quiet workspace: alert on it."""
         gauge("slack_seconds_since_event", "Seconds since Slack delivered anything", self.seconds_since_last_event)
 
     def _check_credentials(self) -> None:
@@ -201,7 +203,7 @@ class SlackPlatform:
             )
 
     async def _connect(self, token: str, url: str | None) -> None:
-        """Opens the WebSocket; bolt's client opens the next one itself, whenever Slack or the network ends this one."""
+        """Opens the WebSocket; bolt's client opens another one by itself when Slack or the network ends this one."""
         # No signing secret: bolt verifies no signatures in Socket Mode, where there are none.
         app = self._receiver.app(signing_secret="")
         self._socket = AsyncSocketModeHandler(
@@ -210,6 +212,7 @@ class SlackPlatform:
         await forget_used_addresses(self._socket.client)
         self._socket.client.wss_uri = url
         self._connecting = asyncio.ensure_future(self._socket.client.connect())  # type: ignore[no-untyped-call]
+        # Without an address Slack is out of reach: the client goes on trying, and the start must not wait for it.
         if url is not None:
             await self._connecting
 
@@ -219,17 +222,18 @@ class SlackPlatform:
             return None
         try:
             return await self._calls.open_connection(self._settings.app_token.get_secret_value())
-        except CallError as failed:
-            if failed.certain and not failed.limited and not failed.unreached:
+        except CallError as error:
+            if error.no_effect and not error.rate_limited and not error.unreachable:
                 raise SettingsError(
-                    f"SLACK_APP_TOKEN is refused by Slack ({failed.code}); create an app-level token (xapp-…) "
+                    f"SLACK_APP_TOKEN is refused by Slack ({error.code}); create an app-level token (xapp-…) "
                     "with the scope connections:write and turn Socket Mode on"
-                ) from failed
-            raise DeliveryRetry(f"Slack cannot be reached (apps.connections.open: {failed.code})") from failed
+                ) from error
+            raise DeliveryRetry(f"Slack cannot be reached (apps.connections.open: {error.code})") from error
 
 
 async def _handle(handler: AsyncSlackRequestHandler, request: Request) -> Response:
-    """What bolt (1.30) cannot even read is a client's error, not ours."""
+    """Answers 401 or 400 where bolt (1.30) raises: a payload that it cannot read is the client's error, not ours."""
+    # The SDK's signature check (3.47) converts this header with int().
     if not request.headers.get("x-slack-request-timestamp", "0").isdigit():
         return PlainTextResponse("the timestamp is no number\n", status_code=401)
     try:

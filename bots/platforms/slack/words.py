@@ -1,4 +1,4 @@
-"""What Slack's furniture says, in English and Spanish."""
+"""Interface texts in Slack (buttons, labels, status lines, suggested prompts), in English and Spanish."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rag.types import Stage
 
 Reason = Literal["wrong", "incomplete", "outdated", "off_topic", "other"]
 Word = Literal[
-    Reason, "sources", "good", "bad", "share", "shared_by", "not_shared", "too_private", "gone", "title", "submit",
-    "cancel", "reason", "better", "prompts", "wanted", "question", "summary", "last", "withheld", "resume", "silent_until",
-    "resumed", "time", "asker", "nobody_came", "bare", "in_private", "open",
+    Reason, "sources", "good", "bad", "share", "shared_by", "not_shared", "too_private", "too_old", "title", "submit",
+    "cancel", "reason", "better", "prompts", "wants_person", "question", "summary", "last", "withheld", "resume", "silent_until",
+    "resumed", "time", "asker", "nobody_came", "text_deleted", "in_private", "open",
 ]  # fmt: skip
 
 _WORDS: Final[dict[Word, tuple[str, str]]] = {
@@ -27,7 +27,7 @@ _WORDS: Final[dict[Word, tuple[str, str]]] = {
         "This answer uses pages that not everybody in this channel may read, so I keep it between us.",
         "Esta respuesta usa páginas que no todo el mundo en este canal puede leer, así que queda entre nosotros.",
     ),
-    "gone": ("This answer is too old to be shared. Ask again.", "Esta respuesta es muy antigua. Pregunta de nuevo."),
+    "too_old": ("This answer is too old to be shared. Ask again.", "Esta respuesta es muy antigua. Pregunta de nuevo."),
     "title": ("What was wrong?", "¿Qué falló?"),
     "submit": ("Send", "Enviar"),
     "cancel": ("Cancel", "Cancelar"),
@@ -39,7 +39,7 @@ _WORDS: Final[dict[Word, tuple[str, str]]] = {
     "off_topic": ("It does not answer the question", "No responde a la pregunta"),
     "other": ("Something else", "Otra cosa"),
     "prompts": ("Things you can ask", "Cosas que puedes preguntar"),
-    "wanted": ("wants to talk to a person", "quiere hablar con una persona"),
+    "wants_person": ("wants to talk to a person", "quiere hablar con una persona"),
     "in_private": ("in a conversation with the bot", "en una conversación con el bot"),
     "open": ("open the conversation", "abrir la conversación"),
     "question": ("Message", "Mensaje"),
@@ -61,7 +61,7 @@ _WORDS: Final[dict[Word, tuple[str, str]]] = {
         "El bot vuelve a responder allí: la persona siguió con él",
     ),
     "nobody_came": ("The bot answered there instead", "El bot respondió allí en su lugar"),
-    "bare": ("What was said has been deleted", "Lo que se dijo se ha borrado"),
+    "text_deleted": ("What was said has been deleted", "Lo que se dijo se ha borrado"),
 }
 
 _STATUS: Final[dict[Stage, tuple[str, str]]] = {
@@ -85,17 +85,18 @@ _PROMPTS: Final = (
 
 
 def word(key: Word, language: str | None) -> str:
-    """The sentence in Spanish for ``es``, in English otherwise."""
+    """The text in Spanish for ``es`` and its regions, in English otherwise."""
     return _WORDS[key][_column(language)]
 
 
 def status(stage: Stage, language: str | None) -> str:
-    """What follows the bot's name while it works."""
+    """The status line of a stage; Slack shows it after the bot's name."""
     return _STATUS[stage][_column(language)]
 
 
 def prompts(language: str | None) -> list[dict[str, str]]:
     """Suggested prompts, as ``assistant.threads.setSuggestedPrompts`` takes them."""
+    # The title is what the person sees, the message what is sent in their name when they choose it.
     chosen = [pair[_column(language)] for pair in _PROMPTS]
     return [{"title": title, "message": message} for title, message in chosen]
 

@@ -1,4 +1,4 @@
-"""Small work that nobody waits for, held until it is done."""
+"""Background tasks whose failure has no consequence: menus, thanks, keyboards."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from bots.errors import BotsError
 from rag.errors import StoreUnavailable
 
 log = structlog.get_logger()
-_WAITING = 1000
-"""Beyond this many, the oldest work is still done, the newest is not: what is stored does not depend on it."""
+_MAX_TASKS = 1000
+"""With this many tasks under way, new ones are dropped: nothing that is stored depends on them."""
 
 
 class Background:
-    """Tasks that may fail without consequence."""
+    """Holds references to its tasks until they end, since asyncio keeps weak ones only."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[object, object, None]) -> None:
-        if len(self._tasks) >= _WAITING:
+        if len(self._tasks) >= _MAX_TASKS:
+            # A coroutine that is never awaited would warn when it is collected.
             work.close()
             return
-        task = asyncio.create_task(self._guard(work))
+        task = asyncio.create_task(self._run(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, seconds: float) -> None:
-        """Waits for what is under way, and ends what takes longer than ``seconds``."""
+        """Waits for the tasks under way, and cancels those that take longer than ``seconds``."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=seconds)
@@ -38,7 +39,7 @@ class Background:
             task.cancel()
 
     @staticmethod
-    async def _guard(work: Coroutine[object, object, None]) -> None:
+    async def _run(work: Coroutine[object, object, None]) -> None:
         try:
             await work
         except (BotsError, StoreUnavailable) as error:

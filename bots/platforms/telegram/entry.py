@@ -1,4 +1,4 @@
-"""Telegram's line in the list of platforms."""
+"""Telegram's entry in the list of platforms."""
 
 from __future__ import annotations
 

@@ -1,14 +1,18 @@
-"""How often a chat may be written to. Telegram allows about one message a second in a chat and twenty a minute in a group."""
+"""Paces writes to chats: Telegram allows about one message a second in a chat and twenty a minute in a group."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
+Clock = Callable[[], float]
+"""Seconds since whenever."""
+
 _CHATS = 10_000
-"""Chats whose pace is kept; the longest unused one is dropped first."""
+"""Number of chats whose pace is stored; the least recently used one is dropped first."""
 _STRAIN_SECONDS = 60.0
 
 
@@ -33,51 +37,54 @@ class Timing:
 
 
 class Pace:
-    """The writes to one chat. A final text may run one write ahead, which the following ones make up for."""
+    """The pace of one chat. A final text may be sent one interval early; the writes after it wait longer instead."""
 
-    __slots__ = ("_interval", "_next", "_strained_until")
+    __slots__ = ("_clock", "_interval", "_next", "_strained_until")
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, clock: Clock) -> None:
         self._interval = interval
+        self._clock = clock
         self._next = 0.0
         self._strained_until = 0.0
 
     def free(self) -> bool:
         """Whether an intermediate state may be written now."""
-        return monotonic() >= self._next
+        return self._clock() >= self._next
 
-    async def turn(self) -> None:
-        """Waits until a final text may be written: at once in the usual case, that nobody waits for a pace's sake."""
+    async def wait_turn(self) -> None:
+        """Waits until a final text may be written; usually that is at once, so that the pace delays no answer."""
         ahead = 0.0 if self._strained() else self._interval
-        wait = self._next - ahead - monotonic()
+        wait = self._next - ahead - self._clock()
         if wait > 0:
             await asyncio.sleep(wait)
 
-    def written(self) -> None:
-        """Notes a write; after a RetryAfter the distance is twice the usual for a minute."""
+    def note_write(self) -> None:
+        """Counts a write; for a minute after a RetryAfter the interval is doubled."""
         step = self._interval * (2 if self._strained() else 1)
-        self._next = max(self._next, monotonic()) + step
+        self._next = max(self._next, self._clock()) + step
 
     def postpone(self, seconds: float) -> None:
         """Telegram asked for ``seconds`` of silence in this chat."""
-        now = monotonic()
+        now = self._clock()
         self._next = max(self._next, now + seconds)
         self._strained_until = now + seconds + _STRAIN_SECONDS
 
     def _strained(self) -> bool:
-        return monotonic() < self._strained_until
+        return self._clock() < self._strained_until
 
 
 class Pacing:
-    """The paces of all chats that this process writes to."""
+    """The paces of all chats to which this process writes."""
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, timing: Timing, clock: Clock = monotonic) -> None:
         self._timing = timing
+        self._clock = clock
         self._paces: OrderedDict[int, Pace] = OrderedDict()
 
     def of(self, chat: int) -> Pace:
         """Private chats have positive ids, groups negative ones."""
-        pace = self._paces.pop(chat, None) or Pace(self._timing.private if chat > 0 else self._timing.group)
+        interval = self._timing.private if chat > 0 else self._timing.group
+        pace = self._paces.pop(chat, None) or Pace(interval, self._clock)
         self._paces[chat] = pace
         if len(self._paces) > _CHATS:
             self._paces.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Telegram: receives by long polling or by webhook, and shows replies."""
+"""Telegram as a ``Platform``: receives by long polling or by webhook, opens replies, checks itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,12 +25,12 @@ from bots.platforms.base import Accept, NoMetrics, PlatformMetrics
 from bots.platforms.telegram.background import Background
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import UPDATES, code_of, open_client, refused_token
-from bots.platforms.telegram.pacing import Pacing, Timing
+from bots.platforms.telegram.pacing import Clock, Pacing, Timing
 from bots.platforms.telegram.readers import telegram_readers
 from bots.platforms.telegram.receiving.feedback import Feedback
 from bots.platforms.telegram.receiving.intake import Intake, Migrate
 from bots.platforms.telegram.receiving.polling import Poller
-from bots.platforms.telegram.receiving.updates import Me
+from bots.platforms.telegram.receiving.updates import BotUser
 from bots.platforms.telegram.receiving.webhook import PATH, Take, webhook_route
 from bots.platforms.telegram.replying.screen import Api, Screen, Target
 from bots.platforms.telegram.replying.streaming import Manner, TelegramReply
@@ -43,12 +44,12 @@ from rag.store.lease import Lease
 
 log = structlog.get_logger()
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
-_EVERYBODY = ("all", "todo", "todos")
+_ALL_ARGUMENTS = ("all", "todo", "todos")
 _DRAIN_SECONDS = 5.0
 
 
 class TelegramPlatform:
-    """See ``bots.platforms.base.Platform``. Constructing it sends nothing. Raises ``SettingsError``."""
+    """``Platform`` for one bot. The constructor sends nothing; it raises ``SettingsError``."""
 
     name = "telegram"
     handover = None
@@ -66,6 +67,7 @@ class TelegramPlatform:
         busy: Callable[[], bool] = lambda: False,
         body_bytes: int = 1_000_000,
         timing: Timing | None = None,
+        clock: Clock = monotonic,
     ) -> None:
         self._settings = settings
         self._secret = _checked_secret(settings)
@@ -74,6 +76,7 @@ class TelegramPlatform:
         self._body_bytes = body_bytes
         self._migrate = migrate
         self._timing = timing or Timing()
+        self._clock = clock
         self._metrics = metrics or NoMetrics()
         self._chats = Chats(redis, keys)
         self._background = Background()
@@ -82,41 +85,43 @@ class TelegramPlatform:
         self._api = Api(
             client=self._client,
             chats=self._chats,
-            pacing=Pacing(self._timing),
+            pacing=Pacing(self._timing, clock),
             timing=self._timing,
             metrics=self._metrics,
         )
-        self._allowed = frozenset(re.findall(r"@\w+", settings.contact))
+        self._allowed_mentions = frozenset(re.findall(r"@\w+", settings.contact))
         self._intake: Intake | None = None
         self._poller: Poller | None = None
         self._receiving: asyncio.Task[None] | None = None
 
     def routes(self) -> Sequence[BaseRoute]:
-        return (webhook_route(self._secret, self._body_bytes, self._take),) if self._settings.webhook_url else ()
+        return (
+            (webhook_route(self._secret, self._body_bytes, self._current_take),) if self._settings.webhook_url else ()
+        )
 
-    def _take(self) -> Take | None:
+    def _current_take(self) -> Take | None:
         return self._intake.take if self._intake is not None else None
 
     async def start(self, accept: Accept) -> None:
-        """Raises ``SettingsError`` when Telegram refuses token or webhook. Without a network it goes on trying by itself."""
-        introduced = await self._introduce(accept)
-        self._receiving = asyncio.create_task(self._receive(accept, introduced=introduced))
+        """Raises ``SettingsError`` when Telegram refuses token or webhook. Without a network it retries in the background."""
+        connected = await self._connect(accept)
+        self._receiving = asyncio.create_task(self._receive(accept, connected=connected))
 
-    async def _receive(self, accept: Accept, *, introduced: bool) -> None:
+    async def _receive(self, accept: Accept, *, connected: bool) -> None:
         pause = self._timing.pause
-        while not introduced:
+        while not connected:
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._timing.longest_pause)
             try:
-                introduced = await self._introduce(accept)
+                connected = await self._connect(accept)
             except SettingsError as error:
                 log.error("telegram.not_receiving", reason=str(error))  # noqa: TRY400  (the line says it all)
                 return
         if self._poller is not None:
             await self._poller.run()
 
-    async def _introduce(self, accept: Accept) -> bool:
-        """Learns who the bot is and announces it; False when Telegram cannot be reached now."""
+    async def _connect(self, accept: Accept) -> bool:
+        """Looks up the bot's identity and sets the webhook; False when Telegram cannot be reached now."""
         try:
             user = await self._client.get_me()
             if self._settings.webhook_url:
@@ -131,11 +136,11 @@ class TelegramPlatform:
         except TelegramError as error:
             log.warning("telegram.unreachable", error=code_of(error))
             return False
-        self._open(Me(id=user.id, username=user.username or ""), accept)
+        self._open(BotUser(id=user.id, username=user.username or ""), accept)
         self._background.start(self._announce())
         return True
 
-    def _open(self, me: Me, accept: Accept) -> None:
+    def _open(self, me: BotUser, accept: Accept) -> None:
         intake = Intake(
             client=self._client,
             me=me,
@@ -150,7 +155,7 @@ class TelegramPlatform:
             self._poller = Poller(self._client, self._lease, intake.take, self._timing, self._metrics)
 
     async def _announce(self) -> None:
-        """The command menu and the profile's texts; the bot works without them."""
+        """Sets the command menu and the texts of the profile; the bot works without them."""
         try:
             for language in LANGUAGES:
                 code = None if language == "en" else language  # English serves every language without texts of its own
@@ -163,6 +168,7 @@ class TelegramPlatform:
             log.warning("telegram.menu_not_announced", error=code_of(error))
 
     async def stop(self) -> None:
+        # Without an intake the webhook answers 503, and Telegram sends the update again later.
         self._intake = None
         if self._receiving is not None:
             await end(self._receiving)
@@ -173,13 +179,14 @@ class TelegramPlatform:
         await self._client.disconnect()
 
     async def resolve(self, message: IncomingMessage) -> IncomingMessage:
-        """Finds out whether who wants everything forgotten in a group is one of its admins."""
-        everybody = message.command == "forget" and message.text.strip().lower() in _EVERYBODY
-        if not everybody or message.channel == "direct" or message.sender.admin:
+        """For ``forget all`` in a group: looks up whether the sender is one of its admins."""
+        forgets_all = message.command == "forget" and message.text.strip().lower() in _ALL_ARGUMENTS
+        if not forgets_all or message.channel == "direct" or message.sender.admin:
             return message
         try:
             member = await self._client.get_chat_member(int(message.address["chat"]), int(message.sender.id))
         except TelegramError as error:
+            # Without an answer the sender counts as no admin, and only their own words can be deleted.
             log.warning("telegram.member_unknown", error=code_of(error))
             return message
         admin = member.status in (ChatMemberStatus.OWNER, ChatMemberStatus.ADMINISTRATOR)
@@ -192,23 +199,25 @@ class TelegramPlatform:
         """Raises ``StoreUnavailable``."""
         chat, blocked = await self._chats.look_up(int(message.address["chat"]))
         direct = message.channel == "direct"
-        here = chat == int(message.address["chat"])
+        # In the supergroup that a group became, the question has another message id: no reply mark there.
+        same_chat = chat == int(message.address["chat"])
         target = Target(
             chat=chat,
             topic=int(message.address["topic"]),
-            question=int(message.address["message"]) if here and not direct else 0,
+            question=int(message.address["message"]) if same_chat and not direct else 0,
         )
         manner = Manner(
             draft=_draft(message.turn_id) if direct and self._settings.drafts else 0,
-            allowed=self._allowed,
+            allowed=self._allowed_mentions,
             busy=self._busy,
             timing=self._timing,
+            clock=self._clock,
             metrics=self._metrics,
         )
         return TelegramReply(Screen(self._api, target, blocked=blocked), entry, manner)
 
     async def whereabouts(self, message: IncomingMessage) -> Whereabouts:
-        """A link that the chat's members can open, or one to the person; private groups of the old kind have none."""
+        """A link for the members of the chat, or one to the person; basic groups (not supergroups) have none."""
         return whereabouts(message)
 
     def observe(self, gauge: Callable[[str, str, Callable[[], float]], None]) -> None:
@@ -252,10 +261,10 @@ def _checked_secret(settings: TelegramSettings) -> str:
 
 
 def _webhook(url: str) -> str:
-    """The setting may name the service only; the path is ours."""
+    """The URL for Telegram: a setting that names the host only gets our path."""
     return url.rstrip("/") + PATH if urlsplit(url).path in ("", "/") else url
 
 
 def _draft(turn_id: str) -> int:
-    """A draft's id: not 0, the same for all states of a reply, and within 31 bits."""
+    """The id of a draft: not 0, the same for all states of a reply, and below 2^31."""
     return int(turn_id[:7], 16) + 1

@@ -1,4 +1,4 @@
-"""Which audiences and which tenant read an answer in Telegram."""
+"""Audiences and tenant of the readers of an answer in Telegram."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bots.platforms.telegram.settings import TelegramSettings
 
 
 def telegram_readers(message: IncomingMessage, settings: TelegramSettings) -> Readers:
-    """Public, with no tenant, unless the chat is mapped."""
+    """Public documents and no tenant, unless the settings map the chat to more."""
     chat = message.address.get("chat", "")
     mapped = frozenset(settings.chat_audiences.get(chat, ()))
     return Readers(audiences=PUBLIC | mapped, tenant=settings.chat_tenants.get(chat, ""))

@@ -1,4 +1,4 @@
-"""What Telegram's own furniture says: command menu, buttons, prompts. In English and Spanish."""
+"""Interface texts in Telegram (command menu, buttons, prompts), in English and Spanish."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REASONS: dict[str, Reason] = {
     "n": "not_my_question",
     "x": "other",
 }
-"""Reasons by the letter that stands for them in a button's data (64 bytes at most)."""
+"""Reasons by their letter in the data of a button, which Telegram limits to 64 bytes."""
 
 LANGUAGES = ("en", "es")
 
@@ -96,14 +96,14 @@ COMMANDS = tuple(_MENU["en"])
 
 def say(language: str | None, key: str) -> str:
     """The text in Spanish for ``es`` (and its regions), in English for everything else. ``KeyError`` on an unknown key."""
-    return (_SPANISH if spoken(language) == "es" else _ENGLISH)[key]
+    return (_SPANISH if interface_language(language) == "es" else _ENGLISH)[key]
 
 
-def spoken(language: str | None) -> str:
-    """Which of ``LANGUAGES`` serves a reader of ``language`` (an IETF tag)."""
+def interface_language(language: str | None) -> str:
+    """The one of ``LANGUAGES`` that a reader of ``language`` (an IETF tag) gets."""
     return "es" if (language or "").lower().startswith("es") else "en"
 
 
 def menu(language: str, *, private: bool) -> list[tuple[str, str]]:
-    """Commands and what they do. /start means something in a private chat only."""
+    """Commands with their descriptions. /start is for private chats only."""
     return [(name, text) for name, text in _MENU[language].items() if private or name != "start"]

@@ -1,21 +1,21 @@
-"""The clauses of a statement: a claim that is glued to a true sentence hides behind its words.
+"""Clauses of a statement that its passage does not speak of.
 
-Weighed as a whole, "Refunds take five days, and the other page was taken back" shares most of its words with a passage about
-refunds. So each clause that says something of its own is held against the passage once more, by itself.
+Checked as a whole, "Refunds take five days, and the other page was taken back" shares most of its words with a passage about
+refunds, so the false second half would pass. Each clause that makes a claim of its own is therefore compared by itself.
 """
 
 from __future__ import annotations
 
 import re
 
-from rag.grounding.support.cues import Read
+from rag.grounding.support.cues import TokenizedText
 from rag.grounding.support.features import share
 from rag.grounding.support.passages import Premise
 
-TELLING = 3
-"""Content words from which on a clause says something of its own."""
+CLAUSE_WORDS = 3
+"""Fewest content words of a clause that makes a claim of its own."""
 OWN = 1 / 3
-"""Share of its content words that a passage must have, or nothing in the passage speaks of what the clause says."""
+"""Least share of a clause's content words that the passage must contain."""
 
 _BORDER = re.compile(
     r"\s*[;:()\u2013\u2014]\s*|\s+-\s+"
@@ -25,12 +25,13 @@ _BORDER = re.compile(
 )
 
 
-def stray(claim: str, premise: Premise) -> list[str]:
-    """The clauses of which a passage has hardly a word, where a statement has more than one clause."""
+def unrelated_clauses(claim: str, premise: Premise) -> list[str]:
+    """The clauses of a statement that share almost no words with the passage; none if it has only one clause."""
+    # A single clause was checked already, as the whole statement, by stricter means than this share of words.
     clauses = [clause for clause in _BORDER.split(claim) if clause.strip()]
-    return [clause for clause in clauses if _is_stray(clause, premise)] if len(clauses) > 1 else []
+    return [clause for clause in clauses if _is_unrelated(clause, premise)] if len(clauses) > 1 else []
 
 
-def _is_stray(clause: str, premise: Premise) -> bool:
-    content = Read.of(clause, premise.stem).content()
-    return len(content) >= TELLING and share(content, premise.content) < OWN
+def _is_unrelated(clause: str, premise: Premise) -> bool:
+    content = TokenizedText.of(clause, premise.stem).content()
+    return len(content) >= CLAUSE_WORDS and share(content, premise.content) < OWN

@@ -1,4 +1,7 @@
-"""What a statement hangs on besides its subject: names, denials, conditions, amounts, duties; and where they apply."""
+"""Lexical cues of a statement: negation, conditions, quantifiers, modals, comparisons and names, and the words they apply to.
+
+A small change of one of them reverses what a sentence says while nearly all of its words stay the same.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 Stem = Callable[[str], tuple[int, ...]]
-"""The term of a word, or nothing for one without content."""
+"""Maps a word to the id of its stem; to an empty tuple for a word without content."""
 
 SCOPE = 6
-"""Words behind a denial that it reaches, within its clause."""
+"""Words after a negation that it applies to, within its clause."""
 EDIT = 5
-"""Words that differ between the same words, up to which a text counts as the other one with a change."""
+"""Most words that may differ between equal words for the difference to count as an edit of the source."""
 NEAR = 5
-"""Words around a condition that tell what it is about."""
+"""Words after a cue (half as many before it) that tell what it applies to."""
 
 _TOKEN = re.compile(r"\w+(?:[-'.]\w+)*|[,;:()]")
 _WORD = re.compile(r"\w+(?:[-'’.]\w+)*")
-_JOINED = (
+_PHRASES = (
     (re.compile(r"\b(?:can ?not|can't|can t)\b"), "can not"),
     (re.compile(r"\bwon'?t\b"), "will not"),
     (re.compile(r"(?<=[a-z])n't\b|(?<=(?:do|es|id|is|re|as|ld|ve|ed|ad))n t\b"), " not"),
@@ -38,7 +41,7 @@ _JOINED = (
     (re.compile(r"\b(?:in person)\b"), "in_person"),
     (re.compile(r"\b(?:fails?|failed|unable|refuse[sd]?) to\b"), "not"),
 )  # fmt: skip
-_DENIALS = frozenset(
+_NEGATIONS = frozenset(
     [
         "not",
         "never",
@@ -67,7 +70,7 @@ _DENIALS = frozenset(
         "tampoco",
     ]
 )
-_BREAKS = frozenset([",", ";", ":", "(", ")", "but", "however", "although", "pero", "aunque", "sino"])
+_SCOPE_ENDS = frozenset([",", ";", ":", "(", ")", "but", "however", "although", "pero", "aunque", "sino"])
 
 GROUPS: dict[str, str] = {
     "before": "before antes",
@@ -111,7 +114,7 @@ GROUPS: dict[str, str] = {
     "enabled": "enable enables enabled activa activar activado habilitado",
     "disabled": "disable disables desactiva desactivar desactivado deshabilitado",
 }
-"""Words that turn a statement, by what they mean."""
+"""Cue words by meaning: exchanging one group for another changes what a statement says."""
 OPPOSED = (
     "before after", "until from", "until after", "at_least at_most", "more_than less_than", "at_least less_than",
     "at_most more_than", "if unless", "must may", "all some", "always sometimes", "increase decrease", "allow forbid",
@@ -130,155 +133,162 @@ for _pair in OPPOSED:
 
 
 def words(text: str) -> list[str]:
-    """Its words in small letters without accents, in order."""
+    """The words of a text in order, lower case and without accents."""
     return _WORD.findall(folded(text))
 
 
 def folded(text: str) -> str:
-    """Small letters, no accents, one kind of apostrophe."""
+    """The text in lower case, without accents, with one kind of apostrophe."""
     plain = "".join(mark for mark in unicodedata.normalize("NFKD", text) if not unicodedata.combining(mark))
     return plain.lower().replace("’", "'")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
-    """A text, word by word. ``denied`` tells of each word whether a denial reaches it."""
+class TokenizedText:
+    """A text as tokens. ``stems``, ``negated`` and ``groups`` have one entry for each token."""
 
     tokens: tuple[str, ...]
     stems: tuple[int, ...]  # 0 for a word without content
-    denied: tuple[bool, ...]
-    denials: tuple[int, ...]  # their places
-    groups: tuple[tuple[str, ...], ...]
+    negated: tuple[bool, ...]  # whether a negation applies to the word
+    negations: tuple[int, ...]  # indices of the negations
+    groups: tuple[tuple[str, ...], ...]  # keys of GROUPS
 
     @classmethod
-    def of(cls, text: str, stem: Stem) -> Read:
-        """Reads a text."""
+    def of(cls, text: str, stem: Stem) -> TokenizedText:
+        """Tokenizes a text and finds its cues."""
         flat = folded(text)
-        for pattern, one in _JOINED:
+        for pattern, one in _PHRASES:  # in this order: contractions become "not" first, which later phrases contain
             flat = pattern.sub(one, flat)
         tokens = tuple(_TOKEN.findall(flat))
         groups = tuple(_GROUP_OF.get(token, ()) for token in tokens)
         stems = tuple(0 if group else (stem(token) or (0,))[0] for token, group in zip(tokens, groups, strict=True))
-        denials = tuple(place for place, token in enumerate(tokens) if token in _DENIALS)
-        return cls(tokens=tokens, stems=stems, denied=_denied(tokens, denials), denials=denials, groups=groups)
+        negations = tuple(place for place, token in enumerate(tokens) if token in _NEGATIONS)
+        return cls(tokens=tokens, stems=stems, negated=_negated(tokens, negations), negations=negations, groups=groups)
 
     def signs(self) -> list[str | int]:
-        """What makes two words the same: what they turn, their term, or themselves."""
+        """For each token what it is compared by: its group, else its stem, else the token itself."""
         return [
             groups[0] if groups else stem or token
             for groups, stem, token in zip(self.groups, self.stems, self.tokens, strict=True)
         ]
 
     def content(self) -> set[int]:
-        """Its terms."""
+        """Ids of the content words."""
         return {stem for stem in self.stems if stem}
 
     def around(self, place: int, reach: int = NEAR) -> set[int]:
-        """The terms near a word, behind it rather than before."""
+        """Content words near the token at ``place``: up to ``reach`` tokens after it, half as many before it."""
         return {stem for stem in self.stems[max(0, place - reach // 2) : place + reach + 1] if stem}
 
     def behind(self, place: int, count: int = 2) -> list[int]:
-        """The next terms after a word, within a denial's reach."""
+        """The first ``count`` content words after the token at ``place``, within the scope of a negation."""
         return [stem for stem in self.stems[place + 1 : place + 1 + SCOPE] if stem][:count]
 
 
-def _denied(tokens: Sequence[str], denials: Sequence[int]) -> tuple[bool, ...]:
-    reached = [False] * len(tokens)
-    for place in denials:
+def _negated(tokens: Sequence[str], negations: Sequence[int]) -> tuple[bool, ...]:
+    """For each token whether an odd number of negations applies to it."""
+    negated = [False] * len(tokens)
+    for place in negations:
         for index in range(place + 1, min(len(tokens), place + 1 + SCOPE)):
-            if tokens[index] in _BREAKS:
+            if tokens[index] in _SCOPE_ENDS:
                 break
-            reached[index] = not reached[index]
-    return tuple(reached)
+            # a negation within the scope of another one cancels it
+            negated[index] = not negated[index]
+    return tuple(negated)
 
 
-def denials(statement: Read, source: Read) -> tuple[int, int]:
-    """Denials of the statement whose words the source has and does not deny, and the other way round."""
-    return _undenied(statement, source), _undenied(source, statement)
+def negation_conflicts(statement: TokenizedText, source: TokenizedText) -> tuple[int, int]:
+    """Counts of negations in the statement whose words the source affirms, and of the reverse."""
+    return _affirmed_elsewhere(statement, source), _affirmed_elsewhere(source, statement)
 
 
-def _undenied(one: Read, other: Read) -> int:
-    """A denial is answered by a denial of the first of its words that the other has; by none where it has none of them."""
+def _affirmed_elsewhere(one: TokenizedText, other: TokenizedText) -> int:
+    """Negations in ``one`` whose words ``other`` contains only without a negation; words that it lacks do not count."""
     polarity: dict[int, set[bool]] = {}
-    for stem, denied in zip(other.stems, other.denied, strict=True):
+    for stem, negated in zip(other.stems, other.negated, strict=True):
         if stem:
-            polarity.setdefault(stem, set()).add(denied)
+            polarity.setdefault(stem, set()).add(negated)
     count = 0
-    for place in one.denials:
+    for place in one.negations:
         heads = one.behind(place)
         count += bool(heads) and all(polarity.get(stem) == {False} for stem in heads)
     return count
 
 
-KINDS_OF_TURN = {
+OPPOSITE_KINDS = {
     "or": "joint", "and": "joint", "must": "duty", "may": "duty", "all": "amount", "some": "amount", "any": "amount",
     "if": "if", "unless": "if", "increase": "amount", "decrease": "amount",
 }  # fmt: skip
-"""Opposites that paraphrases take lightly, to be weighed by themselves; the rest is weighed together."""
+"""Opposites that correct paraphrases often exchange. Each kind is a feature of its own; all others are one together."""
 
 
-def turned(statement: Read, source: Read) -> dict[str, int]:
-    """Words of the statement in whose place, next to the same words, the source has only their opposite; by their kind."""
+def opposites(statement: TokenizedText, source: TokenizedText) -> dict[str, int]:
+    """Cue words of the statement for which the source, near the same words, has the opposite instead; counts by kind."""
     counts = dict.fromkeys(("joint", "duty", "amount", "if", "other"), 0)
     for place, groups in enumerate(statement.groups):
-        near = statement.around(place) if groups else set()
-        if not near:
+        context = statement.around(place) if groups else set()
+        if not context:
             continue
-        same = _best_overlap(source, set(groups), near)
-        opposite = _best_overlap(source, {other for group in groups for other in _OPPOSITE.get(group, ())}, near)
-        counts[KINDS_OF_TURN.get(groups[0], "other")] += opposite > same
+        same = _best_overlap(source, set(groups), context)
+        opposite = _best_overlap(source, {other for group in groups for other in _OPPOSITE.get(group, ())}, context)
+        counts[OPPOSITE_KINDS.get(groups[0], "other")] += opposite > same
     return counts
 
 
-def _best_overlap(source: Read, wanted: set[str], near: set[int]) -> int:
-    found = (len(source.around(place) & near) for place, groups in enumerate(source.groups) if wanted & set(groups))
-    return max(found, default=0)
+def _best_overlap(source: TokenizedText, wanted: set[str], context: set[int]) -> int:
+    """The most words of ``context`` that stand around one cue of the ``wanted`` groups in the source."""
+    overlaps = (
+        len(source.around(place) & context) for place, groups in enumerate(source.groups) if wanted & set(groups)
+    )
+    return max(overlaps, default=0)
 
 
-def absent(statement: Read, source: Read) -> set[str]:
-    """Turning words that the statement has and the source has not, by their group."""
-    there = {group for groups in source.groups for group in groups}
-    return {groups[0] for groups in statement.groups if groups and not set(groups) & there}
+def missing_groups(statement: TokenizedText, source: TokenizedText) -> set[str]:
+    """Groups of cue words that the statement has and the source lacks."""
+    source_groups = {group for groups in source.groups for group in groups}
+    return {groups[0] for groups in statement.groups if groups and not set(groups) & source_groups}
 
 
-def edits(statement: Read, source: Read) -> dict[str, int]:
-    """Turning words and denials that stand between the same words in one of both only: put in, left out, or swapped."""
-    mine, there = statement.signs(), source.signs()
+def edits(statement: TokenizedText, source: TokenizedText) -> dict[str, int]:
+    """Cue words and negations added, left out or swapped between otherwise equal words; counts by kind of edit."""
+    statement_signs, source_signs = statement.signs(), source.signs()
     counts = dict.fromkeys(("edit_denied", "edit_swapped", "edit_put_in", "edit_left_out"), 0)
-    codes = SequenceMatcher(None, mine, there, autojunk=False).get_opcodes()
+    # autojunk would leave out frequent words of a window of 200 words or more, "not" and "must" among them
+    codes = SequenceMatcher(None, statement_signs, source_signs, autojunk=False).get_opcodes()
     for number, (tag, start, end, first, last) in enumerate(codes):
         flanked = 0 < number < len(codes) - 1 or (tag != "equal" and len(codes) > 1)
         if tag == "equal" or not flanked or max(end - start, last - first) > EDIT:
             continue
-        ours, theirs = _critical(statement, start, end), _critical(source, first, last)
-        counts["edit_denied"] += (len(ours[1]) - len(theirs[1])) % 2
-        opposite = {other for group in ours[0] for other in _OPPOSITE.get(group, ())}
-        counts["edit_swapped"] += bool(opposite & theirs[0] - ours[0])
-        counts["edit_put_in"] += bool(ours[0] - theirs[0])
-        counts["edit_left_out"] += bool(theirs[0] - ours[0])
+        added, removed = _cues_between(statement, start, end), _cues_between(source, first, last)
+        counts["edit_denied"] += (len(added[1]) - len(removed[1])) % 2
+        opposite = {other for group in added[0] for other in _OPPOSITE.get(group, ())}
+        counts["edit_swapped"] += bool(opposite & removed[0] - added[0])
+        counts["edit_put_in"] += bool(added[0] - removed[0])
+        counts["edit_left_out"] += bool(removed[0] - added[0])
     return counts
 
 
-def _critical(read: Read, start: int, end: int) -> tuple[set[str], list[int]]:
-    groups = {group for groups in read.groups[start:end] for group in groups}
-    return groups, [place for place in read.denials if start <= place < end]
+def _cues_between(text: TokenizedText, start: int, end: int) -> tuple[set[str], list[int]]:
+    """The groups and the negations between two token indices."""
+    groups = {group for groups in text.groups[start:end] for group in groups}
+    return groups, [place for place in text.negations if start <= place < end]
 
 
 def names(text: str) -> list[str]:
-    """Words that name: capitals within a sentence, capitals and figures mixed. Folded, each once."""
-    found: list[str] = []
+    """Words that look like names: a capital within a sentence, or mixed capitals and digits. Folded, each once."""
+    listed: list[str] = []
     for match in _WORD.finditer(text):
         word = match[0]
-        capital = word[0].isupper() and not _opens(text, match.start())
+        capital = word[0].isupper() and not _starts_sentence(text, match.start())
         mixed = any(mark.isupper() for mark in word[1:]) or (
             any(mark.isdigit() for mark in word) and any(mark.isalpha() for mark in word)
         )
         if (capital or mixed or "_" in word) and len(word) > 1:
-            found.append(folded(word))
-    return list(dict.fromkeys(found))
+            listed.append(folded(word))
+    return list(dict.fromkeys(listed))
 
 
-def _opens(text: str, start: int) -> bool:
-    """A word after a full stop, a colon or a bullet has a capital anyway."""
+def _starts_sentence(text: str, start: int) -> bool:
+    """Whether a word opens a sentence, a quote or an item, where a capital tells nothing."""
     before = text[max(0, start - 20) : start].rstrip(" *_\"'“«(¿¡")
     return not before or before.endswith((".", "!", "?", ":", "\n", "-", "•", ";"))

@@ -1,4 +1,4 @@
-"""The figures of a text, in one form: digits and words, English and Spanish, money, percent, dates, times."""
+"""Numbers of a text as plain decimals: digits and number words, in English and Spanish, and names of months."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ _MONTHS = {
     for month in names.split()
 }  # fmt: skip
 _VAGUE = frozenset({"one", "un", "una", "uno", "once", "first", "second"})
-"""Words that are rarely figures: "the first one", *una*, *once* (eleven, and "as soon as")."""
+"""Number words that usually mean something else: "the first one", *una*, *once* (Spanish eleven, English "as soon as")."""
+# First numbers with separators between thousands, then all others with dots and commas, versions among them.
 _FIGURE = re.compile(r"(?<![\w.,])\d+(?:[.,\u202f\u00a0' ]\d{3})*(?:[.,]\d+)?|\d+(?:[.,]\d+)*")
 _ENGLISH = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 _SPANISH = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+(?:,\d+)?")
@@ -52,19 +53,19 @@ _SPELLED = {**_UNITS, **_TENS}
 
 
 def figures(text: str) -> frozenset[str]:
-    """Every number in it, as plain decimals. What can be read in two ways (1.000 and 1,000) is there in both."""
-    found = {form for match in _FIGURE.finditer(text) for form in _forms(match[0])}
-    return frozenset(found | _spelled(text, certain=False))
+    """All numbers of a text, as plain decimals. A number that can be read in two ways (1.000 or 1,000) appears in both forms."""
+    values = {form for match in _FIGURE.finditer(text) for form in _forms(match[0])}
+    return frozenset(values | _spelled(text, certain=False))
 
 
-def claimed(text: str) -> list[frozenset[str]]:
-    """Each number that a statement names, as the forms of which a passage must have one."""
+def claimed_numbers(text: str) -> list[frozenset[str]]:
+    """For each number in a statement, its possible forms; a passage must contain at least one of them."""
     written = [frozenset(_forms(match[0])) for match in _FIGURE.finditer(text)]
     return [*written, *(frozenset({form}) for form in sorted(_spelled(text, certain=True)))]
 
 
 def _forms(written: str) -> list[str]:
-    """1,000.50 and 1.000,50 are the same number; 1.000 is a thousand or one; 2,5 is two and a half and not 25."""
+    """The possible readings of a number: 1,000.50 equals 1.000,50; 1.000 is a thousand or one; 2,5 is two and a half, not 25."""
     compact = re.sub(r"[\u202f\u00a0' ]", "", written)
     english, spanish = compact.replace(",", ""), compact.replace(".", "").replace(",", ".")
     readings = {english} if _ENGLISH.fullmatch(compact) else set()
@@ -81,27 +82,29 @@ def _plain(reading: str) -> str:
 
 
 def _spelled(text: str, *, certain: bool) -> set[str]:
-    found: set[str] = set()
-    total = current = 0
-    open_run = ""
+    """The values of number words, as decimals. With ``certain``, words that rarely mean numbers do not count."""
+    values: set[str] = set()
+    total = current = 0  # "two thousand and five": what is multiplied already, and what a scale may still multiply
+    run = ""
     for word in [*_WORD.findall(text.lower()), ""]:
         if word in _SPELLED:
             current += _SPELLED[word]
-            open_run = open_run or word
-        elif word in _SCALES and (open_run or not certain or word not in {"mil"}):
+            run = run or word
+        elif word in _SCALES and (run or not certain or word not in {"mil"}):
             current = (current or 1) * _SCALES[word] if _SCALES[word] != 100 else (current or 1) * 100
             total, current = (total + current, 0) if _SCALES[word] >= 1000 else (total, current)
-            open_run = f"{open_run} {word}"
-        elif word not in {"and", "y"} or not open_run:
-            if open_run and not (certain and open_run in _VAGUE):
-                found.add(str(total + current))
-            total, current, open_run = 0, 0, ""
+            run = f"{run} {word}"
+        # "two hundred and five", "treinta y dos": the conjunction does not end a number
+        elif word not in {"and", "y"} or not run:
+            if run and not (certain and run in _VAGUE):
+                values.add(str(total + current))
+            total, current, run = 0, 0, ""
             if word in _ORDINALS and not (certain and word in _VAGUE):
-                found.add(str(_ORDINALS[word]))
-    return found
+                values.add(str(_ORDINALS[word]))
+    return values
 
 
 def months(text: str) -> frozenset[int]:
-    """The months that it names. "May" counts only with a figure beside it, since it is a verb too."""
-    found = {_MONTHS[word] for word in _WORD.findall(text.lower()) if word in _MONTHS and word != "may"}
-    return frozenset(found | ({5} if re.search(r"\bMay(?: \d|,? \d)|\d (?:of )?May\b", text) else set()))
+    """The months that a text names, 1 to 12. "May" counts only beside a number, because it is a verb too."""
+    values = {_MONTHS[word] for word in _WORD.findall(text.lower()) if word in _MONTHS and word != "may"}
+    return frozenset(values | ({5} if re.search(r"\bMay(?: \d|,? \d)|\d (?:of )?May\b", text) else set()))

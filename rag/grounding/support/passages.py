@@ -1,4 +1,7 @@
-"""A passage as what statements are held against: its sentences, its words, its figures, and their vectors once needed."""
+"""A passage prepared for comparison with statements: sentences, words, numbers and, once needed, embeddings.
+
+Each view is computed at its first use and kept, because all statements of an answer are compared with the same few passages.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.grounding.support.cues import Read, Stem, folded, words
+from rag.grounding.support.cues import Stem, TokenizedText, folded, words
 from rag.grounding.support.numbers import figures, months
 from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.text.blocks import Block, parse
@@ -20,12 +23,12 @@ from rag.types import Passage
 Floats = NDArray[np.float64]
 
 LONGEST = 120
-"""Sentences of a passage that are looked at: a table of a thousand rows is held against words only."""
+"""Most sentences of a passage that are compared one by one; the rest (of a table of a thousand rows) counts as words only."""
 
 
 @dataclass(kw_only=True)
 class Premise:
-    """A passage that is cited. ``vectors`` are of its windows."""
+    """A passage that may support statements. ``vectors`` has a row for each window and one for the whole."""
 
     passage: Passage
     stem: Stem = field(repr=False)
@@ -37,7 +40,7 @@ class Premise:
 
     @cached_property
     def whole(self) -> str:
-        """Title, headings and text: what a reader of the source sees."""
+        """Title, headings and text, as a reader of the source sees them."""
         return f"{self.title}\n{self.passage.text}"
 
     @cached_property
@@ -47,19 +50,19 @@ class Premise:
 
     @cached_property
     def windows(self) -> list[str]:
-        """Each sentence, and each two that follow one another."""
+        """Every sentence, then every pair of neighbouring sentences: a statement often merges two of them."""
         pairs = [f"{one} {other}" for one, other in zip(self.sentences, self.sentences[1:], strict=False)]
         return [*self.sentences, *pairs]
 
     @cached_property
-    def reads(self) -> list[Read]:
-        """The windows, word by word."""
-        return [Read.of(window, self.stem) for window in self.windows]
+    def tokenized_windows(self) -> list[TokenizedText]:
+        """The windows as words with their cues."""
+        return [TokenizedText.of(window, self.stem) for window in self.windows]
 
     @cached_property
     def content(self) -> frozenset[int]:
-        """The terms of the whole."""
-        return frozenset(Read.of(self.whole, self.stem).content())
+        """Ids of the content words of title, headings and text."""
+        return frozenset(TokenizedText.of(self.whole, self.stem).content())
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -67,24 +70,24 @@ class Premise:
 
     @cached_property
     def plain_words(self) -> frozenset[str]:
-        """U.S. as US."""
+        """The words without dots (U.S. as US), and the parts of hyphenated words."""
         return frozenset(word.replace(".", "") for word in self.words) | {
             part for word in self.words for part in word.split("-")
         }
 
     @cached_property
-    def run(self) -> str:
-        """Its words as one run, sentences kept apart."""
+    def word_run(self) -> str:
+        """All words in one string, with a bar between sentences."""
         return f" | {' | '.join(' '.join(words(sentence)) for sentence in self.sentences)} | "
 
     @cached_property
     def compact(self) -> str:
-        """Its characters without spaces, for what is written together here and apart there."""
+        """All characters without spaces, for names that one text writes as one word and another as two."""
         return "".join(folded(self.whole).replace(".", "").split())
 
     @cached_property
     def spaced(self) -> str:
-        """Its characters, every run of spaces made one."""
+        """The whole text with single spaces."""
         return " ".join(self.whole.split())
 
     @cached_property
@@ -97,23 +100,24 @@ class Premise:
 
     @cached_property
     def lines(self) -> frozenset[str]:
-        """Lines of code, spaces made one."""
+        """The lines of the text with single spaces, to compare code."""
         return frozenset(" ".join(line.split()) for line in self.passage.text.splitlines())
 
     def says(self, statement: str) -> bool:
-        """Whether it is, word for word, one of its sentences or several that follow one another."""
+        """Whether the statement is, word for word, one sentence of the passage or several neighbouring ones."""
         parts = [" ".join(words(one)) for one in sentences(statement)]
-        return any(parts) and f" | {' | '.join(parts)} | " in self.run
+        return any(parts) and f" | {' | '.join(parts)} | " in self.word_run
 
     async def embed(self, embeddings: TextEmbeddings) -> Floats:
-        """The vectors of its windows and, last, of the whole; made once."""
+        """Vectors of the windows and, last, of the whole passage; computed once."""
         if self.vectors is None:
-            found = await embeddings.aembed_documents([*self.windows, self.whole])
-            self.vectors = await asyncio.to_thread(np.asarray, found, np.float64)
+            vectors = await embeddings.aembed_documents([*self.windows, self.whole])
+            self.vectors = await asyncio.to_thread(np.asarray, vectors, np.float64)
         return self.vectors
 
 
 def _units(block: Block) -> Iterator[str]:
+    """Sentences of running text and of list items; rows of tables and lines of code whole."""
     if block.kind in ("list", "steps"):
         for item in block.items:
             yield from sentences(item.lstrip("-*+ "))

@@ -1,4 +1,4 @@
-"""Small decision trees whose leaves add up to log odds: what weighs the evidence for a statement."""
+"""Gradient-boosted decision trees, evaluated in plain Python: the leaves of all trees add up to log odds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from rag.retrieval.calibrated import logistic
 
 Node = tuple[int, float, int, int] | float
-"""A leaf's log odds; or the place of a feature, a threshold, and where the tree goes on for what is at most that, or more."""
+"""A leaf (log odds), or a branch: feature index, threshold, index of the next node if value <= threshold, and if it is larger."""
 Tree = Sequence[Node]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
-    """Trees over named features. A statement counts as supported from ``threshold`` on."""
+    """Trees over named features. A statement counts as supported if its probability is at least ``threshold``."""
 
     features: tuple[str, ...]
     start: float
@@ -22,7 +22,7 @@ class Forest:
     threshold: float
 
     def probability(self, evidence: Mapping[str, float]) -> float:
-        """In (0, 1). KeyError where ``evidence`` lacks a feature."""
+        """Probability in (0, 1) that the statement is supported. Raises ``KeyError`` if ``evidence`` lacks a feature."""
         values = [evidence[name] for name in self.features]
         return logistic(self.start + sum(_leaf(tree, values) for tree in self.trees))
 

@@ -1,4 +1,4 @@
-"""How the evidence for a statement is weighed: trees that were learnt, not written.
+"""The learnt trees that turn the features of a statement into a probability of support.
 
 Learnt by ``tests/benchmarks/model/grounding_learning.py`` from sentences of agents in Doc2Dial's training conversations that
 restate what they are grounded in, and from the same sentences with a figure, a name, a denial or a condition changed or taken

@@ -1,4 +1,4 @@
-"""Any document loader of LangChain as a source: Confluence, Notion, Google Drive, S3 and what else there is."""
+"""Reads sources through LangChain's document loaders: Confluence, Notion, Google Drive, S3 and others."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
 SHARED = 6
-"""Characters in a row of a text of the options that a message must not hold."""
+"""The shortest run of characters of an option that a message must not contain."""
 _ORIGINS = ("source", "url", "link", "file_path", "path", "id", "page_id")
-"""Keys of the metadata under which loaders say what a piece is a piece of, the usual one first."""
+"""Metadata keys that name the document to which a piece belongs, the most usual first."""
 _TITLES = ("title", "name", "subject", "Title")
 _LINKS = ("url", "link", "webUrl", "source")
 _TIMES = ("when", "updated", "updated_at", "last_modified", "last_edited_time", "modified", "moddate", "date")
@@ -31,78 +31,82 @@ LARGEST = 10_000_000
 
 
 def read_connector(source: SourceSettings) -> Iterator[Candidate]:
-    """The loader's documents, the pieces of one in their order; blocking.
+    """The loader's documents, each joined from its pieces in their order. Blocks.
 
-    Raises ``KnowledgeError`` when the loader cannot be made, or fails on the way: then nothing is known to have vanished.
+    Raises ``KnowledgeError`` when the loader cannot be created or fails, so that a partial list never removes documents.
     """
+    # All pieces first: those of one document may be apart, and after a failure no part of the list may count.
     pieces: dict[str, list[Document]] = {}
     try:
-        for number, document in enumerate(_made(source).lazy_load(), 1):
+        for number, document in enumerate(_create_loader(source).lazy_load(), 1):
             pieces.setdefault(_origin(document.metadata, number), []).append(document)
     except KnowledgeError:
         raise
+    # ``from None``: a chained traceback would show the loader's message, which may contain a secret of the options.
     except Exception as error:  # noqa: BLE001 - a library's errors have no common root, and the source as a whole failed
         raise KnowledgeError(
-            f"source {source.name!r}: {source.loader} failed ({_told(error, source)}); check its options and the service "
+            f"source {source.name!r}: {source.loader} failed ({_safe_message(error, source)}); check its options and the service "
             "behind it"
         ) from None
     for origin, parts in pieces.items():
         yield _candidate(source, origin, parts)
 
 
-def _made(source: SourceSettings) -> BaseLoader:
+def _create_loader(source: SourceSettings) -> BaseLoader:
     loader = loader_class(source)
     try:
         return loader(**source.options)
     except Exception as error:  # noqa: BLE001 - as above: pydantic, TypeError, a missing package
         raise KnowledgeError(
-            f"source {source.name!r}: {source.loader} does not start ({_told(error, source)}); check options of the source"
+            f"source {source.name!r}: {source.loader} does not start ({_safe_message(error, source)}); "
+            "check options of the source"
         ) from None
 
 
 def loader_class(source: SourceSettings) -> type[BaseLoader]:
-    """What the source's ``loader`` names. Raises ``KnowledgeError``."""
+    """Imports the class that the source's ``loader`` names. Raises ``KnowledgeError``."""
     from langchain_core.document_loaders import BaseLoader
 
     module, _, name = (source.loader or "").rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name, None) if module else None
+        loader = getattr(importlib.import_module(module), name, None) if module else None
     except ImportError as error:
         raise KnowledgeError(
             f"knowledge.sources: loader of {source.name!r} is {source.loader!r}, which cannot be imported ({error}); install "
             "its package, or correct the name"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, BaseLoader)):
+    if not (isinstance(loader, type) and issubclass(loader, BaseLoader)):
         raise KnowledgeError(
             f"knowledge.sources: loader of {source.name!r} is {source.loader!r}, which is no document loader of LangChain; "
             "write for example langchain_community.document_loaders.ConfluenceLoader"
         )
-    return found
+    return loader
 
 
-def _told(error: Exception, source: SourceSettings) -> str:
-    """What went wrong, without any text of the options: one of them may be a secret.
+def _safe_message(error: Exception, source: SourceSettings) -> str:
+    """The message of an exception without any text of the options, because one of them may be a secret.
 
-    Libraries shorten, escape and encode what they were given, so a message that shares a few characters with a text of the
-    options is not shown at all; pydantic's is told without what was put in.
+    Libraries shorten, escape and encode their arguments. So if the message still shares ``SHARED`` characters with an option,
+    only the exception's class is named. Of pydantic's errors the input is left out.
     """
     kind = type(error).__name__
     if isinstance(error, ValidationError):
-        told = error.errors(include_input=False)
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in told)
+        errors = error.errors(include_input=False)
+        text = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in errors)
     else:
-        said = " ".join(str(error).split())
+        text = " ".join(str(error).split())
+    # Longest first: replacing a short option inside a longer one would leave the rest of the longer one visible.
     secrets = sorted(_texts(source.options), key=len, reverse=True)
     for secret in secrets:
-        said = said.replace(secret, "…")
-    return kind if any(_shares(secret, said) for secret in secrets) else f"{kind}: {said}"[:300]
+        text = text.replace(secret, "…")
+    return kind if any(_shares(secret, text) for secret in secrets) else f"{kind}: {text}"[:300]
 
 
-def _shares(secret: str, shown: str) -> bool:
-    """Whether a message holds a secret, or a part of it that would help to guess it."""
+def _shares(secret: str, message: str) -> bool:
+    """Whether a message contains a secret or a part of ``SHARED`` characters."""
     if len(secret) <= SHARED:
-        return secret in shown
-    return any(secret[start : start + SHARED] in shown for start in range(len(secret) - SHARED + 1))
+        return secret in message
+    return any(secret[start : start + SHARED] in message for start in range(len(secret) - SHARED + 1))
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -152,10 +156,10 @@ def _printable(origin: str) -> str:
 
 
 def _first(parts: list[Document], keys: tuple[str, ...]) -> str:
-    found = (
+    values = (
         value for key in keys for part in parts if isinstance(value := part.metadata.get(key), str) and value.strip()
     )
-    return next((" ".join(value.split()) for value in found), "")
+    return next((" ".join(value.split()) for value in values), "")
 
 
 def _link(parts: list[Document]) -> str:
@@ -165,7 +169,7 @@ def _link(parts: list[Document]) -> str:
 
 def _time(text: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

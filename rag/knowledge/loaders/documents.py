@@ -1,4 +1,4 @@
-"""What every loader gives: documents, those that wait to be loaded, and those that cannot be read."""
+"""The results of loaders: candidates (not loaded yet), loaded documents, and unreadable ones with their reason."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rag.errors import KnowledgeError
 from rag.settings import SourceSettings
 
 LAYOUT = 1
-"""Part of every fingerprint: raise it when reading or converting changes, and the next sync reads everything anew."""
+"""Part of every fingerprint: raise it when reading or converting changes, so that the next sync reads everything again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedDocument:
-    """One document. ``id`` is source name and path, ``url`` a link (or the path, without a base), without an anchor.
+    """One document. ``id`` is the source's name and the path; ``url`` is a link without an anchor, or the path without a base.
 
-    A heading of ``markdown`` may end in ``{#name}``: the anchor that it has where ``url`` leads.
+    A heading of ``markdown`` may end in ``{#name}``: its anchor on the page at ``url``.
     """
 
     id: str
@@ -35,7 +35,7 @@ class LoadedDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """What was left out, and why. ``document`` is the id it would have; one that ends in ``/`` stands for all below."""
+    """A document that was skipped, with the reason. ``document`` is its id; an id that ends in ``/`` means all below it."""
 
     path: str
     reason: str
@@ -44,9 +44,9 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A document that is there. ``fingerprint`` (hex) changes when ``load`` would give something else.
+    """A document that exists but is not loaded. ``fingerprint`` (hex) changes whenever the result of ``load`` would.
 
-    ``load`` blocks (it parses or converts) and raises ``KnowledgeError`` for a document that cannot be read.
+    ``load`` blocks (it parses or converts). It raises ``KnowledgeError`` for a document that cannot be read.
     """
 
     document: str
@@ -55,7 +55,7 @@ class Candidate:
 
 
 def fingerprint(source: SourceSettings, content: bytes, *facts: str) -> str:
-    """sha256 of the content and of all else that decides what is loaded from it."""
+    """sha256 (hex) of the content and of all settings and facts that decide what is loaded from it."""
     settings = [LAYOUT, source.audience, source.tenant, source.base_url, source.language, *facts]
     digest = hashlib.sha256(json.dumps(settings).encode())
     digest.update(content)
@@ -63,12 +63,12 @@ def fingerprint(source: SourceSettings, content: bytes, *facts: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Why something cannot be read, in one line."""
+    """The reason why something cannot be read, in one line."""
     if isinstance(error, KnowledgeError):
         return str(error)
     return (isinstance(error, OSError) and error.strerror) or f"{type(error).__name__}: {error}"
 
 
 def printable(name: str) -> str:
-    """A name with what is not UTF-8 in it escaped."""
+    """A file's name with its bytes that are not UTF-8 escaped."""
     return name.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What kinds of files are read, and how much of each."""
+"""The kinds of files that are read, and their size limits."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _KINDS: dict[str, Kind] = {
 }
 _CONVERTED = frozenset({"pdf", "docx", "pptx", "xlsx", "xls"})
 LARGEST_TEXT = 10_000_000
-"""Bytes; a page of this size is a dump, not a page."""
+"""The largest text in bytes; a larger one is a data dump, not a page."""
 LARGEST = 50_000_000
-"""Bytes of a file whose pictures count too."""
+"""The largest file in bytes of a kind that may contain pictures."""
 READ = "Markdown, HTML, TXT, CSV, JSONL, PDF, DOCX, PPTX, XLSX and XLS"
 
 
 def kind_of(path: PurePath) -> Kind | None:
-    """By the name's ending alone: what a file claims to be inside is for its converter."""
+    """The kind of a file by its name's ending; the converter checks the content."""
     return _KINDS.get(path.suffix.lower())
 
 
 def largest(kind: Kind | None) -> int:
-    """Bytes up to which a file of a kind is read."""
+    """The size limit of a kind in bytes."""
     return LARGEST if kind in _CONVERTED else LARGEST_TEXT

@@ -1,4 +1,4 @@
-"""What is common to documents, however they were read: title, link and language."""
+"""Title, link and language of documents, for all loaders."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from rag.language import LANGUAGES, detect
 from rag.text.blocks import parse
 
 BEGINNING = 4000
-"""Characters in which front matter and title stand."""
+"""Characters at a document's beginning that are searched for front matter and title."""
 
 
 def front_matter(text: str) -> tuple[str, str]:
-    """Title named above the page (or empty), and the page without its front matter."""
+    """The title in the front matter (or ""), and the page without its front matter."""
     text = text.replace("\r\n", "\n")
     if not text.startswith("---\n"):
         return "", text
+    # Only near the beginning: a rule ("---") further down is no end of front matter.
     matter, fence, rest = text[4:BEGINNING].partition("\n---\n")
     if not fence:
         return "", text
     try:
         fields = yaml.safe_load(matter)
-    except Exception:  # noqa: BLE001 - PyYAML lets out what int(), a dict or the depth of nesting raise
+    except Exception:  # noqa: BLE001 - PyYAML also raises ValueError, TypeError and RecursionError
         return "", text
     if not isinstance(fields, dict):
         return "", text
@@ -34,24 +35,24 @@ def front_matter(text: str) -> tuple[str, str]:
 
 
 def first_heading(markdown: str) -> str:
-    """The first heading of level 1 near the beginning, or empty."""
-    found = next((block.text for block in parse(markdown[:BEGINNING]) if block.level == 1), "")
-    return found.rpartition(" {#")[0] if found.endswith("}") and " {#" in found else found
+    """The first heading of level 1 near the beginning, without its anchor; "" if there is none."""
+    heading = next((block.text for block in parse(markdown[:BEGINNING]) if block.level == 1), "")
+    return heading.rpartition(" {#")[0] if heading.endswith("}") and " {#" in heading else heading
 
 
 def title_of(path: PurePath) -> str:
-    """A file's name as a title."""
+    """A title made from a file's name."""
     return path.stem.replace("-", " ").replace("_", " ")
 
 
 def link(base: str, relative: PurePath, *, keep_suffix: bool) -> str:
-    """Where readers find a file; without a base its path."""
+    """The link to a file below ``base``; its path if there is no base."""
     if not base:
         return relative.as_posix()
     return base.rstrip("/") + "/" + quote((relative if keep_suffix else relative.with_suffix("")).as_posix())
 
 
 def language_of(folders: Iterable[str], markdown: str) -> str:
-    """A folder named after a language decides (``docs/es/…``, ``pt-BR/…``); elsewhere the text does."""
+    """The language of a folder's name (``docs/es/…``, ``pt-BR/…``) if there is one, else that detected in the text."""
     codes = (part.lower().replace("_", "-").split("-")[0] for part in folders)
     return next((code for code in codes if code in LANGUAGES), None) or detect(markdown)

@@ -1,4 +1,4 @@
-"""Plain text as Markdown that says the same: only what would be lost or swallowed is escaped."""
+"""Converts plain text to Markdown; only characters that Markdown would hide or reinterpret are escaped."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterator
 
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-+) *$")
 _HEADING = re.compile(r"(?![-*+>#|\\]|\d+[.)]\s)[^\W_].{1,78}(?<![.!;,:])")
-"""A line of a few words that ends as no sentence does (a question may head what answers it), and is no item of a list."""
+"""A short line that does not end like a sentence (a question mark is allowed) and is no list item."""
 LINE = 80
-"""Characters: what follows a heading is longer than a line of an address or a verse."""
+"""Characters that the line below a heading must exceed; lines of addresses and verses are shorter."""
 _BROKEN_WORD = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_])(?=[a-zà-öø-ÿœ])")
-"""A word that a printed line broke; what goes on with a capital or a figure is a compound."""
+"""A word hyphenated at the end of a line; where a capital or a digit follows, the hyphen belongs to a compound."""
 
 
 def plain(text: str, *, printed: bool = False) -> str:
-    """Indented lines stay text, markup stays visible, and a rule below a paragraph makes no heading of it.
+    """Markdown that shows the same text: indented lines stay text, markup stays visible, underlines make no headings.
 
-    A short line above a text is its heading, as in most manuals that are kept as text: sections are what passages are
-    cut from. Where every line is ``printed`` short, its length tells nothing.
+    A short line above a long one becomes a heading, as in most manuals in plain text, because passages are cut along
+    sections. Not with ``printed`` (text of a page with fixed line breaks), where the length of a line means nothing.
     """
     lines = "\n".join(_lines(re.sub(r"\r\n?|\f|\v", "\n", text)))
-    return lines if printed else _headed(lines)
+    return lines if printed else _mark_headings(lines)
 
 
-def unbroken(text: str) -> str:
-    """Printed lines with the words that their ends broke made whole."""
+def rejoin_words(text: str) -> str:
+    """Text with the words rejoined that were hyphenated at the end of a line."""
     return _BROKEN_WORD.sub("", text)
 
 
@@ -34,13 +34,13 @@ def _lines(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         if _UNDERLINE.match(line) and paragraph > 1:
             yield ""
-        yield _escaped(line, before)
+        yield _escape(line, before)
         paragraph = paragraph + 1 if line.strip() else 0
         before = line
 
 
-def _escaped(line: str, before: str) -> str:
-    """A ``<`` would hide what follows, ``[x]:`` would be a link's definition, four spaces would be code."""
+def _escape(line: str, before: str) -> str:
+    """Escapes a line: ``<`` would start HTML, ``[x]:`` would define a link, four spaces would start a code block."""
     bare = line.lstrip(" \t")
     indent = "" if not before.strip() else line[: len(line) - len(bare)].expandtabs()[:3]
     if re.match(r"<[A-Za-z/!?]|\[[^\]]*\]:", bare):
@@ -48,8 +48,8 @@ def _escaped(line: str, before: str) -> str:
     return indent + bare
 
 
-def _headed(text: str) -> str:
-    """Paragraphs whose first line is a heading, with that line marked as one; a first one of one line is the title."""
+def _mark_headings(text: str) -> str:
+    """Marks the headings of paragraphs; a first paragraph of one line is the title."""
     body = text.rstrip("\n")
     paragraphs = re.split(r"\n[ \t]*(?:\n[ \t]*)+", body)
     if len(paragraphs) > 1 and _HEADING.fullmatch(paragraphs[0].strip()):

@@ -1,4 +1,4 @@
-"""Sources to documents: whatever a source is, it gives candidates, which are loaded only when they changed."""
+"""Chooses the loader of a source. Every loader yields candidates, which are loaded only if they changed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ __all__ = ["Candidate", "LoadedDocument", "Unreadable", "discover"]
 
 
 def discover(source: SourceSettings, cache: Path) -> Iterator[Candidate | Unreadable]:
-    """Everything that a source holds; blocking. ``cache`` is a folder of this source's own, made when it is needed.
+    """All documents of a source. Blocks. ``cache`` is a folder for this source only, created when it is needed.
 
-    Raises ``KnowledgeError`` when the source as a whole is not there or failed.
+    Raises ``KnowledgeError`` when the source as a whole is missing or fails.
     """
+    # Imported here: git and web loaders bring libraries that a service with folders alone never needs.
     if source.path is not None:
         from rag.knowledge.loaders.files.folder import read_folder
 

@@ -1,4 +1,4 @@
-"""Rows of cells as a Markdown table."""
+"""Converts rows of cells to a Markdown table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
-    """The first row that has something is the head; empty rows and columns at the end are left out."""
+    """A Markdown table whose head is the first row with a value; empty rows and empty last columns are left out."""
     cells = [line for row in rows if any(line := [cell(value) for value in row])]
     width = max((index + 1 for line in cells for index, text in enumerate(line) if text), default=0)
     if not cells:
@@ -18,7 +18,7 @@ def table(rows: Iterable[Sequence[object]]) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as a reader would write it, on one line."""
+    """A value as text for one cell: one line, with ``|`` escaped."""
     if value is None:
         return ""
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""How documents travel from a blocking reader to what embeds and writes them: in slices, a bounded distance ahead."""
+"""A queue bounded by weight, and an adapter that reads a blocking generator in threads, in slices of time."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 SLICE = 0.1
-"""Seconds of reading between two looks of the event loop: how old a progress bar may be."""
+"""Seconds of reading in a thread between two returns to the event loop: the largest delay of a progress bar."""
 
 
-class Belt(Generic[T]):
-    """A queue that holds at most ``room`` by weight; an item that is heavier travels alone."""
+class BoundedQueue(Generic[T]):
+    """A queue for items of at most ``room`` total weight. A heavier item is accepted when the queue is empty."""
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._held = 0
+        self._weight = 0
         self._items: deque[tuple[T, int]] = deque()
         self._closed = False
         self._changed = asyncio.Condition()
 
     async def put(self, item: T, weight: int) -> None:
-        """Add an item when there is room for it."""
+        """Adds an item; waits until there is room for it."""
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._items or self._held + weight <= self._room)
+            await self._changed.wait_for(lambda: not self._items or self._weight + weight <= self._room)
             self._items.append((item, weight))
-            self._held += weight
+            self._weight += weight
             self._changed.notify_all()
 
     async def get(self) -> T | None:
-        """The next item; None when there will be no more. Cancelled, it takes none."""
+        """The next item; None after ``close``. A cancelled call takes no item."""
         async with self._changed:
             await self._changed.wait_for(lambda: bool(self._items) or self._closed)
             if not self._items:
                 return None
             item, weight = self._items.popleft()
-            self._held -= weight
+            self._weight -= weight
             self._changed.notify_all()
             return item
 
     async def close(self) -> None:
-        """Say that no more will come."""
+        """Marks the end: ``get`` returns None once the queue is empty."""
         async with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
-async def sliced(steps: Generator[T | None]) -> AsyncIterator[list[T]]:
-    """What a blocking generator gives, read in threads for ``SLICE`` seconds at a time; None only lets time pass.
+async def read_in_slices(steps: Generator[T | None]) -> AsyncIterator[list[T]]:
+    """Yields the items of a blocking generator in lists, each read in a thread for ``SLICE`` seconds; None is left out.
 
-    Left early, the generator is closed as soon as the step that it is in has ended.
+    If the iteration is abandoned, the generator is closed as soon as its current step has ended.
     """
     reader = _Reader(steps)
     try:
@@ -62,6 +62,7 @@ async def sliced(steps: Generator[T | None]) -> AsyncIterator[list[T]]:
             yield await asyncio.to_thread(reader.read)
     finally:
         if not reader.ended:
+            # Not awaited: a step may block for long, and a generator that runs in a thread cannot be closed before it ends.
             reader.ended = True
             asyncio.get_running_loop().run_in_executor(None, reader.close)
 
@@ -69,6 +70,7 @@ async def sliced(steps: Generator[T | None]) -> AsyncIterator[list[T]]:
 class _Reader(Generic[T]):
     def __init__(self, steps: Generator[T | None]) -> None:
         self._steps = steps
+        # ``close`` may be called while a step still runs in another thread.
         self._turn = Lock()
         self._failure: Exception | None = None
         self.ended = False
@@ -78,18 +80,18 @@ class _Reader(Generic[T]):
             if self._failure:
                 self.ended = True
                 raise self._failure
-            found: list[T] = []
+            items: list[T] = []
             try:
-                self._read_into(found)
-            except Exception as error:  # noqa: BLE001 - raised at the next turn: what was found before it counts
+                self._read_into(items)
+            except Exception as error:  # noqa: BLE001 - raised by the next call, so that the items before it are not lost
                 self._failure = error
-            return found
+            return items
 
-    def _read_into(self, found: list[T]) -> None:
+    def _read_into(self, items: list[T]) -> None:
         until = perf_counter() + SLICE
         for step in self._steps:
             if step is not None:
-                found.append(step)
+                items.append(step)
             if self.ended or perf_counter() >= until:
                 return
         self.ended = True

@@ -1,8 +1,8 @@
-"""Bringing the index up to date with a source: only what changed costs anything.
+"""Synchronizes the index with a source; only changed documents are loaded and embedded.
 
-A sync is three steps, which a queue may spread over processes: ``survey`` and its ``changes`` (one process looks at the
-source), ``take`` (any process embeds and writes some changes), ``finish`` (what is gone is removed). Killed at any
-point, the next one goes on from the documents that were written.
+A sync has three steps, which a queue may spread over processes: ``survey`` with ``changes`` (one process reads the source),
+``take`` (any process embeds and writes some changes), ``finish`` (vanished documents are removed). If a process is killed,
+the next sync continues from the documents that were written.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from time import perf_counter
 
 from rag.errors import IndexUnavailable, SourceShrank
 from rag.knowledge.loaders.sources import Candidate, Unreadable, discover
-from rag.knowledge.sync.belt import sliced
-from rag.knowledge.sync.survey import Change, Report, Survey, Tally, at_hand
+from rag.knowledge.sync.belt import read_in_slices
+from rag.knowledge.sync.survey import Change, Report, Survey, Tally, loaded_changes
 from rag.knowledge.sync.writing import PassageWriter
 from rag.retrieval.embeddings.models import TextEmbeddings
 from rag.retrieval.index.collections import Recipe
@@ -26,11 +26,11 @@ from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
 
 LAYOUT = 7
-"""Part of every recipe and digest: raise it when splitting changes, and the next sync fills a new collection."""
+"""Part of every recipe and digest: raise it when splitting changes, so that the next sync fills a new collection."""
 WINDOW = 256
-"""Tokens of a passage at most, however much the embedder reads: a citation must point at something short."""
+"""The most tokens of a passage, also for embedders that read more: a citation must point at a short text."""
 EVERY = 0.1
-"""Seconds between two reports of progress at least."""
+"""The shortest time between two progress reports, in seconds."""
 
 
 Discover = Callable[[SourceSettings, Path], Iterator[Candidate | Unreadable]]
@@ -38,7 +38,7 @@ Discover = Callable[[SourceSettings, Path], Iterator[Candidate | Unreadable]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """What a sync did, in documents; ``passages`` is how many were written, ``skipped`` what could not be read."""
+    """Result of a sync in documents; ``passages`` counts those written, ``skipped`` lists what could not be read."""
 
     source: str
     added: int
@@ -51,16 +51,16 @@ class SyncReport:
 
 
 def recipe_for(embeddings: TextEmbeddings) -> Recipe:
-    """What passages embedded by this model, in this release, have in common. May load the model (``ModelError``)."""
+    """The recipe of passages that this model and release produce. May load the model. Raises ``ModelError``."""
     window = min(WINDOW, embeddings.window)
     return Recipe(embedding=embeddings.name, dimension=embeddings.dimension, window=window, layout=LAYOUT)
 
 
 class Synchronizer:
-    """Reads sources, and writes what changed into an index.
+    """Reads sources and writes their changes to an index.
 
-    ``former`` is what readers have while ``index`` is being filled for the first time: it tells how much a source had.
-    ``discover`` gives what a source holds; it blocks.
+    ``former`` is the index that readers use while ``index`` is being filled for the first time; it tells how many documents
+    a source had. ``discover`` lists the documents of a source and blocks.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class Synchronizer:
     async def sync(
         self, source: SourceSettings, cache: Path, *, allow_shrink: bool = False, progress: Report | None = None
     ) -> SyncReport:
-        """Adds, swaps and removes documents. ``cache`` is a folder of the source's own for what its loader keeps.
+        """Adds, replaces and removes documents. ``cache`` is a folder for the loader of this source only.
 
-        Raises ``KnowledgeError`` when the source is not there, ``SourceShrank`` (after everything else was done) when
+        Raises ``KnowledgeError`` when the source cannot be read, ``SourceShrank`` (after everything else was done) when
         more than half of its documents vanished and ``allow_shrink`` is not set, ``IndexUnavailable``, ``ModelError``.
         """
         survey = await self.survey(source)
@@ -93,53 +93,55 @@ class Synchronizer:
         except IndexUnavailable:
             raise
         except Exception:
+            # Also after a failure: documents whose readers changed in the settings must not stay visible to the old ones.
             await self.withdraw(survey)
             raise
         report.last()
         return await self.finish(survey, allow_shrink=allow_shrink)
 
     async def survey(self, source: SourceSettings) -> Survey:
-        """Begin to look at a source: what the index has of it. Raises ``IndexUnavailable``."""
+        """Starts a comparison with what the index has of a source. Raises ``IndexUnavailable``."""
         before = await self._index.documents(source.name)
         known = await self._former.documents(source.name) if self._former else before
         return Survey(source, before, known.keys(), self._digest)
 
     async def changes(self, survey: Survey, cache: Path) -> AsyncIterator[Change]:
-        """What changed, for a queue. Raises ``KnowledgeError``; then, as after any failure, call ``withdraw``."""
-        async for found in sliced(self._read(survey, cache)):
-            for change in found:
+        """Yields the changes, for a queue. Raises ``KnowledgeError``; after this and any other failure call ``withdraw``."""
+        async for changes in read_in_slices(self._read(survey, cache)):
+            for change in changes:
                 yield change
 
     async def take(self, changes: Sequence[Change]) -> Tally:
-        """Embed and write some changes; add the tally to the survey's. Raises ``ModelError``, ``IndexUnavailable``."""
+        """Embeds and writes changes; the caller adds the tally to the survey's. Raises ``ModelError``, ``IndexUnavailable``."""
         tally = Tally()
-        await self._writer.write(at_hand(changes), tally)
+        await self._writer.write(loaded_changes(changes), tally)
         return tally
 
     async def finish(self, survey: Survey, *, allow_shrink: bool = False) -> SyncReport:
-        """When every change was taken: remove what is gone. Raises ``SourceShrank``, ``IndexUnavailable``."""
-        shrank = None if allow_shrink else survey.shrank
-        vanished = [] if shrank else survey.vanished
+        """Removes vanished documents; call it after every change was taken. Raises ``SourceShrank``, ``IndexUnavailable``."""
+        shrinkage = None if allow_shrink else survey.shrinkage
+        vanished = [] if shrinkage else survey.vanished
         if vanished:
             await self._index.remove(vanished)
         await self.withdraw(survey)
+        # Last, because only now all deleted points of this sync are known.
         await self._index.settle()
-        if shrank:
-            raise SourceShrank(_shrank(survey.source, *shrank))
+        if shrinkage:
+            raise SourceShrank(_shrink_message(survey.source, *shrinkage))
         return _report(survey, len(vanished))
 
     async def withdraw(self, survey: Survey) -> None:
-        """Removes what stands in the index for readers that the source no longer has: others may read it there.
+        """Removes documents that were not rewritten and have another audience or tenant than the source has now.
 
-        What was not written anew still stands there with the audience and tenant that it had. Raises ``IndexUnavailable``.
+        Otherwise readers could still find what is no longer meant for them. Raises ``IndexUnavailable``.
         """
         readers = (survey.source.audience, survey.source.tenant)
-        for document in survey.kept:
+        for document in survey.retained:
             if any((each.audience, each.tenant) != readers for each in await self._index.passages(document)):
                 await self._index.remove([document])
 
     async def drop_others(self, known: Collection[str]) -> Mapping[str, int]:
-        """Removes the documents of every source that is not in ``known``; how many, by source. Raises ``IndexUnavailable``."""
+        """Removes the documents of sources that are not in ``known``; returns their numbers. Raises ``IndexUnavailable``."""
         dropped: dict[str, int] = {}
         for source in sorted(await self._index.sources() - set(known)):
             documents = await self._index.documents(source)
@@ -148,36 +150,36 @@ class Synchronizer:
         return dropped
 
     def _read(self, survey: Survey, cache: Path) -> Generator[Change | None]:
-        """Does nothing before it is asked for the first one, in a thread: finding a loader may import half a library."""
+        """A generator, so that ``discover`` runs in the reading thread: a loader's imports may take seconds."""
         yield from survey.changes(self._discover(survey.source, cache))
 
     def _digest(self, fingerprint: str) -> str:
-        """sha256 of all that decides what is written. The time of change is left out: a checkout changes nothing else."""
+        """sha256 of all that decides what is written; not the time of change, which every checkout changes."""
         decisive = [LAYOUT, self._recipe.window, self._recipe.embedding, fingerprint]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 
 class _Reporter:
-    """Tells how far a sync is, not more often than anyone can look."""
+    """Reports progress at most once in ``EVERY`` seconds."""
 
     def __init__(self, survey: Survey, report: Report | None) -> None:
         self._survey = survey
         self._report = report
-        self._told_at = 0.0
+        self._reported_at = 0.0
 
     def step(self) -> None:
-        if self._report and perf_counter() - self._told_at >= EVERY:
+        if self._report and perf_counter() - self._reported_at >= EVERY:
             self.last()
 
     def last(self) -> None:
         if self._report:
             self._report(self._survey.progress())
-            self._told_at = perf_counter()
+            self._reported_at = perf_counter()
 
 
-def _shrank(source: SourceSettings, gone: int, known: int) -> str:
+def _shrink_message(source: SourceSettings, missing: int, known: int) -> str:
     return (
-        f"source {source.name!r} lost {gone} of its {known} documents at once, which looks like an accident: they stay in "
+        f"source {source.name!r} lost {missing} of its {known} documents at once, which looks like an accident: they stay in "
         f"the index, while what is new or changed was written. Check {source.place}; if this is meant: "
         f"cotorra sync --source {source.name} --allow-shrink"
     )

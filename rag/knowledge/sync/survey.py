@@ -1,4 +1,4 @@
-"""What a look at a source finds: which documents are as the index has them, which changed, which are gone."""
+"""Compares a source with the index: which documents are unchanged, changed, unreadable or gone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rag.knowledge.loaders.sources import Candidate, LoadedDocument, Unreadable
 from rag.settings import SourceSettings
 
 ENOUGH = 10
-"""Documents from which on losing more than half at once is taken for an accident."""
+"""The fewest documents of a source for which losing more than half at once counts as an accident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A document that is new or says something else than the index, and the ``digest`` it is written with."""
+    """A document that is new or differs from the index, and the ``digest`` that is stored with it."""
 
     document: LoadedDocument
     digest: str
@@ -24,9 +24,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncProgress:
-    """How far a sync is, in documents. ``seen`` were looked at and ``total`` are there, as far as that is known.
+    """Progress of a sync in documents. ``seen`` were compared so far; ``total`` is None until the source is read to its end.
 
-    ``embedded`` is in passages; ``document`` is the one looked at last.
+    ``embedded`` counts passages; ``document`` is the one that was compared last.
     """
 
     seen: int
@@ -39,7 +39,7 @@ class SyncProgress:
 
     @property
     def done(self) -> int:
-        """Documents that need nothing more."""
+        """Documents that need no more work."""
         return self.unchanged + self.written + self.skipped
 
 
@@ -48,27 +48,29 @@ Report = Callable[[SyncProgress], None]
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What became of changes: the passages written, by document, and what had to be left out."""
+    """Results of changes: the number of passages written for each document, and the documents that were skipped."""
 
     written: dict[str, int] = field(default_factory=dict)
     skipped: list[Unreadable] = field(default_factory=list)
     embedded: int = 0
 
     def skip(self, document: str, error: Exception) -> None:
-        """A document that could not be read."""
+        """Records a document that could not be read."""
         reason = str(error) if isinstance(error, KnowledgeError) else f"{type(error).__name__}: {error}"
         self.skipped.append(Unreadable(path=document, reason=reason, document=document))
 
     def add(self, other: Tally) -> None:
-        """Count what another process did."""
+        """Adds the results of another process."""
         self.written |= other.written
         self.skipped += other.skipped
         self.embedded += other.embedded
 
 
 class Survey:
-    """One look at a source. ``before`` is what the index holds (digest by document), ``known`` what readers know of it:
-    more, while a new collection is being filled.
+    """One comparison of a source with the index.
+
+    ``before``: the digest of each document in the index. ``known``: the documents that readers can see; these are more
+    than ``before`` while a new collection is being filled.
     """
 
     def __init__(
@@ -79,24 +81,24 @@ class Survey:
         self.unchanged: set[str] = set()
         self.began = perf_counter()
         self._before = before
-        self._known = known
+        self._visible_ids = known
         self._digest = digest
-        self._seen: set[str] = set()
+        self._visited: set[str] = set()
         self._unreadable: list[str] = []
         self._latest = ""
         self._ended = False
 
-    def changes(self, found: Iterable[Candidate | Unreadable]) -> Generator[Change | None]:
-        """Each change, loaded, and None for each document that needs none; blocking. Raises ``KnowledgeError``."""
-        for each in found:
-            yield self._look_at(each)
+    def changes(self, entries: Iterable[Candidate | Unreadable]) -> Generator[Change | None]:
+        """Yields each change, loaded, and None for each document without one. Blocks. Raises ``KnowledgeError``."""
+        for entry in entries:
+            yield self._compare(entry)
         self._ended = True
 
     def progress(self) -> SyncProgress:
-        """How far it is."""
+        """The progress so far."""
         return SyncProgress(
-            seen=len(self._seen),
-            total=len(self._seen) if self._ended else None,
+            seen=len(self._visited),
+            total=len(self._visited) if self._ended else None,
             unchanged=len(self.unchanged),
             written=len(self.tally.written),
             skipped=len(self.tally.skipped),
@@ -110,47 +112,48 @@ class Survey:
         return len(self.tally.written.keys() - self._before.keys())
 
     @property
-    def kept(self) -> list[str]:
-        """Documents whose indexed version stays, though what they say now was not written."""
+    def retained(self) -> list[str]:
+        """Documents in the index that are neither unchanged nor rewritten: their old version stays."""
         return [each for each in self._before if each not in self.unchanged and each not in self.tally.written]
 
     @property
     def vanished(self) -> list[str]:
-        """Documents in the index that the source does not have any more."""
+        """Documents in the index that the source no longer has."""
         return [document for document in self._before if not self._is_there(document)]
 
     @property
-    def shrank(self) -> tuple[int, int] | None:
-        """How many are gone of how many that readers know, if that looks like an accident."""
-        known = self._known | self._before.keys()
-        gone = sum(not self._is_there(document) for document in known)
-        return (gone, len(known)) if len(known) >= ENOUGH and 2 * gone > len(known) else None
+    def shrinkage(self) -> tuple[int, int] | None:
+        """Missing documents and all documents that readers can see, if so many are missing that it looks like an accident."""
+        known = self._visible_ids | self._before.keys()
+        missing = sum(not self._is_there(document) for document in known)
+        return (missing, len(known)) if len(known) >= ENOUGH and 2 * missing > len(known) else None
 
-    def _look_at(self, found: Candidate | Unreadable) -> Change | None:
-        self._latest = found.document
-        if found.document in self._seen:  # a page under two addresses is one document
+    def _compare(self, entry: Candidate | Unreadable) -> Change | None:
+        self._latest = entry.document
+        if entry.document in self._visited:  # one page under two addresses is one document
             return None
-        self._seen.add(found.document)
-        if isinstance(found, Unreadable):
-            self.tally.skipped.append(found)
-            self._unreadable.append(found.document.rstrip("/") + "/")
+        self._visited.add(entry.document)
+        if isinstance(entry, Unreadable):
+            self.tally.skipped.append(entry)
+            self._unreadable.append(entry.document.rstrip("/") + "/")
             return None
-        digest = self._digest(found.fingerprint)
-        if self._before.get(found.document) == digest:
-            self.unchanged.add(found.document)
+        digest = self._digest(entry.fingerprint)
+        if self._before.get(entry.document) == digest:
+            self.unchanged.add(entry.document)
             return None
         try:
-            return Change(document=found.load(), digest=digest)
-        except Exception as error:  # noqa: BLE001 - whatever a parser throws at one page, the others are read
-            self.tally.skip(found.document, error)
-            self._unreadable.append(found.document + "/")
+            return Change(document=entry.load(), digest=digest)
+        except Exception as error:  # noqa: BLE001 - a parser may raise anything; only this document is skipped
+            self.tally.skip(entry.document, error)
+            self._unreadable.append(entry.document + "/")
             return None
 
     def _is_there(self, document: str) -> bool:
-        """What cannot be read is there too, and so is what is below a folder, or a part of a file, that cannot be read."""
-        return document in self._seen or document.startswith(tuple(self._unreadable))
+        """Whether the source still has a document; true for all below a folder or file that could not be read."""
+        # An unreadable folder must not count as empty: its documents would be removed from the index.
+        return document in self._visited or document.startswith(tuple(self._unreadable))
 
 
-def at_hand(changes: Iterable[Change]) -> Generator[Change | None]:
-    """Changes that were loaded before, as a survey gives them."""
+def loaded_changes(changes: Iterable[Change]) -> Generator[Change | None]:
+    """Adapts changes that are loaded already to the generator that ``PassageWriter.write`` takes."""
     yield from changes

@@ -1,4 +1,4 @@
-"""The local model as a LangChain chat model: every reply through one stream that can be given up at any time."""
+"""The local model as a LangChain chat model. Every reply is streamed and can be cancelled at any time."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class LocalChat(BaseChatModel):
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
         finally:
+            # At once, not when the garbage collector comes: closing cancels the request and frees its row in the batch.
             await writing.aclose()  # type: ignore[attr-defined]
 
     async def _agenerate(
@@ -73,10 +74,10 @@ class LocalChat(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - callbacks of tokens are for streams
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - only the asynchronous path reports tokens
         **kwargs: Any,
     ) -> ChatResult:
-        """For callers without an event loop, or with one that they block."""
+        """For synchronous callers. The new thread also serves those that already run inside an event loop."""
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(lambda: asyncio.run(self._agenerate(messages, stop, **kwargs))).result()
 
@@ -87,5 +88,5 @@ def _chunk(piece: str | Finished) -> ChatGenerationChunk:
     usage = UsageMetadata(
         input_tokens=piece.prompt, output_tokens=piece.written, total_tokens=piece.prompt + piece.written
     )
-    told = {"finish_reason": piece.reason}
-    return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=told, usage_metadata=usage))
+    metadata = {"finish_reason": piece.reason}
+    return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=metadata, usage_metadata=usage))

@@ -1,7 +1,4 @@
-"""A language model in this process: transformers and peft behind an engine that writes several replies at once.
-
-Importing this package is cheap; torch and transformers come with the first ``load_local``.
-"""
+"""Entry point of the local model that imports torch and transformers only with the first ``load_local``."""
 
 from __future__ import annotations
 
@@ -17,7 +14,8 @@ if TYPE_CHECKING:
 
 
 async def load_local(settings: ModelSettings, progress: Callable[[str], None]) -> LocalModel:
-    """The model that the settings name, ready to write; see ``rag.models.local.model.load_local``."""
-    model = await asyncio.to_thread(import_module, "rag.models.local.model")  # seconds: not on the event loop
+    """See ``rag.models.local.model.load_local``."""
+    # In a thread: the import takes seconds, and they would block the event loop.
+    model = await asyncio.to_thread(import_module, "rag.models.local.model")
     loaded: LocalModel = await model.load_local(settings, progress)
     return loaded

@@ -1,4 +1,4 @@
-"""From settings to a model that is ready to write. All of it blocks; it runs in a thread."""
+"""Loads the local model and tests it. Every function here blocks, so all of it runs in a thread."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from rag.models.local.devices import choose_device, choose_dtype
 from rag.models.local.engine.attention import use_batched_attention
 from rag.models.local.engine.batches import Batch, LoneBatch, SlotBatch
 from rag.models.local.engine.packing import can_pack, pack
-from rag.models.local.engine.trial import agrees, full_layers, uncached
+from rag.models.local.engine.trial import agrees, full_layers, uncached_logits
 from rag.models.local.prompts import PromptTemplate
 from rag.models.local.weights import find_model
 from rag.models.local.writing import Recommended
 from rag.settings import ModelSettings
 
 _log = logging.getLogger(__name__)
-_WRONG = "does not compute the same with a cache as without one, so its answers would be wrong; take another model"
+_CACHE_DIFFERS = (
+    "does not compute the same with a cache as without one, so its answers would be wrong; take another model"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A model with all that was found out about it."""
+class LoadedModel:
+    """A loaded model with its tokenizer, template and batch. ``window`` is in tokens."""
 
     network: Network
     batch: Batch
@@ -40,8 +42,8 @@ class Loaded:
     dtype: torch.dtype
 
 
-def load(settings: ModelSettings, progress: Callable[[str], None]) -> Loaded:
-    """Finds, reads and tries a model. Raises ``ModelError`` with what to do."""
+def load(settings: ModelSettings, progress: Callable[[str], None]) -> LoadedModel:
+    """Finds, loads and tests a model. Raises ``ModelError`` with what to do."""
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     folder = find_model(settings, progress)
@@ -50,7 +52,7 @@ def load(settings: ModelSettings, progress: Callable[[str], None]) -> Loaded:
     _log.info("%s computes in %s on %s", settings.name, dtype, device)
     progress(f"Loading {settings.name} ({str(dtype).removeprefix('torch.')} on {device})")
     network, batch = _network(settings, folder, device, dtype, progress)
-    return Loaded(
+    return LoadedModel(
         network=network,
         batch=batch,
         tokenizer=tokenizer,
@@ -65,9 +67,12 @@ def load(settings: ModelSettings, progress: Callable[[str], None]) -> Loaded:
 def _network(
     settings: ModelSettings, folder: Path, device: torch.device, dtype: torch.dtype, progress: Callable[[str], None]
 ) -> tuple[Network, Batch]:
-    """The model in the fastest way of those that compute the same: packed and together, together, one after another."""
+    """The model with the fastest batch whose logits match those without a cache.
+
+    Tried in order: packed weights with batched attention, one forward for all rows, one forward for each row.
+    """
     network = Network(_model(settings, folder, device, dtype))
-    expected = _expected(network.model)
+    expected = _reference_logits(network.model)
     layers = full_layers(network.model, _window(settings, network.model))
     slots = SlotBatch(network.forward, layers, device, dtype)
     if layers and can_pack(device, dtype):
@@ -75,12 +80,12 @@ def _network(
         use_batched_attention(network.model)
         if agrees(slots, network.model, expected):
             return network, slots
-        network.model = _model(settings, folder, device, dtype)
+        network.model = _model(settings, folder, device, dtype)  # read again: packing has replaced the weights
     if layers and agrees(slots, network.model, expected):
         return network, slots
     lone = LoneBatch(network.forward, network.model, device)
     if not agrees(lone, network.model, expected):
-        raise ModelError(f"the model {settings.name} {_WRONG}")
+        raise ModelError(f"the model {settings.name} {_CACHE_DIFFERS}")
     progress("This kind of model writes its answers one after another: its layers cannot be shared by several")
     return network, lone
 
@@ -90,9 +95,9 @@ def _model(settings: ModelSettings, folder: Path, device: torch.device, dtype: t
     return model.to(device).eval().requires_grad_(False)
 
 
-def _expected(model: Any) -> list[torch.Tensor]:
+def _reference_logits(model: Any) -> list[torch.Tensor]:
     try:
-        return uncached(model)
+        return uncached_logits(model)
     except Exception as exc:
         raise ModelError(f"the model {model.name_or_path} cannot compute: {' '.join(str(exc).split())[:300]}") from exc
 
@@ -103,14 +108,15 @@ def _read(settings: ModelSettings, folder: Path, kind: str, **options: Any) -> A
     allowed = settings.name in settings.remote_code
     try:
         return getattr(transformers, kind).from_pretrained(
-            folder, trust_remote_code=allowed, local_files_only=True, **_safe(kind), **options
+            folder, trust_remote_code=allowed, local_files_only=True, **_format_options(kind), **options
         )
     except Exception as exc:
         what = "tokenizer" if kind == "AutoTokenizer" else "model"
         raise ModelError(f"the {what} in {folder} cannot be loaded: {' '.join(str(exc).split())[:300]}") from exc
 
 
-def _safe(kind: str) -> dict[str, bool]:
+def _format_options(kind: str) -> dict[str, bool]:
+    # Pickled weights can run code when they are loaded.
     return {} if kind == "AutoTokenizer" else {"use_safetensors": True}
 
 
@@ -120,9 +126,10 @@ def _window(settings: ModelSettings, model: Any) -> int:
 
 
 def _recommended(model: Any, tokenizer: Any, template: PromptTemplate) -> Recommended:
-    given = model.generation_config
-    ends = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
+    config = model.generation_config
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    # All three places: many models name the token that ends a turn in only one of them.
     stops = {*ends, tokenizer.eos_token_id, *template.stops()} - {None}
     if not stops:
         raise ModelError(f"the model {model.name_or_path} names no token that ends an answer (eos_token_id)")
-    return Recommended(stops=frozenset(stops), top_k=given.top_k or 0, top_p=given.top_p or 1.0)
+    return Recommended(stops=frozenset(stops), top_k=config.top_k or 0, top_p=config.top_p or 1.0)

@@ -1,7 +1,6 @@
-"""Messages to tokens through a model's own chat template: the same for serving, counting and training.
+"""Renders messages to tokens with the model's own chat template, for serving, counting and training alike.
 
-What people or documents wrote cannot end a turn: the tokens by which a template marks turns are taken apart where they stand
-in a message's text.
+Text of users or documents cannot end a turn: a space is inserted into every marker of the template that stands in a message.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _PROBE = "cotorra"
 
 
 class PromptTemplate:
-    """The chat template of a tokenizer, with its peculiarities found out once."""
+    """The chat template of a tokenizer. Whether it supports system messages is tried once, when it is created."""
 
     def __init__(self, tokenizer: Any, name: str) -> None:
         if not getattr(tokenizer, "chat_template", None):
@@ -31,12 +30,13 @@ class PromptTemplate:
         self._has_system = self._accepts([("system", _PROBE), ("user", _PROBE)])
 
     def tokens(self, messages: Sequence[BaseMessage], *, answer: bool = True) -> list[int]:
-        """The tokens of a prompt, up to where the answer begins; without that if ``answer`` is false."""
+        """The tokens of a prompt, with the header of the answer unless ``answer`` is false."""
         text = self._render(self._turns(messages), answer=answer)
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def stops(self) -> frozenset[int]:
-        """The special token that ends an answer in this template, if it has one."""
+        """The special token that ends an answer in this template; empty if there is none."""
+        # Only the first special token: later ones do not belong to the answer's end.
         text = self._render([("user", _PROBE), ("assistant", _PROBE)], answer=False)
         rest = text[text.rindex(_PROBE) + len(_PROBE) :]
         special = set(self._tokenizer.all_special_ids)
@@ -44,20 +44,20 @@ class PromptTemplate:
         return frozenset([token for token in ids if token in special][:1])
 
     def _turns(self, messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:
-        """Role and text; a system message joins the first turn where the template knows none, and so do turns of one side."""
+        """Pairs of role and text. Neighbours of the same role are joined: many templates refuse roles that do not alternate."""
         turns: list[tuple[str, str]] = []
         for message in messages:
             role = _ROLES.get(message.type, "user")
             role = "user" if role == "system" and not self._has_system else role
-            text = self._harmless(message.text)
+            text = self._without_marks(message.text)
             if turns and turns[-1][0] == role:
                 turns[-1] = (role, f"{turns[-1][1]}\n\n{text}")
             else:
                 turns.append((role, text))
         return turns
 
-    def _harmless(self, text: str) -> str:
-        return self._marks.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text) if self._marks else text
+    def _without_marks(self, text: str) -> str:
+        return self._marks.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text) if self._marks else text
 
     def _accepts(self, turns: list[tuple[str, str]]) -> bool:
         try:
@@ -68,7 +68,7 @@ class PromptTemplate:
     def _render(self, turns: list[tuple[str, str]], *, answer: bool = True) -> str:
         messages = [{"role": role, "content": text} for role, text in turns]
         try:
-            # A thinking model that is not told otherwise spends an answer's tokens on thoughts that nobody may see.
+            # A reasoning model thinks unless this is off, and spends the answer's tokens on text that is never shown.
             return str(
                 self._tokenizer.apply_chat_template(
                     messages, tokenize=False, add_generation_prompt=answer, enable_thinking=False
@@ -79,11 +79,12 @@ class PromptTemplate:
 
 
 def _marks(tokenizer: Any) -> re.Pattern[str] | None:
-    """Tokens that must not come from a message's text: the special ones, and those that the template itself writes."""
+    """Matches tokens that must not come from a message's text: special ones and those that the template writes."""
     template = str(tokenizer.chat_template)
     added = tokenizer.added_tokens_decoder.values()
     marks = {str(token.content) for token in added if token.special or token.content.strip() in template}
     marks |= {str(token) for token in tokenizer.all_special_tokens}
     marks = {mark for mark in marks if len(mark.strip()) > 1}
+    # Longest first: an alternation takes the first match, and one marker may begin with another.
     ordered = sorted(marks, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, ordered))) if ordered else None

@@ -1,17 +1,19 @@
-"""Tokens to text while they come: never half a character, and the spaces as the whole text has them."""
+"""Incremental detokenizer: converts tokens to text while they arrive, in complete characters."""
 
 from __future__ import annotations
 
 from typing import Any
 
-HALF = "\ufffd"
-PATIENCE = 12
-"""Tokens that may stand in for one character: after so many it is none, and what follows is not held back for it."""
+REPLACEMENT = "\ufffd"
+LONGEST_CHARACTER = 12
+"""The most tokens of one character; after so many the bytes are invalid, and the text is passed on as it is."""
 
 
-class Speller:
-    """Spells one reply. A token may be part of a character, and its text may depend on the tokens before it: so the tokens of
-    the last piece that was shown are spelt again with each new one, and what they gave is taken off.
+class Detokenizer:
+    """Decodes the tokens of one reply.
+
+    A token may be a part of a character, and its text (a leading space) may depend on the tokens before it. So the tokens of
+    the last piece are decoded again together with the new ones, and their text is cut off the result.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -20,27 +22,27 @@ class Speller:
         self._context = 0
 
     def feed(self, token: int) -> str:
-        """What may be shown after this token: nothing while a character is incomplete."""
+        """The new text after this token; "" while its last character is incomplete."""
         self._tokens.append(token)
-        text = self._new()
-        if not text or (text.endswith(HALF) and len(self._tokens) - self._context < PATIENCE):
+        text = self._new_text()
+        if not text or (text.endswith(REPLACEMENT) and len(self._tokens) - self._context < LONGEST_CHARACTER):
             return ""
-        return self._shown(text)
+        return self._emit(text)
 
     def finish(self) -> str:
-        """What was held back; what is no character at the very end is left out."""
-        return self._shown(self._new().rstrip(HALF))
+        """The text that was kept back, without an incomplete character at its end."""
+        return self._emit(self._new_text().rstrip(REPLACEMENT))
 
-    def _new(self) -> str:
-        known = self._spelt(self._tokens[: self._context])
-        return self._spelt(self._tokens)[len(known) :]
+    def _new_text(self) -> str:
+        context = self._decode(self._tokens[: self._context])
+        return self._decode(self._tokens)[len(context) :]
 
-    def _shown(self, text: str) -> str:
+    def _emit(self, text: str) -> str:
         self._tokens = self._tokens[self._context :]
         self._context = len(self._tokens)
         return text
 
-    def _spelt(self, tokens: list[int]) -> str:
+    def _decode(self, tokens: list[int]) -> str:
         if not tokens:
             return ""
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))

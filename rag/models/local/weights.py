@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder, or the hub of Hugging Face."""
+"""Finds a model's files in a folder, or downloads them from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 from rag.errors import ModelError, ModelUnavailable
 from rag.settings import ModelSettings
 
-_WANTED = ("*.json", "*.safetensors", "*.model", "*.jinja", "merges.txt", "vocab.txt")
-_UNWANTED = ("original/*", "consolidated*", "onnx/*", "openvino/*", "gguf/*")
+_FILES = ("*.json", "*.safetensors", "*.model", "*.jinja", "merges.txt", "vocab.txt")
+# The same weights in other formats, which would only cost time and disk space.
+_OTHER_FORMATS = ("original/*", "consolidated*", "onnx/*", "openvino/*", "gguf/*")
 
 
 def find_model(settings: ModelSettings, progress: Callable[[str], None]) -> Path:
-    """The folder with a model's files, downloaded if need be. Blocks. Raises ``ModelError``."""
+    """The folder with a model's files; downloads them if they are not in the cache. Blocks. Raises ``ModelError``."""
     folder = Path(settings.name).expanduser()
     if not folder.is_dir():
-        _refuse_path(settings.name)
+        _check_name(settings.name)
         folder = _download(settings, progress)
     _check_weights(folder, settings.name)
     _check_code(folder, settings)
     return folder
 
 
-def _refuse_path(name: str) -> None:
-    """What cannot be a name of the hub was meant as a folder."""
+def _check_name(name: str) -> None:
+    """Raises ``ModelError`` for a name that is no hub name: it was meant as a folder, and that is missing."""
     if name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
         raise ModelError(f"model.name: there is no folder {name}")
 
@@ -41,15 +42,15 @@ def _download(settings: ModelSettings, progress: Callable[[str], None]) -> Path:
             snapshot_download(
                 settings.name,
                 revision=settings.revision or None,
-                allow_patterns=[*_WANTED, *code],
-                ignore_patterns=list(_UNWANTED),
+                allow_patterns=[*_FILES, *code],
+                ignore_patterns=list(_OTHER_FORMATS),
             )
         )
     except Exception as exc:
-        raise _explained(settings, exc) from exc
+        raise _download_error(settings, exc) from exc
 
 
-def _explained(settings: ModelSettings, exc: Exception) -> ModelError:
+def _download_error(settings: ModelSettings, exc: Exception) -> ModelError:
     from huggingface_hub import errors
 
     name = settings.name
@@ -77,7 +78,7 @@ def _check_weights(folder: Path, name: str) -> None:
 
 
 def _check_code(folder: Path, settings: ModelSettings) -> None:
-    """A model that brings its own Python is loaded only where that was allowed by name."""
+    """Raises ``ModelError`` for a model with Python code of its own, unless ``model.remote_code`` names it."""
     if settings.name in settings.remote_code:
         return
     if any("auto_map" in _read(folder / file) for file in ("config.json", "tokenizer_config.json")):

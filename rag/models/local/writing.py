@@ -1,4 +1,4 @@
-"""One reply from its prompt to its last word, on the side of who reads it: deadlines, spelling, and letting go."""
+"""Writes one reply with the engine: renders the prompt, holds the adapter, decodes tokens and keeps the deadlines."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from rag.errors import ModelBusy, ModelError, ModelUnavailable
-from rag.models.local.adapters.cache import Shelf
-from rag.models.local.engine.requests import Ended, Item, Request
+from rag.models.local.adapters.cache import AdapterCache
+from rag.models.local.engine.requests import Item, ReplyEnd, Request
 from rag.models.local.engine.sampling import Sampler, seeded
 from rag.models.local.engine.thread import Engine
 from rag.models.local.prompts import PromptTemplate
-from rag.models.local.spelling import Speller
+from rag.models.local.spelling import Detokenizer
 from rag.types import AdapterRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The end of a reply, and its tokens."""
+    """The end of a reply: its finish reason, and the tokens of prompt and answer."""
 
     reason: str
     prompt: int
@@ -32,7 +32,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """``first`` and ``whole`` are seconds from the asking to the first word and to the last."""
+    """``window`` and ``answer`` are tokens; ``first`` and ``whole`` are seconds from the request to the first and last piece."""
 
     window: int
     answer: int
@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommended:
-    """What a model's generation_config.json says about sampling, and the tokens that end an answer."""
+    """Sampling parameters of a model's generation_config.json, and the tokens that end an answer."""
 
     stops: frozenset[int]
     top_k: int = 0
@@ -51,18 +51,18 @@ class Recommended:
 
 
 class Writer:
-    """Writes replies with an engine. Nothing here blocks the event loop for longer than a prompt's template takes."""
+    """Writes replies with an engine. The event loop is not blocked: the template runs in a thread, the model in the engine's."""
 
     def __init__(
         self,
         engine: Engine,
-        shelf: Shelf,
+        adapters: AdapterCache,
         template: PromptTemplate,
         tokenizer: Any,
         limits: Limits,
         recommended: Recommended,
     ) -> None:
-        self._engine, self._shelf = engine, shelf
+        self._engine, self._adapters = engine, adapters
         self._template, self._tokenizer = template, tokenizer
         self._limits, self._recommended = limits, recommended
 
@@ -75,23 +75,23 @@ class Writer:
         temperature: float | None = None,
         seed: int | None = None,
     ) -> AsyncIterator[str | Finished]:
-        """The pieces of a reply, then its end. Raises ``ModelBusy``, ``ModelUnavailable`` or another ``ModelError``."""
+        """Yields the pieces of a reply, then ``Finished``. Raises ``ModelBusy``, ``ModelUnavailable`` or ``ModelError``."""
         clock = asyncio.get_running_loop().time
-        began = clock()
+        start = clock()
         prompt = await asyncio.to_thread(self._template.tokens, messages)
         allowed = self._allowed(len(prompt), max_tokens)
-        self._engine.check_queue()
-        async with AsyncExitStack() as held:
-            name = await self._hold(held, adapter, began + self._limits.first)
+        self._engine.check_queue()  # first: a request that will be refused must not push an adapter out of the cache
+        async with AsyncExitStack() as stack:
+            name = await self._acquire_adapter(stack, adapter, start + self._limits.first)
             request = self._request(prompt, allowed, name, self._sampler(prompt, temperature, seed))
             self._engine.submit(request)
-            # Called before the adapter is let go: a row that is given up is dropped before its adapter can be.
-            held.callback(self._engine.cancel, request)
-            async for piece in self._read(request, began):
+            # Runs before the adapter is released (last in, first out): a row must leave the batch before its adapter can.
+            stack.callback(self._engine.cancel, request)
+            async for piece in self._read(request, start):
                 yield piece
 
-    def _allowed(self, prompt: int, asked: int | None) -> int:
-        allowed = asked or self._limits.answer
+    def _allowed(self, prompt: int, max_tokens: int | None) -> int:
+        allowed = max_tokens or self._limits.answer
         if prompt + allowed > self._limits.window:
             raise ModelError(
                 f"a prompt of {prompt} tokens and an answer of up to {allowed} do not fit the window of "
@@ -99,10 +99,10 @@ class Writer:
             )
         return allowed
 
-    async def _hold(self, held: AsyncExitStack, adapter: AdapterRef | None, deadline: float) -> str:
+    async def _acquire_adapter(self, stack: AsyncExitStack, adapter: AdapterRef | None, deadline: float) -> str:
         try:
             async with asyncio.timeout_at(deadline):
-                return await held.enter_async_context(self._shelf.held(adapter))
+                return await stack.enter_async_context(self._adapters.use(adapter))
         except TimeoutError as exc:
             raise ModelBusy(
                 f"there was no room for the adapter {adapter.name if adapter else ''} in {self._limits.first:g} s; "
@@ -111,15 +111,16 @@ class Writer:
             ) from exc
 
     def _sampler(self, prompt: Sequence[int], temperature: float | None, seed: int | None) -> Sampler:
-        warmth = self._limits.temperature if temperature is None else temperature
-        if not warmth:
+        temperature = self._limits.temperature if temperature is None else temperature
+        if not temperature:
             return Sampler()
-        sown = zlib.crc32(repr(prompt).encode()) if seed is None else seed
+        # Derived from the prompt, so that the same prompt gives the same answer in every process.
+        seed = zlib.crc32(repr(prompt).encode()) if seed is None else seed
         return Sampler(
-            temperature=warmth,
+            temperature=temperature,
             top_k=self._recommended.top_k,
             top_p=self._recommended.top_p,
-            generator=seeded(sown),
+            generator=seeded(seed),
         )
 
     def _request(self, prompt: Sequence[int], allowed: int, name: str, sampler: Sampler) -> Request:
@@ -132,32 +133,33 @@ class Writer:
             loop=asyncio.get_running_loop(),
         )
 
-    async def _read(self, request: Request, began: float) -> AsyncIterator[str | Finished]:
-        speller, written = Speller(self._tokenizer), 0
+    async def _read(self, request: Request, start: float) -> AsyncIterator[str | Finished]:
+        detokenizer, written = Detokenizer(self._tokenizer), 0
         while True:
-            item = await self._next(request, began, started=written > 0)
+            item = await self._next(request, start, started=written > 0)
             if isinstance(item, Exception):
                 raise item
-            if isinstance(item, Ended):
+            if isinstance(item, ReplyEnd):
                 break
             written += 1
-            if text := speller.feed(item):
+            if text := detokenizer.feed(item):
                 yield text
-        if text := speller.finish():
+        if text := detokenizer.finish():
             yield text
         yield Finished(reason=item.reason, prompt=len(request.prompt), written=written)
 
-    async def _next(self, request: Request, began: float, *, started: bool) -> Item:
+    async def _next(self, request: Request, start: float, *, started: bool) -> Item:
+        # Items that have arrived need no timer.
         if not request.items.empty():
             return request.items.get_nowait()
         seconds = self._limits.whole if started else min(self._limits.first, self._limits.whole)
         try:
-            async with asyncio.timeout_at(began + seconds):
+            async with asyncio.timeout_at(start + seconds):
                 return await request.items.get()
         except TimeoutError as exc:
-            raise self._too_late(request, seconds, started=started) from exc
+            raise self._timeout_error(request, seconds, started=started) from exc
 
-    def _too_late(self, request: Request, seconds: float, *, started: bool) -> ModelError:
+    def _timeout_error(self, request: Request, seconds: float, *, started: bool) -> ModelError:
         if started:
             return ModelUnavailable(f"the answer was not complete after {seconds:g} s (model.deadline_seconds)")
         if request.admitted:

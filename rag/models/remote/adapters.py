@@ -1,4 +1,4 @@
-"""Adapters at servers: which name they have there, and who still uses them."""
+"""Names of adapters at model servers, and a count of the replies that use each of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from rag.types import AdapterRef
 
 
 def served_name(adapter: AdapterRef) -> str:
-    """The model that a server knows an adapter as: another digest is another model, so a promotion changes no running reply."""
+    """The model name under which a server serves an adapter.
+
+    It contains the digest: a promoted adapter gets a new name, so running replies keep the old one.
+    """
     return f"{adapter.name}-{adapter.digest[:12]}"
 
 
 class AdaptersInUse:
-    """Counts replies by adapter, and remembers which adapters go when their last reply has ended."""
+    """Counts the running replies of each adapter, and remembers which adapters to unload after their last reply."""
 
     def __init__(self) -> None:
         self._replies: Counter[str] = Counter()
@@ -23,6 +26,7 @@ class AdaptersInUse:
 
     @contextmanager
     def reply(self, name: str) -> Iterator[None]:
+        """Counts one reply for as long as the context is open."""
         self._replies[name] += 1
         try:
             yield
@@ -30,14 +34,14 @@ class AdaptersInUse:
             self._replies[name] -= 1
 
     def keep(self, name: str) -> None:
-        """It is wanted (again)."""
+        """Takes back a retirement: the adapter is used again."""
         self._retired.discard(name)
 
     def retire(self, name: str) -> None:
         self._retired.add(name)
 
     def take_idle(self) -> list[str]:
-        """Retired adapters that no reply uses any more; each is named once."""
+        """Names of retired adapters without a running reply; each is returned only once."""
         idle = [name for name in self._retired if not self._replies[name]]
         self._retired.difference_update(idle)
         return idle

@@ -1,4 +1,4 @@
-"""The LangChain chat model in front of one or more OpenAI-compatible servers."""
+"""LangChain chat model that asks one or more OpenAI-compatible servers, with failover."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pydantic import PrivateAttr
 
 from rag.models.remote.adapters import AdaptersInUse, served_name
 from rag.models.remote.failover import Failover
-from rag.models.remote.server import Asked
+from rag.models.remote.server import ReplyRequest
 from rag.types import AdapterRef
 
 
 class RemoteChat(BaseChatModel):
-    """``astream(messages, config, adapter=…, max_tokens=…, temperature=…)``, as ``rag.models.language_model`` says.
+    """``astream(messages, config, adapter=…, max_tokens=…, temperature=…)``; see ``rag.models.language_model``.
 
-    Its repr shows nothing but the model's name: LangChain hands it to tracers.
+    Its repr shows only the model's name, because LangChain passes the repr to tracers.
     """
 
     model_name: str
@@ -32,7 +32,8 @@ class RemoteChat(BaseChatModel):
     _unloading: set[asyncio.Task[None]] = PrivateAttr(default_factory=set)
 
     def __init__(self, model_name: str, failover: Failover, in_use: AdaptersInUse) -> None:
-        super().__init__(model_name=model_name, output_version=None)  # not as LC_OUTPUT_VERSION says
+        # An explicit None: without it LangChain takes the value from the environment variable LC_OUTPUT_VERSION.
+        super().__init__(model_name=model_name, output_version=None)
         self._failover = failover
         self._in_use = in_use
 
@@ -55,8 +56,10 @@ class RemoteChat(BaseChatModel):
         temperature: float | None = None,
         **_: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        asked = Asked(messages=messages, adapter=adapter, stop=stop, max_tokens=max_tokens, temperature=temperature)
-        async with aclosing(self._reply(asked)) as pieces:
+        request = ReplyRequest(
+            messages=messages, adapter=adapter, stop=stop, max_tokens=max_tokens, temperature=temperature
+        )
+        async with aclosing(self._reply(request)) as pieces:
             async for piece in pieces:
                 if run_manager:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -75,10 +78,10 @@ class RemoteChat(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 (it speaks to threads)
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 (for synchronous callbacks)
         **kwargs: Any,
     ) -> ChatResult:
-        """In an event loop of its own, for callers that have none."""
+        """Runs a new event loop, for callers without one. Connections opened in it are closed with it."""
         return asyncio.run(self._alone(messages, stop, **kwargs))
 
     async def _alone(self, messages: list[BaseMessage], stop: Sequence[str] | None, **kwargs: Any) -> ChatResult:
@@ -87,26 +90,27 @@ class RemoteChat(BaseChatModel):
         finally:
             await self.close()
 
-    async def _reply(self, asked: Asked) -> AsyncGenerator[ChatGenerationChunk]:
-        used = self._in_use.reply(served_name(asked.adapter)) if asked.adapter else nullcontext()
+    async def _reply(self, request: ReplyRequest) -> AsyncGenerator[ChatGenerationChunk]:
+        used = self._in_use.reply(served_name(request.adapter)) if request.adapter else nullcontext()
         try:
             with used:
-                async with aclosing(self._failover.astream(asked)) as pieces:
+                async with aclosing(self._failover.astream(request)) as pieces:
                     async for piece in pieces:
                         yield piece
         finally:
-            self.unload_idle()  # beside the reply: who reads it does not wait for that
+            self.unload_idle()  # in the background: the end of the reply must not wait for the servers
 
     def unload_idle(self) -> None:
-        """Unloads retired adapters that no reply uses any more, in the background."""
+        """Starts a background task that unloads the retired adapters without running replies."""
         if idle := self._in_use.take_idle():
             task = asyncio.get_running_loop().create_task(self._unload(idle), name="unload adapters")
             self._unloading.add(task)
             task.add_done_callback(self._unloading.discard)
 
     async def close(self) -> None:
-        """The connections of this loop, once nothing is being unloaded any more."""
+        """Closes the connections of this event loop after its unloading tasks have ended."""
         loop = asyncio.get_running_loop()
+        # A task of another loop cannot be awaited in this one.
         await asyncio.gather(*(task for task in self._unloading if task.get_loop() is loop))
         for server in self._failover.servers:
             await server.close()

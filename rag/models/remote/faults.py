@@ -1,4 +1,4 @@
-"""What went wrong at a server, in one line that says what to do: never what people or the server wrote."""
+"""Maps errors of a server to faults: one line that says what to do, without text of the conversation or the server."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import openai
 from rag.errors import ModelBusy, ModelError, ModelUnavailable
 
 BUSY_SECONDS = 10.0
-"""Told to the user when a server is busy and does not say for how long."""
+"""The wait that a user is told when a busy server sends no Retry-After."""
 LONGEST_SECONDS = 3600.0
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What LangChain and the SDK let through when an answer is JSON of another shape, or none."""
-_OVERLONG = ("context length", "context_length", "context window", "context size", "too long", "too large")
+"""Exceptions that LangChain and the SDK raise for a response that is no JSON or has another shape."""
+_PROMPT_TOO_LONG = ("context length", "context_length", "context window", "context size", "too long", "too large")
 
 _REFUSALS = {
     401: "does not accept the key: set OPENAI_API_KEY to one that it knows",
@@ -33,8 +33,10 @@ Kind = Literal["down", "busy", "refused", "missing", "unwanted"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """``down`` and ``busy`` may pass by themselves, ``refused`` and ``missing`` (no such model) not; ``unwanted`` names a
-    parameter that the server does not know. ``after``: seconds that the server asked to be left alone for."""
+    """One failed request. ``down`` and ``busy`` are temporary; ``refused`` and ``missing`` (no such model) are not.
+
+    ``unwanted``: the server does not know ``parameter``. ``after``: seconds from the server's Retry-After header.
+    """
 
     kind: Kind
     message: str
@@ -47,7 +49,7 @@ class Fault:
 
 
 class ServerFault(Exception):
-    """Carries a fault to where the next attempt is decided."""
+    """Carries a fault to ``Failover``, which decides about the next attempt."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -55,9 +57,10 @@ class ServerFault(Exception):
 
 
 def fault_of(error: Exception, parameters: Sequence[str] = ()) -> Fault:
-    """``parameters``: those of the request that a server may not know."""
+    """The fault for an exception. ``parameters``: names of the request's optional parameters."""
     if isinstance(error, openai.APIStatusError):
         return _status_fault(error, parameters)
+    # Before APIConnectionError, of which APITimeoutError is a subclass.
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return Fault(kind="down", message="did not answer in time")
     if isinstance(error, openai.APIConnectionError):
@@ -71,6 +74,7 @@ def _status_fault(error: openai.APIStatusError, parameters: Sequence[str]) -> Fa
     status = error.status_code
     if status in (400, 413, 422):
         return _request_fault(error, parameters)
+    # OpenAI answers 429 for an account without credit too; no retry helps there.
     if status == 429 and error.code != "insufficient_quota":
         return Fault(kind="busy", message="has too much to do (429)", after=_retry_after(error.response.headers))
     if status in (408, 409, 425) or (status >= 500 and status != 501):
@@ -83,50 +87,52 @@ def _status_fault(error: openai.APIStatusError, parameters: Sequence[str]) -> Fa
 
 
 def _request_fault(error: openai.APIStatusError, parameters: Sequence[str]) -> Fault:
-    said = str(error).lower()
-    if error.status_code == 413 or any(part in said for part in _OVERLONG):
+    text = str(error).lower()
+    if error.status_code == 413 or any(part in text for part in _PROMPT_TOO_LONG):
         return Fault(
             kind="refused",
             message="finds the prompt too long: make model.window what the server was started with, or less",
         )
-    unwanted = [name for name in parameters if error.param == name or name in said]
+    # OpenAI names the parameter in a field of the error, other servers only in its text.
+    unwanted = [name for name in parameters if error.param == name or name in text]
     if unwanted:
         return Fault(kind="unwanted", message=f"does not know the parameter {unwanted[0]}", parameter=unwanted[0])
     return Fault(kind="refused", message=f"refuses the request ({error.status_code}): see that server's log")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Retry-After in seconds (RFC 9110: a number or a date), where it says something that can be meant."""
-    said = headers.get("retry-after", "").strip()
+    """Retry-After in seconds (RFC 9110: a number or a date), at most an hour; None for other values."""
+    text = headers.get("retry-after", "").strip()
     try:
         seconds = (
-            float(said) if said[:1].isdigit() else (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+            float(text) if text[:1].isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
         )
     except (ValueError, TypeError):
         return None
+    # A header such as 1e999 becomes infinite.
     return min(max(seconds, 0.0), LONGEST_SECONDS) if math.isfinite(seconds) else None
 
 
 def verdict(faults: Sequence[tuple[str, Fault]]) -> ModelError:
-    """The one error for what went wrong at every server (place and fault), to be raised."""
-    told = "; ".join(dict.fromkeys(f"{place} {fault.message}" for place, fault in faults))
+    """One error that names the fault of every server, for the caller to raise."""
+    message = "; ".join(dict.fromkeys(f"{place} {fault.message}" for place, fault in faults))
     if faults and all(fault.kind == "busy" for _, fault in faults):
         seconds = min(BUSY_SECONDS if fault.after is None else fault.after for _, fault in faults)
-        return ModelBusy(told, seconds=max(1.0, seconds))
+        return ModelBusy(message, seconds=max(1.0, seconds))
     if any(fault.passes for _, fault in faults):
-        return ModelUnavailable(told)
-    return ModelError(told)
+        return ModelUnavailable(message)
+    return ModelError(message)
 
 
 def place_of(address: str) -> str:
-    """A server as a message may show it: without what stands before @, or after the path."""
+    """A server's address for messages: without user, password, query and fragment."""
     parts = urlsplit(address)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
 def names_of(models: Sequence[str]) -> str:
-    """The models that a server lists, as a message may show them."""
-    shown = ["".join(letter for letter in name if letter.isprintable())[:60] for name in models[:5]]
+    """Up to five of the models that a server lists, for messages: printable characters, 60 of each name."""
+    visible = ["".join(letter for letter in name if letter.isprintable())[:60] for name in models[:5]]
     more = f" and {len(models) - 5} more" if len(models) > 5 else ""
-    return ", ".join(shown) + more if shown else "none"
+    return ", ".join(visible) + more if visible else "none"

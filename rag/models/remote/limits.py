@@ -1,4 +1,4 @@
-"""How long one reply may take, and how its time is shared among servers."""
+"""Deadlines of one reply, and their division among several servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rag.settings import ModelSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Moments on the loop's clock: until the first word, and until the last; ``gap`` is seconds between two pieces."""
+    """Deadlines for the first piece and the last one, on the event loop's clock; ``gap`` is seconds between two pieces."""
 
     first: float
     last: float
@@ -20,17 +20,18 @@ class Limits:
     def begin(cls, settings: ModelSettings) -> Limits:
         now = asyncio.get_running_loop().time()
         last = now + settings.deadline_seconds
+        # The first piece cannot be allowed later than the whole reply.
         return cls(first=min(last, now + settings.first_token_seconds), last=last, gap=settings.token_seconds)
 
     def share(self, servers: int) -> Limits:
-        """For the next of so many servers that are still to be tried: one that hangs leaves time for those after it."""
+        """Limits for the next of ``servers`` servers: each gets an equal part of the time, so one that hangs leaves the rest."""
         now = asyncio.get_running_loop().time()
         return Limits(first=now + max(0.0, self.first - now) / servers, last=self.last, gap=self.gap)
 
     def next_piece(self) -> float:
-        """Until when the next piece must be there, once the first word was."""
+        """The deadline for the next piece, after the first one."""
         return min(self.last, asyncio.get_running_loop().time() + self.gap)
 
     def allows(self, pause: float) -> bool:
-        """Whether a pause of so many seconds leaves time for a first word."""
+        """Whether a pause of that many seconds ends before the deadline of the first piece."""
         return asyncio.get_running_loop().time() + pause < self.first

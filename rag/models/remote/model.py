@@ -24,7 +24,7 @@ from rag.types import AdapterRef
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerReport:
-    """What one server said of itself. ``advice`` is empty when it can be used."""
+    """The state of one server for ``doctor``. ``advice`` is empty when the server can be used."""
 
     place: str
     fact: str
@@ -32,9 +32,9 @@ class ServerReport:
 
 
 class RemoteModel:
-    """Nothing is sent before the first question, ``prepare`` or ``check``. Safe to use from several event loops.
+    """Implements ``LanguageModel``. It sends nothing before the first question, ``open``, ``prepare`` or ``check``.
 
-    Raises ``ConfigurationError`` for an address that is none.
+    It may be used from several event loops. Raises ``ConfigurationError`` for an invalid address.
     """
 
     def __init__(self, settings: ModelSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,30 +49,34 @@ class RemoteModel:
 
     @property
     def window(self) -> int:
-        """The setting's, or what the smallest server says of itself once it was asked."""
-        told = [server.card.window for server in self._servers if server.card and server.card.window]
-        return min([self._settings.window, *told])
+        """The smallest of the setting and the windows that the servers have reported, in tokens."""
+        # The smallest: failover may send the same prompt to each of the servers.
+        reported = [server.card.window for server in self._servers if server.card and server.card.window]
+        return min([self._settings.window, *reported])
 
     @property
     def chat(self) -> BaseChatModel:
         return self._chat
 
     def count(self, messages: Sequence[BaseMessage]) -> int:
-        """An estimate, see ``counting``: the tokenizer is the server's."""
+        """An estimate (see ``counting``), because the tokenizer is at the server."""
         return estimate(messages)
 
     async def open(self) -> None:
-        """Learns what the servers say of themselves, the window above all, before the first prompt is made. Raises nothing:
-        one that is away now is asked again with the first reply."""
-        await asyncio.gather(*(self._reported(server) for server in self._servers))
+        """Asks the servers for their models and windows before the first prompt is made.
+
+        Raises nothing: a server that is down now is asked again with the first reply.
+        """
+        await asyncio.gather(*(self._report_of(server) for server in self._servers))
 
     async def prepare(self, adapter: AdapterRef) -> None:
-        """On every server that answers; one that is away gets it when it is asked. Raises ``ModelError``."""
+        """Loads an adapter at every server. One that is down loads it with its next reply. Raises ``ModelError``."""
         self._in_use.keep(served_name(adapter))
-        found = await asyncio.gather(*(_has(server, adapter) for server in self._servers))
+        results = await asyncio.gather(*(_adapter_fault(server, adapter) for server in self._servers))
         faults = [
-            (server.place, fault) for server, fault in zip(self._servers, found, strict=True) if fault is not None
+            (server.place, fault) for server, fault in zip(self._servers, results, strict=True) if fault is not None
         ]
+        # A temporary fault at some servers is no reason to refuse: those load the adapter with their next reply.
         if len(faults) == len(self._servers) or any(not fault.passes for _, fault in faults):
             raise verdict(faults)
 
@@ -82,11 +86,11 @@ class RemoteModel:
             self._chat.unload_idle()
 
     async def report(self) -> Sequence[ServerReport]:
-        """Every server in order, all asked at once."""
-        return await asyncio.gather(*(self._reported(server) for server in self._servers))
+        """Reports of all servers, in the settings' order; they are asked concurrently."""
+        return await asyncio.gather(*(self._report_of(server) for server in self._servers))
 
     async def check(self) -> Mapping[str, str]:
-        """Raises ``ModelError`` when no server can be used."""
+        """Facts for ``doctor``, by name. Raises ``ModelError`` when no server can be used."""
         reports = await self.report()
         if all(report.advice for report in reports):
             raise ModelError("; ".join(f"{report.place} {report.fact}: {report.advice}" for report in reports))
@@ -96,9 +100,9 @@ class RemoteModel:
     async def close(self) -> None:
         await self._chat.close()
 
-    async def _reported(self, server: Server) -> ServerReport:
+    async def _report_of(self, server: Server) -> ServerReport:
         try:
-            card = await server.learn()
+            card = await server.fetch_card()
         except ServerFault as error:
             fact, _, advice = error.fault.message.partition(": ")
             return ServerReport(
@@ -120,20 +124,21 @@ class RemoteModel:
         )
 
 
-async def _has(server: Server, adapter: AdapterRef) -> Fault | None:
+async def _adapter_fault(server: Server, adapter: AdapterRef) -> Fault | None:
+    """The fault that keeps a server from serving an adapter, or None."""
     try:
-        await server.have(adapter)
+        await server.ensure_adapter(adapter)
     except ServerFault as error:
         return error.fault
     return None
 
 
-def _address(given: str) -> str:
+def _address(address: str) -> str:
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(address)
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
         raise ConfigurationError("model.servers holds an address that is none; write it as http://127.0.0.1:8000/v1")
-    return given.rstrip("/")
+    return address.rstrip("/")

@@ -25,7 +25,7 @@ from rag.types import AdapterRef
 FACTS_SECONDS = 5.0
 LOAD_SECONDS = 120.0
 OPTIONAL = ("max_tokens", "max_completion_tokens", "temperature", "stream_options", "chat_template_kwargs")
-"""Parameters without which a request is one too: a server that refuses one by its name is not sent it again."""
+"""Parameters that a request can do without: a server that refuses one by its name is not sent it again."""
 FAILURES = (openai.OpenAIError, TimeoutError, *MALFORMED)
 LORA_CURE = "start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
 _OWN_TEMPLATES = ("vllm", "sglang", "llamacpp")
@@ -33,8 +33,8 @@ _OWN_TEMPLATES = ("vllm", "sglang", "llamacpp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One reply as it is asked for: from ``adapter``, or from the base model for None."""
+class ReplyRequest:
+    """The parameters of one reply; the base model writes it where ``adapter`` is None."""
 
     messages: Sequence[BaseMessage]
     adapter: AdapterRef | None = None
@@ -45,7 +45,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What /v1/models says; nothing where a server has no such list."""
+    """The response of /v1/models; empty where a server has no such list. ``window`` is in tokens."""
 
     models: tuple[str, ...] = ()
     window: int | None = None
@@ -53,7 +53,7 @@ class Card:
 
 
 class Server:
-    """Raises ``ServerFault`` wherever something goes wrong; ``breaker`` is kept by who asks."""
+    """Every request raises ``ServerFault`` on failure. ``Failover`` updates ``breaker``."""
 
     def __init__(self, address: str, settings: ModelSettings, clock: Callable[[], float]) -> None:
         self.place = place_of(address)
@@ -61,45 +61,47 @@ class Server:
         self.card: Card | None = None
         self._settings = settings
         self._client = Client(address, settings.name, settings.api_key)
-        self._known = False
+        self._card_is_fresh = False
         self._adapters: set[str] = set()
-        self._unwanted: set[str] = set()
+        self._unsupported: set[str] = set()
 
-    async def learn(self) -> Card:
-        """Asks for its models, once more each time."""
+    async def fetch_card(self) -> Card:
+        """Requests /v1/models, without a cache. Raises ``ServerFault``."""
         try:
             async with asyncio.timeout(FACTS_SECONDS):
                 self.card = _card(await self._client.get("/models"), self._settings.name)
         except FAILURES as error:
-            raise ServerFault(fault_of(error)) from None  # what an SDK error quotes may be a key or a conversation
-        self._known = True
+            raise ServerFault(fault_of(error)) from None  # the SDK's error may quote the key or the conversation
+        self._card_is_fresh = True
         return self.card
 
     def forget(self) -> None:
-        """It failed, and may come back as another: with another model, or without its adapters."""
-        self._known = False
+        """Drops what was learnt about the server: after a failure it may restart with another model or without adapters."""
+        self._card_is_fresh = False
         self._adapters.clear()
 
-    async def have(self, adapter: AdapterRef) -> None:
-        """Makes sure that it serves an adapter: a server may answer from its base model for a name that it does not know."""
+    async def ensure_adapter(self, adapter: AdapterRef) -> None:
+        """Loads an adapter unless the server serves it already. Raises ``ServerFault``.
+
+        A server may answer from its base model for a name that it does not know, so its list of models is asked first.
+        """
         name = served_name(adapter)
-        if (
-            name in self._adapters and self.card and self.card.engine == "vllm"
-        ):  # which answers 404 for a name it has lost
+        # vLLM answers 404 for an adapter that it has lost; with it the list need not be asked again for every reply.
+        if name in self._adapters and self.card and self.card.engine == "vllm":
             return
-        if name not in (await self.learn()).models:
+        if name not in (await self.fetch_card()).models:
             await self._load(name, adapter)
         self._adapters.add(name)
 
     async def unload(self, name: str) -> None:
-        """As well as it can: a server that is away forgets its adapters by itself."""
+        """Unloads an adapter. Failures are ignored: a server that is down loses its adapters anyway."""
         self._adapters.discard(name)
         with suppress(*FAILURES):
             async with asyncio.timeout(FACTS_SECONDS):
                 await self._client.post("/unload_lora_adapter", {"lora_name": name})
 
     async def loads_adapters(self) -> bool:
-        """Whether it has the request that unloads an adapter, told by how it takes one without a name."""
+        """Whether the server can unload adapters: one that can refuses an empty name with 400 or 422."""
         try:
             async with asyncio.timeout(FACTS_SECONDS):
                 await self._client.post("/unload_lora_adapter", {"lora_name": ""})
@@ -109,64 +111,64 @@ class Server:
             return False
         return True
 
-    async def astream(self, asked: Asked, limits: Limits) -> AsyncGenerator[ChatGenerationChunk]:
-        """One attempt. All that comes has text, but for the last piece, which has the token counts."""
-        await self._be_ready(asked, limits)
-        pieces = Pieces(longest=asked.max_tokens)
-        options = self._options(asked)
-        stop = list(asked.stop) if asked.stop else None
-        # not astream: that would be a second run of a model in everybody's callbacks
-        stream = self._client.chat._astream(list(asked.messages), stop=stop, **options)
+    async def astream(self, request: ReplyRequest, limits: Limits) -> AsyncGenerator[ChatGenerationChunk]:
+        """One attempt at a reply: pieces of text, then a piece with the token counts. Raises ``ServerFault``."""
+        await self._prepare(request, limits)
+        pieces = Pieces(longest=request.max_tokens)
+        options = self._options(request)
+        stop = list(request.stop) if request.stop else None
+        # Not astream: callbacks would see a second run of a model inside the first one.
+        stream = self._client.chat._astream(list(request.messages), stop=stop, **options)
         async with aclosing(cast(AsyncGenerator[ChatGenerationChunk], stream)) as chunks:
-            while (chunk := await self._next(chunks, asked, limits, begun=pieces.begun)) is not None:
-                if (shown := pieces.feed(chunk)) is not None:
-                    yield shown
+            while (chunk := await self._next(chunks, request, limits, has_text=pieces.has_text)) is not None:
+                if (piece := pieces.feed(chunk)) is not None:
+                    yield piece
         for last in pieces.finish():
             yield last
 
     async def close(self) -> None:
         await self._client.close()
 
-    async def _be_ready(self, asked: Asked, limits: Limits) -> None:
+    async def _prepare(self, request: ReplyRequest, limits: Limits) -> None:
         try:
             async with asyncio.timeout_at(limits.first):
-                if not self._known:
-                    await self._learn_if_it_tells()
-                if asked.adapter is not None:
-                    await self.have(asked.adapter)
+                if not self._card_is_fresh:
+                    await self._fetch_card_if_offered()
+                if request.adapter is not None:
+                    await self.ensure_adapter(request.adapter)
         except TimeoutError as error:
             raise ServerFault(fault_of(error)) from None
 
-    async def _learn_if_it_tells(self) -> None:
+    async def _fetch_card_if_offered(self) -> None:
         try:
-            await self.learn()
+            await self.fetch_card()
         except ServerFault as error:
             if error.fault.passes:
                 raise
-            self.card, self._known = Card(), True  # it may write all the same
+            self.card, self._card_is_fresh = Card(), True  # a server without /v1/models may still complete chats
 
     async def _next(
-        self, chunks: AsyncGenerator[ChatGenerationChunk], asked: Asked, limits: Limits, *, begun: bool
+        self, chunks: AsyncGenerator[ChatGenerationChunk], request: ReplyRequest, limits: Limits, *, has_text: bool
     ) -> ChatGenerationChunk | None:
         try:
-            async with asyncio.timeout_at(limits.next_piece() if begun else limits.first):
+            async with asyncio.timeout_at(limits.next_piece() if has_text else limits.first):
                 return await anext(chunks, None)
         except FAILURES as error:
-            fault = fault_of(error, [name for name in OPTIONAL if name not in self._unwanted])
+            fault = fault_of(error, [name for name in OPTIONAL if name not in self._unsupported])
         if fault.kind == "missing":
-            fault = await self._missing(asked)
-        self._unwanted.update([fault.parameter] if fault.parameter else [])
+            fault = await self._missing(request)
+        self._unsupported.update([fault.parameter] if fault.parameter else [])
         raise ServerFault(fault)
 
-    async def _missing(self, asked: Asked) -> Fault:
-        """Why it does not know the model: it was started again without the adapter, or never had that base model."""
+    async def _missing(self, request: ReplyRequest) -> Fault:
+        """The fault behind a 404: the server restarted without the adapter, or has no such base model."""
         try:
-            models = (await self.learn()).models
+            models = (await self.fetch_card()).models
         except ServerFault as error:
             return error.fault
-        if asked.adapter is not None:
-            self._adapters.discard(served_name(asked.adapter))
-            return Fault(kind="missing", message=f"has lost the adapter {asked.adapter.name}")
+        if request.adapter is not None:
+            self._adapters.discard(served_name(request.adapter))  # forgotten, so that the next attempt loads it again
+            return Fault(kind="missing", message=f"has lost the adapter {request.adapter.name}")
         if not models or self._settings.name in models:
             return Fault(
                 kind="refused", message="has no chat completions there (404): model.servers usually end in /v1"
@@ -182,51 +184,56 @@ class Server:
             raise ServerFault(Fault(kind="refused", message=f"does not serve the adapter {name}: {cure}"))
         try:
             async with asyncio.timeout(LOAD_SECONDS):
-                await self._client.post("/load_lora_adapter", {"lora_name": name, "lora_path": _in_full(adapter.path)})
+                await self._client.post("/load_lora_adapter", {"lora_name": name, "lora_path": _absolute(adapter.path)})
         except FAILURES as error:
             fault = fault_of(error)
         else:
             return
-        if name in (await self.learn()).models:  # another process was faster
+        if name in (await self.fetch_card()).models:  # another process has loaded it meanwhile
             return
         if fault.passes:
             raise ServerFault(fault)
-        told = f"does not load the adapter {name}: {LORA_CURE} where it can read the adapter's folder"
-        raise ServerFault(Fault(kind="refused", message=told))
+        message = f"does not load the adapter {name}: {LORA_CURE} where it can read the adapter's folder"
+        raise ServerFault(Fault(kind="refused", message=message))
 
-    def _options(self, asked: Asked) -> dict[str, Any]:
-        """Parameters of the request, but for those that this server was found not to know."""
+    def _options(self, request: ReplyRequest) -> dict[str, Any]:
+        """Parameters of the request, without those that this server has refused."""
         body: dict[str, Any] = {}
         options: dict[str, Any] = {"extra_body": body}
-        if asked.adapter is not None:
-            options["model"] = served_name(asked.adapter)
-        if asked.temperature is not None and "temperature" not in self._unwanted:
-            options["temperature"] = asked.temperature
-        if asked.max_tokens is not None and "max_tokens" not in self._unwanted:
-            body["max_tokens"] = asked.max_tokens  # the old name: Ollama and others know no other
-        elif asked.max_tokens is not None and "max_completion_tokens" not in self._unwanted:
-            options["max_completion_tokens"] = asked.max_tokens
-        if self.card and self.card.engine in _OWN_TEMPLATES and "chat_template_kwargs" not in self._unwanted:
-            body["chat_template_kwargs"] = {"enable_thinking": False}  # the prompt that adapters are trained on
-        if "stream_options" in self._unwanted:
+        if request.adapter is not None:
+            options["model"] = served_name(request.adapter)
+        if request.temperature is not None and "temperature" not in self._unsupported:
+            options["temperature"] = request.temperature
+        if request.max_tokens is not None and "max_tokens" not in self._unsupported:
+            body["max_tokens"] = request.max_tokens  # the old name: Ollama and others know only this one
+        elif request.max_tokens is not None and "max_completion_tokens" not in self._unsupported:
+            options["max_completion_tokens"] = (
+                request.max_tokens
+            )  # the new name: some models of OpenAI refuse the old one
+        if self.card and self.card.engine in _OWN_TEMPLATES and "chat_template_kwargs" not in self._unsupported:
+            body["chat_template_kwargs"] = {
+                "enable_thinking": False
+            }  # adapters are trained on prompts without thinking
+        if "stream_options" in self._unsupported:
             options["stream_usage"] = False
         return options
 
 
-def _in_full(path: str) -> str:
-    """COTORRA_HOME may be relative, and the server runs somewhere else."""
+def _absolute(path: str) -> str:
+    """The absolute path: COTORRA_HOME may be relative, and the server has another working directory."""
     return str(Path(path).absolute())
 
 
-def _card(listed: object, wanted: str) -> Card:
-    """Of any shape: what a server lists is read as far as it makes sense."""
-    entries = listed.get("data") if isinstance(listed, dict) else None
+def _card(response: object, name: str) -> Card:
+    """Reads a response of any shape, and skips what is not a model; window and engine are those of the model ``name``."""
+    entries = response.get("data") if isinstance(response, dict) else None
     models = [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
-    named = {str(one["id"]): one for one in models if one.get("id")}
-    own = named.get(wanted, {})
+    # A server with adapters lists them beside the base model, with properties of their own.
+    by_name = {str(one["id"]): one for one in models if one.get("id")}
+    own = by_name.get(name, {})
     window = own.get("max_model_len")
     return Card(
-        models=tuple(named),
+        models=tuple(by_name),
         window=window if isinstance(window, int) and window > 0 else None,
         engine=str(own.get("owned_by", "")),
     )

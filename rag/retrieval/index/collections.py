@@ -1,7 +1,7 @@
-"""The seam to the places where passages are kept: one collection a recipe, and one of them serves.
+"""The seam of passage collections: one collection for each recipe, one of which serves readers.
 
-Vectors of two models cannot be compared and passages of two layouts do not mix, so another recipe is another
-collection: it is filled beside the one that serves, which it replaces when it is complete.
+Vectors of two models cannot be compared, and passages of two layouts must not mix. So a new recipe gets a new collection: it
+is filled beside the one that serves, and replaces it when it is complete.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rag.retrieval.index.passages import PassageIndex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """All that passages of one collection have in common: the embedding model by name, the width of its vectors,
-    the ``window`` (tokens of a passage at most), and the ``layout``, a number that grows when splitting changes.
+    """What the passages of one collection have in common: the embedding model's name, the dimension of its vectors, the
+    ``window`` (most tokens of a passage) and the ``layout`` (a number that is raised when splitting changes).
     """
 
     embedding: str
@@ -31,45 +31,45 @@ class Recipe:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
-        """One line."""
+        """The recipe as one line of JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
     def from_json(text: str | bytes) -> Recipe | None:
-        """The recipe in a text; None where there is none."""
+        """The recipe in a JSON text; None if the text holds none."""
         try:
-            given = json.loads(text)
+            fields = json.loads(text)
             return Recipe(
-                embedding=str(given["embedding"]),
-                dimension=int(given["dimension"]),
-                window=int(given["window"]),
-                layout=int(given["layout"]),
+                embedding=str(fields["embedding"]),
+                dimension=int(fields["dimension"]),
+                window=int(fields["window"]),
+                layout=int(fields["layout"]),
             )
         except (ValueError, KeyError, TypeError):
             return None
 
 
 class Collections(Protocol):
-    """The collections of one installation. Every method raises IndexUnavailable when they cannot be had.
+    """The collections of one installation. Every method raises ``IndexUnavailable`` when the store does not answer.
 
-    Killed at any instant, either the former or the new collection serves, whole. What is left of abandoned ones goes
-    at the next ``open`` or ``switch``.
+    If the process is killed at any moment, either the former or the new collection serves completely. Remains of abandoned
+    ones are removed by the next ``open`` or ``switch``.
     """
 
     async def open(self) -> None:
-        """Take possession. IndexLocked when another process owns them and they cannot be shared; safe to repeat."""
+        """Opens the store; may be repeated. Raises ``IndexLocked`` if another process owns it and it cannot be shared."""
 
     async def serving(self) -> Recipe | None:
         """The recipe of the collection that readers use; None before the first ``switch``."""
 
     async def index(self, recipe: Recipe) -> PassageIndex:
-        """That collection, open, made if it is missing; the same object while it exists."""
+        """The open index of a recipe's collection, created if missing; the same object as long as the collection exists."""
 
     async def switch(self, recipe: Recipe) -> None:
-        """Make that collection the serving one, in one step, then drop the others; safe to repeat.
+        """Makes a recipe's collection the serving one, in one step, then deletes the others; may be repeated.
 
-        Who still holds a dropped one gets IndexUnavailable from it.
+        An index of a deleted collection that is still in use raises ``IndexUnavailable``.
         """
 
     async def close(self) -> None:
-        """Let go of all of them; safe to repeat."""
+        """Closes all collections; may be repeated."""

@@ -1,4 +1,4 @@
-"""The seam to the passage index, and the values that cross it."""
+"""The seam of the passage index, and the values that it takes and returns."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class IndexedPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which passages take part in a search: those of an audience, and of a tenant, in these sets.
+    """The passages that a search may return: their audience and tenant must be in these sets.
 
-    ``sources`` and ``languages`` (ISO 639-1) narrow it further where they are given. An empty set holds nothing.
+    ``sources`` and ``languages`` (ISO 639-1) restrict it further if they are not None. An empty set permits no passage.
     """
 
     audiences: frozenset[str]
@@ -33,18 +33,18 @@ class Scope:
 
     @property
     def empty(self) -> bool:
-        """No passage can be in it."""
-        given = (self.audiences, self.tenants, self.sources, self.languages)
-        return any(values is not None and not values for values in given)
+        """Whether no passage can be in this scope."""
+        sets = (self.audiences, self.tenants, self.sources, self.languages)
+        return any(values is not None and not values for values in sets)
 
     def may_read(self, audience: str, tenant: str) -> bool:
-        """Whether whoever asks may see what this audience and tenant have."""
+        """Whether passages of this audience and tenant are in the scope."""
         return audience in self.audiences and tenant in self.tenants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """One search out of several: by meaning (``dense``, a unit vector) or by words (``sparse``, weights before IDF)."""
+    """One of several searches: by meaning (``dense``, a unit vector) or by words (``sparse``, weights without IDF)."""
 
     dense: Sequence[float] | None = None
     sparse: SparseVector | None = None
@@ -56,10 +56,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexQuery:
-    """Several searches at once within one scope.
+    """Several searches within one scope.
 
-    ``candidates`` is how many matches each leg gives at most, ``reach`` how many passages on either side come along with
-    each one that is chosen.
+    ``candidates``: the most matches of each leg. ``reach``: how many neighbours on either side are fetched with each
+    selected passage.
     """
 
     legs: tuple[Leg, ...]
@@ -70,7 +70,7 @@ class IndexQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """What a leg found: the cosine of a dense one, the IDF-weighted BM25 score of a sparse one.
+    """A match of one leg. ``score`` is the cosine for a dense leg, the BM25 score (with IDF) for a sparse one.
 
     ``language`` is the passage's (ISO 639-1), empty where it is unknown.
     """
@@ -84,8 +84,8 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A passage that was chosen, and its neighbours of the same version that the scope may read, in reading order."""
+class RetrievedPassage:
+    """A selected passage, with its neighbours of the same version and in the same scope, in reading order."""
 
     key: str
     passage: Passage
@@ -94,42 +94,42 @@ class Found:
 
 
 Choose = Callable[[Sequence[Sequence[Match]]], Sequence[str]]
-"""The matches of each leg, best first, to the keys wanted, best first. Pure and fast: searches wait for it."""
+"""Selects keys (best first) from the matches of each leg (best first). Pure and fast, because searches wait for it."""
 
 
 class PassageIndex(Protocol):
-    """Passages by document, searched by meaning and by words.
+    """Stores passages by document and searches them by meaning and by words.
 
-    Every method raises IndexUnavailable when the index does not answer. ``replace`` and ``remove`` are safe to repeat
-    after any failure; no search sees two versions of a document, nor a moment without one.
+    Every method raises ``IndexUnavailable`` when the index does not answer. ``replace`` and ``remove`` may be repeated after
+    any failure. No search sees two versions of a document, nor a moment without one.
     """
 
     async def open(self) -> None:
-        """Connect, creating what is missing. IndexLocked, or ConfigurationError if the dimension is another's."""
+        """Connects and creates what is missing. Raises ``IndexLocked``, or ``ConfigurationError`` for another dimension."""
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
-        """Put this version of a document in the place of whatever was there; ``passages`` may be empty."""
+        """Replaces all versions of a document by this one; ``passages`` may be empty."""
 
     async def remove(self, documents: Collection[str]) -> None:
-        """Drop documents; unknown ones are ignored."""
+        """Removes documents; unknown ones are ignored."""
 
     async def documents(self, source: str) -> Mapping[str, str]:
-        """Content digest by document id, for the documents of a source."""
+        """The digests of a source's documents, by document id."""
 
     async def sources(self) -> frozenset[str]:
-        """The names of all sources that have documents here."""
+        """The names of all sources with documents in the index."""
 
-    async def search(self, query: IndexQuery, choose: Choose) -> list[Found]:
-        """What ``choose`` takes out of the legs' matches, in its order."""
+    async def search(self, query: IndexQuery, choose: Choose) -> list[RetrievedPassage]:
+        """The passages that ``choose`` selects from the legs' matches, in its order."""
 
     async def passages(self, document: str) -> list[Passage]:
         """All passages of a document, in reading order."""
 
     async def count(self) -> int:
-        """How many passages there are."""
+        """The number of passages of all documents."""
 
     async def settle(self) -> None:
-        """Bring the search structures up to date with what was written; searches go on meanwhile."""
+        """Updates the search structures after many writes; searches continue meanwhile."""
 
     async def close(self) -> None:
-        """Let go of the index; safe to repeat."""
+        """Releases the index; may be repeated."""

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from bots.desk import operations
 from bots.desk.operation import Desk, LocalDesk
-from bots.desk.seam import Asked, Complete, Inquiry
+from bots.desk.seam import AskRequest, Complete, RetrieveRequest
 from bots.settings import Settings
 from rag.memory.conversation import ConversationMemory
 from rag.settings import EmbeddingSettings, KnowledgeSettings, SourceSettings
@@ -32,7 +32,7 @@ class Bot:
 
     async def ask(self, text: str, conversation: str = "", readers: frozenset[str] = EVERYONE) -> Answer:
         """The whole answer; in a conversation, what it remembers of it is its own answers."""
-        asked = Asked(text=text, conversation=conversation, audiences=readers)
+        asked = AskRequest(text=text, conversation=conversation, audiences=readers)
         events = self.desk.stream(operations.ask, asked)
         answers = [event.answer async for event in events if isinstance(event, Complete)]
         return answers[-1]
@@ -41,7 +41,7 @@ class Bot:
         """What is found for a turn in its conversation, with the score that decides whether it is answered."""
         question = Question(turn_id="", conversation=conversation, text=text, audiences=readers)
         query = await self.turns.query(await self.turns.prepare(question, alone=True))
-        inquiry = Inquiry(query=query, limit=limit, audiences=readers)
+        inquiry = RetrieveRequest(query=query, limit=limit, audiences=readers)
         return (await self.desk.call(operations.retrieve, inquiry)).retrieval
 
     async def remember(self, conversation: str, exchanges: Iterable[Exchange]) -> None:

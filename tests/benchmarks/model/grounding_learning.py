@@ -20,8 +20,8 @@ from sklearn.ensemble import GradientBoostingClassifier  # type: ignore[import-u
 from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
 
 from rag.grounding.support import weights as support_weights
-from rag.grounding.support.features import refuted
-from rag.grounding.support.judge import Support, said
+from rag.grounding.support.features import is_refuted
+from rag.grounding.support.judge import Support, claim_text
 from rag.grounding.support.trees import Forest, Node, Tree
 from rag.retrieval.embeddings.models import PackagedEmbeddings, TextEmbeddings
 from rag.retrieval.sparse import SparseEncoder
@@ -41,7 +41,7 @@ async def table(cases: Sequence[Case], embeddings: TextEmbeddings) -> tuple[tupl
         cited = tuple(hit.passage.id for hit in case.hits[: case.cited])
         if cited not in supports:
             supports[cited] = Support(case.hits[: case.cited], "en", embeddings=embeddings, sparse=sparse)
-        rows.append(await supports[cited].evidence(said(case.statement), range(case.cited)))
+        rows.append(await supports[cited].evidence(claim_text(case.statement), range(case.cited)))
     names = tuple(rows[0])
     return names, np.array([[row[name] for name in names] for row in rows])
 
@@ -54,7 +54,7 @@ def learn(names: tuple[str, ...], features: Floats, cases: Sequence[Case]) -> Fo
     for seen, unseen in GroupKFold(5).split(features, truth, [case.document for case in cases]):
         fit = _fit(features[seen], truth[seen], weights[seen])
         held_out[unseen] = fit.predict_proba(features[unseen])[:, 1]
-    held_out[[refuted(dict(zip(names, row, strict=True))) for row in features]] = 0
+    held_out[[is_refuted(dict(zip(names, row, strict=True))) for row in features]] = 0
     threshold = float(np.quantile(held_out[truth], DROPPED))
     _tell(held_out, threshold, cases)
     return _forest(names, _fit(features, truth, weights), threshold)

@@ -42,7 +42,7 @@ PENALTY = 0.002
 """Of the squared weights, beside the loss of all sets."""
 
 Figures = NDArray[np.float64]
-Judged: TypeAlias = list[tuple[Candidate, bool]]
+JudgedTurn: TypeAlias = list[tuple[Candidate, bool]]
 """Units, and whether each answers."""
 
 
@@ -99,7 +99,7 @@ def answers(candidate: Candidate, row: dict[str, Any]) -> bool:
     return any(quote in candidate.unit.words for quote in row["quotes"])
 
 
-async def handbook(answerer: ExtractiveAnswerer) -> list[Judged]:
+async def handbook(answerer: ExtractiveAnswerer) -> list[JudgedTurn]:
     """The units of each question."""
     asked = list(asked_of_handbook())
     hits = await handbook_hits([row for row, _ in asked])
@@ -116,7 +116,7 @@ async def by_meaning(answerer: ExtractiveAnswerer, met: Met, hits: Sequence[Hit]
     return [candidate for candidate in found if "cosine" in candidate.evidence]
 
 
-def fit(features: Sequence[str], sets: Sequence[Judged]) -> tuple[Figures, Figures, Figures, float]:
+def fit(features: Sequence[str], sets: Sequence[JudgedTurn]) -> tuple[Figures, Figures, Figures, float]:
     """Means, scales, weights and intercept of a logistic whose weights have the sign that they should have."""
     tables = [_table(features, judged) for judged in sets]
     table = np.concatenate([rows for rows, _ in tables])
@@ -140,12 +140,12 @@ def fit(features: Sequence[str], sets: Sequence[Judged]) -> tuple[Figures, Figur
     return means, scales, found[:-1], float(found[-1])
 
 
-def _table(features: Sequence[str], judged: Judged) -> tuple[Figures, Figures]:
+def _table(features: Sequence[str], judged: JudgedTurn) -> tuple[Figures, Figures]:
     rows = np.array([[candidate.evidence[name] for name in features] for candidate, _ in judged])
     return rows, np.array([float(truth) for _, truth in judged])
 
 
-def show(name: str, features: Sequence[str], sets: Sequence[Judged]) -> None:
+def show(name: str, features: Sequence[str], sets: Sequence[JudgedTurn]) -> None:
     """Learns and prints."""
     means, scales, weights, intercept = fit(features, sets)
     print(f"{name}: features={features},")
@@ -166,8 +166,8 @@ async def main(folder: Path) -> None:
     labels = Labels(documents)
     asked = await handbook(answerer)
     at_home = [pair for judged in asked for pair in judged]
-    words: list[Judged] = [[], []]
-    meaning: list[Judged] = [[], []]
+    words: list[JudgedTurn] = [[], []]
+    meaning: list[JudgedTurn] = [[], []]
     for one in met:
         for place, hits in enumerate((one.hits, (one.gold,))):
             found = answerer.candidates(one.turn.question.text, one.turn.history, hits, "en")
@@ -178,7 +178,7 @@ async def main(folder: Path) -> None:
     show("BY_MEANING", BY_MEANING.features, [*meaning, [pair for pair in at_home if "cosine" in pair[0].evidence]])
 
 
-async def _compared(answerer: ExtractiveAnswerer, asked: Sequence[Judged]) -> None:
+async def _compared(answerer: ExtractiveAnswerer, asked: Sequence[JudgedTurn]) -> None:
     for (row, history), judged in zip(asked_of_handbook(), asked, strict=True):
         await answerer.compare(recent(row["question"], history), [candidate for candidate, _ in judged])
 

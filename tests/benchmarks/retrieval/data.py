@@ -58,7 +58,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class JudgedTurn:
     """A conversation of MTRAG and what its annotators called its last turn."""
 
     asked: Asked
@@ -88,26 +88,31 @@ def scifact(folder: Path) -> tuple[list[Page], list[Claim]]:
     return pages, claims
 
 
-def doc2dial(folder: Path, part: str = "dev") -> tuple[list[Page], dict[str, str], list[Grounded]]:
-    """The documents as pages, their original texts by path, and every agent turn with a grounding."""
+def doc2dial(
+    folder: Path, part: str = "dev", *, answers: bool = True
+) -> tuple[list[Page], dict[str, str], list[Grounded]]:
+    """The documents as pages, their original texts by path, and every agent turn with a grounding.
+
+    Without ``answers``, a history holds what the user said, and nothing of the agent.
+    """
     rows = list(lines(folder / "doc2dial" / "documents.jsonl"))
     paths = {row["id"]: f"{number:03}.txt" for number, row in enumerate(rows)}
     pages = [Page(path=paths[row["id"]], markdown=f"{row['title']}\n\n{row['text']}\n") for row in rows]
     turns = [
         turn
         for conversation in lines(folder / "doc2dial" / f"{part}.jsonl")
-        for turn in _grounded(conversation["turns"], paths)
+        for turn in _grounded(conversation["turns"], paths, answers=answers)
     ]
     return pages, {paths[row["id"]]: row["text"] for row in rows}, turns
 
 
-def _grounded(turns: Sequence[dict[str, Any]], paths: dict[str, str]) -> Iterator[Grounded]:
+def _grounded(turns: Sequence[dict[str, Any]], paths: dict[str, str], *, answers: bool) -> Iterator[Grounded]:
     """The last turn of the user before each, and all before that; the very last turn has a grounding and no text."""
     for number, turn in enumerate(turns):
         if turn["role"] != "agent" or not turn.get("grounding"):
             continue
         last = max(earlier for earlier in range(number) if turns[earlier]["role"] == "user")
-        history = tuple(earlier["text"] for earlier in turns[:last])
+        history = tuple(earlier["text"] for earlier in turns[:last] if answers or earlier["role"] == "user")
         gold = turn["grounding"][0]
         start = gold["start"] + len(gold["text"]) - len(gold["text"].lstrip())
         end = gold["start"] + len(gold["text"].rstrip())
@@ -136,14 +141,14 @@ def fastapi(folder: Path) -> tuple[list[Page], list[Expected]]:
     return pages, questions
 
 
-def mtrag(folder: Path) -> tuple[list[Page], list[Judged]]:
+def mtrag(folder: Path) -> tuple[list[Page], list[JudgedTurn]]:
     """All passages of all conversations as one pool, and the conversations."""
     pool: dict[str, str] = {}
-    judged: list[Judged] = []
+    judged: list[JudgedTurn] = []
     for row in lines(folder / "mtrag" / "answerability_dev.jsonl"):
         pool |= {context["document_id"]: context["text"] for context in row["contexts"]}
         *history, last = (turn["text"] for turn in row["input"])
         judged.append(
-            Judged(asked=Asked(text=last, history=tuple(history)), answerability=row["answerability"][0].lower())
+            JudgedTurn(asked=Asked(text=last, history=tuple(history)), answerability=row["answerability"][0].lower())
         )
     return [Page(path=f"{number:04}.md", markdown=text) for number, text in enumerate(pool.values())], judged

@@ -17,8 +17,8 @@ from bots.queue.worker import Worker
 from bots.settings import WorkerSettings
 from rag.types import Hit
 from tests.bots.answering_scene import INTERNAL, PLACE, PUBLIC, Talk, deleted, edited, ordered, said
-from tests.bots.engine import until
 from tests.rag.fakes import passage
+from tests.waiting import until
 from tuning.conversations.log import ConversationLog
 
 QUESTION = "How many days of holiday do I have?"

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.conversation.audience import Readers
-from bots.conversation.handover.case import SAID_CHARACTERS, compose, masked
+from bots.conversation.handover.case import EXCHANGE_CHARACTERS, compose, masked
 from bots.conversation.handover.state import Handover, HandoverStore, resumption
 from bots.errors import DeliveryRefused, DeliveryRetry, LeaseLost
 from bots.keys import Keys
@@ -43,7 +43,7 @@ async def redraw(talk: Talk) -> None:
     for ready in await consumer.read(100):
         head = await consumer.take(ready)
         while head is not None:
-            head = await consumer.done(head, await talk.conversations.handle(head.message, ready.lease))
+            head = await consumer.finish(head, await talk.conversations.handle(head.message, ready.lease))
 
 
 @pytest.mark.parametrize("step", get_args(Step))
@@ -267,7 +267,7 @@ def test_people_are_shown_the_answers_that_all_of_them_may_read(
 ) -> None:
     [kept] = compose(
         handover(said(WISH)), WISH, "", [exchange(audiences, tenant)], Readers(audiences=INTERNAL, tenant="acme"), "en"
-    ).said
+    ).exchanges
     assert (kept.answer == "Answer.") is shown
     assert (kept.answer is None) is not shown
 
@@ -275,9 +275,9 @@ def test_people_are_shown_the_answers_that_all_of_them_may_read(
 def test_what_is_shown_is_bounded_and_the_newest() -> None:
     history = [exchange(("public",), answer=f"{number} " + "word " * 500) for number in range(9)]
     case = compose(handover(said(WISH)), WISH * 500, "s" * 9999, history, Readers(audiences=PUBLIC), "en")
-    answers = [one.answer or "" for one in case.said]
+    answers = [one.answer or "" for one in case.exchanges]
     assert [answer.split()[0] for answer in answers] == ["4", "5", "6", "7", "8"]
-    assert all(len(answer) <= SAID_CHARACTERS for answer in answers)
+    assert all(len(answer) <= EXCHANGE_CHARACTERS for answer in answers)
     assert len(case.question) + len(case.summary) <= 2500
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from bots.desk.seam import Inquiry, Retrieved
+from bots.desk.seam import RetrieveRequest, RetrieveResponse
 from bots.errors import BotsError
-from bots.evaluation.retrieval import Wish, evaluate_retrieval
+from bots.evaluation.retrieval import EvaluationRequest, evaluate_retrieval
 from bots.evaluation.tables import print_evaluated
 from rag.errors import ConfigurationError, EvaluationError
-from rag.evaluation.changes import changed
+from rag.evaluation.changes import apply_changes
 from rag.retrieval.calibrated import FILE, read_calibrations
 from rag.retrieval.calibration import DEFAULT
 from rag.settings import RetrievalSettings
@@ -34,15 +34,15 @@ PAGES = ("Leave", "Pay", "Travel")
 class FindingDesk(FakeDesk):
     """Finds the page whose name the question holds, first with many candidates and second with few."""
 
-    async def retrieve(self, inquiry: Inquiry) -> Retrieved:
+    async def retrieve(self, inquiry: RetrieveRequest) -> RetrieveResponse:
         self.note("retrieve", inquiry)
-        settings = changed(RetrievalSettings(), inquiry.changes)
+        settings = apply_changes(RetrievalSettings(), inquiry.changes)
         asked = inquiry.query.text.lower()
         pages = sorted(PAGES, key=lambda page: page.lower() not in asked)
         if settings.candidates < 160:
             pages = [pages[1], pages[0], pages[2]]
         score = 0.8 if any(page.lower() in asked for page in PAGES) else 0.4
-        return Retrieved(
+        return RetrieveResponse(
             retrieval=_retrieval(pages[: inquiry.limit], score),
             limit=settings.limit,
             threshold=settings.threshold,
@@ -84,7 +84,7 @@ async def desk(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[F
 
 
 async def test_the_service_finds_and_the_command_tells_how_well(desk: FindingDesk, questions: Path) -> None:
-    told = (await evaluate_retrieval(Wish(file=questions))).report
+    told = (await evaluate_retrieval(EvaluationRequest(file=questions))).report
     assert (told.turns, told.conversations, told.answerable) == (5, 5, 4)
     assert {name: one.value for name, one in told.retrieval.items()}["recall@1"] == 0
     assert told.retrieval["recall@5"].value == 0.75
@@ -96,7 +96,7 @@ async def test_the_service_finds_and_the_command_tells_how_well(desk: FindingDes
 
 
 async def test_each_turn_is_asked_for_as_the_set_says(desk: FindingDesk, questions: Path) -> None:
-    await evaluate_retrieval(Wish(file=questions, depth=7, audiences=frozenset({"staff"})))
+    await evaluate_retrieval(EvaluationRequest(file=questions, depth=7, audiences=frozenset({"staff"})))
     asked: list[Any] = [call[1] for call in desk.calls]
     assert [one.query.text for one in asked] == [
         case.get("question", "And my pay?").replace("\x1b", " ") for case in SET
@@ -109,17 +109,17 @@ async def test_each_turn_is_asked_for_as_the_set_says(desk: FindingDesk, questio
 
 
 async def test_one_source_alone_is_asked_only_what_it_should_answer(desk: FindingDesk, questions: Path) -> None:
-    told = (await evaluate_retrieval(Wish(file=questions, source="kb"))).report
+    told = (await evaluate_retrieval(EvaluationRequest(file=questions, source="kb"))).report
     asked: list[Any] = [call[1] for call in desk.calls]
     assert (told.turns, told.answerable) == (2, 1)
     assert {one.sources for one in asked} == {frozenset({"kb"})}
     with pytest.raises(EvaluationError, match="expects the source faq"):
-        await evaluate_retrieval(Wish(file=questions, source="faq"))
+        await evaluate_retrieval(EvaluationRequest(file=questions, source="faq"))
 
 
 async def test_two_settings_are_run_and_their_difference_told(desk: FindingDesk, questions: Path) -> None:
     changes = {"retrieval.candidates": "160", "retrieval.threshold": ".3"}
-    out = await evaluate_retrieval(Wish(file=questions, changes=changes))
+    out = await evaluate_retrieval(EvaluationRequest(file=questions, changes=changes))
     assert out.comparison is not None
     assert out.comparison.difference["recall@1"].value == 0.75
     assert out.comparison.difference["false_answers"].value == 1
@@ -139,7 +139,7 @@ async def test_a_wrong_setting_is_told_before_anything_runs(
     desk: FindingDesk, questions: Path, changes: dict[str, str], complaint: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        await evaluate_retrieval(Wish(file=questions, changes=changes))
+        await evaluate_retrieval(EvaluationRequest(file=questions, changes=changes))
     assert str(caught.value).startswith(complaint)
     assert not desk.calls
 
@@ -151,7 +151,7 @@ def many(count: int) -> list[dict[str, Any]]:
 
 async def test_a_calibration_is_learned_written_and_says_from_what(desk: FindingDesk, shell: Shell) -> None:
     file = write(shell.folder / "many.jsonl", many(40))
-    out = await evaluate_retrieval(Wish(file=file, calibrate=True))
+    out = await evaluate_retrieval(EvaluationRequest(file=file, calibrate=True))
     assert out.written == str(shell.home / FILE)
     kept = read_calibrations(shell.home, {"cosine"}, DEFAULT).of("fake")
     assert out.learned is not None
@@ -165,22 +165,22 @@ async def test_a_calibration_is_learned_written_and_says_from_what(desk: Finding
 async def test_too_few_questions_write_nothing_unless_one_insists(desk: FindingDesk, shell: Shell) -> None:
     file = write(shell.folder / "few.jsonl", many(5))
     with pytest.raises(EvaluationError, match="too little to calibrate on"):
-        await evaluate_retrieval(Wish(file=file, calibrate=True))
+        await evaluate_retrieval(EvaluationRequest(file=file, calibrate=True))
     assert not (shell.home / FILE).exists()
-    await evaluate_retrieval(Wish(file=file, calibrate=True, force=True))
+    await evaluate_retrieval(EvaluationRequest(file=file, calibrate=True, force=True))
     assert (shell.home / FILE).exists()
 
 
 async def test_an_error_of_the_service_ends_the_run_in_its_words(desk: FindingDesk, questions: Path) -> None:
     desk.error = BotsError("Qdrant does not answer")
     with pytest.raises(BotsError, match="Qdrant does not answer"):
-        await evaluate_retrieval(Wish(file=questions))
+        await evaluate_retrieval(EvaluationRequest(file=questions))
 
 
 async def test_what_is_printed_for_people_holds_every_figure_and_steers_no_terminal(
     desk: FindingDesk, questions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_evaluated(await evaluate_retrieval(Wish(file=questions)), as_json=False)
+    print_evaluated(await evaluate_retrieval(EvaluationRequest(file=questions)), as_json=False)
     out = capsys.readouterr().out
     assert "5 turns of 5 conversations, 4 answerable" in out
     for named in (
@@ -204,11 +204,11 @@ async def test_a_comparison_and_a_calibration_are_printed_for_people(
     desk: FindingDesk, shell: Shell, questions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = {"retrieval.candidates": "160"}
-    print_evaluated(await evaluate_retrieval(Wish(file=questions, changes=changes)), as_json=False)
+    print_evaluated(await evaluate_retrieval(EvaluationRequest(file=questions, changes=changes)), as_json=False)
     assert "Now, and with retrieval.candidates=160" in (compared := capsys.readouterr().out)
     assert "+.750 [+.250, +1.000]" in compared
     file = write(shell.folder / "many.jsonl", many(40))
-    print_evaluated(await evaluate_retrieval(Wish(file=file, calibrate=True)), as_json=False)
+    print_evaluated(await evaluate_retrieval(EvaluationRequest(file=file, calibrate=True)), as_json=False)
     learned = capsys.readouterr().out
     for named in ("brier", "predicted", "retrieval.threshold", "cosine", str(shell.home / FILE)):
         assert named in learned

@@ -12,7 +12,7 @@ from bots.desk import operations
 from bots.desk.local import SPEAKER, TerminalDesk
 from bots.desk.operation import LocalDesk
 from bots.desk.operations import OpenService
-from bots.desk.seam import Asked, Complete
+from bots.desk.seam import AskRequest, Complete
 from bots.keys import Keys
 from bots.queue.outbox import Outbox
 from rag.chain import ConversationalChain
@@ -54,7 +54,7 @@ class Terminal:
         )
 
     async def ask(self, text: str, conversation: str = PLACE) -> Answer:
-        events = [event async for event in self.desk.ask(Asked(text=text, conversation=conversation))]
+        events = [event async for event in self.desk.ask(AskRequest(text=text, conversation=conversation))]
         assert isinstance(events[-1], Complete)
         return events[-1].answer
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-import typer
 from redis.asyncio import Redis
-from typer.testing import CliRunner
 
-from bots import cli
 from bots.desk.operation import Desk, LocalDesk, Operations
 from bots.desk.socket import RemoteDesk, control_app
 from bots.errors import BotsError
@@ -23,9 +21,11 @@ from bots.queue.inbox import Inbox
 from bots.server import HttpServer
 from bots.settings import WorkerSettings
 from rag.errors import IndexUnavailable
+from tests.benchmarks.processes import clean_environment
 from tests.bots.engine import message
 from tuning.errors import LogUnavailable
 
+ROOT = Path(__file__).parents[3]
 OPERATIONS: Operations[Inbox] = Operations()
 
 
@@ -129,22 +129,30 @@ def test_two_operations_do_not_share_a_name() -> None:
         OPERATIONS.operation(waiting.run)
 
 
-async def test_a_command_names_the_operation_and_nothing_else_is_touched(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+COMMAND = """
+import typer
+from bots import cli
+from tests.bots.desk.test_operation import Waiting, waiting
+
+app = typer.Typer()
+
+@app.command()
+def count(at_least: int) -> None:
+    print(cli.call(waiting, Waiting(at_least=at_least)).waiting)
+
+app()
+"""
+
+
+async def test_a_command_names_the_operation_and_nothing_else_is_touched(inbox: Inbox, tmp_path: Path) -> None:
     """The other file: a command of the command line, which asks the service that owns the home."""
-    app = typer.Typer()
-
-    @app.command()
-    def count(at_least: int) -> None:
-        """The one command."""
-        print(cli.call(waiting, Waiting(at_least=at_least)).waiting)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COTORRA_HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     server = HttpServer(control_app(inbox, OPERATIONS), socket=control_socket(tmp_path / "home"))
     await server.start()
-    ended = await asyncio.to_thread(CliRunner().invoke, app, ["7"])
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", COMMAND, "7", cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+        env={**clean_environment(), "COTORRA_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    printed, _ = await command.communicate()
     await server.stop()
-    assert (ended.exit_code, ended.stdout) == (0, "7\n")
+    assert (command.returncode, printed) == (0, b"7\n")

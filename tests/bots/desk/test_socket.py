@@ -13,7 +13,7 @@ import pytest
 
 from bots.desk import operations
 from bots.desk.operations import OPERATIONS, Forget, NewConversation, Retry, Search, Sync
-from bots.desk.seam import Asked, AskEvent, Complete, Inquiry, Text
+from bots.desk.seam import AskEvent, AskRequest, Complete, RetrieveRequest, Text
 from bots.desk.socket import RemoteDesk, control_app
 from bots.errors import BotsError
 from bots.operations.ownership import control_socket
@@ -43,7 +43,7 @@ async def remote(socket: Path) -> AsyncIterator[RemoteDesk]:
         yield remote
 
 
-INQUIRY = Inquiry(
+INQUIRY = RetrieveRequest(
     query=Query(text="¿Y allí?", history=("¿Dónde?", "Aquí.")),
     limit=3,
     audiences=frozenset({"public", "board"}),
@@ -53,7 +53,7 @@ INQUIRY = Inquiry(
 NEW = NewConversation(conversation="terminal:1")
 SYNC = Sync(source="kb", allow_shrink=True)
 FORGET = Forget(conversation="c", speaker="ada")
-ASKED = Asked(text="¿Cuántas?", conversation="terminal:1", audiences=frozenset({"public", "board"}))
+ASKED = AskRequest(text="¿Cuántas?", conversation="terminal:1", audiences=frozenset({"public", "board"}))
 
 
 async def test_an_answer_streams_through_and_ends_whole(desk: FakeDesk, remote: RemoteDesk) -> None:
@@ -157,11 +157,11 @@ class Endless(FakeDesk):
         self.waits = waits
         self.stopped = asyncio.Event()
 
-    async def ask(self, asked: Asked) -> AsyncIterator[AskEvent]:
+    async def ask(self, asked: AskRequest) -> AsyncIterator[AskEvent]:
         yield Text(text="Once.")
         try:
             while True:
-                await asyncio.sleep(3600 if self.waits else 0.001)
+                await (asyncio.Event().wait() if self.waits else asyncio.sleep(0))
                 yield Text(text=" More.")
         finally:
             self.stopped.set()
@@ -171,7 +171,7 @@ class Endless(FakeDesk):
 async def test_whoever_leaves_stops_the_answer_that_is_being_written(tmp_path: Path, waits: bool) -> None:
     desk = Endless(waits=waits)
     async with running(desk, tmp_path / "home"), RemoteDesk(control_socket(tmp_path / "home")) as remote:
-        async with aclosing(remote.stream(operations.ask, Asked(text="How?"))) as events:  # type: ignore[type-var]
+        async with aclosing(remote.stream(operations.ask, AskRequest(text="How?"))) as events:  # type: ignore[type-var]
             assert await anext(events) == Text(text="Once.")
         async with asyncio.timeout(5):
             await desk.stopped.wait()

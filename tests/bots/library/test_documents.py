@@ -11,14 +11,15 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from bots.library import documents as knowledge_documents
 from bots.library.documents import SharedDocuments
 from rag.errors import IndexUnavailable
 from rag.knowledge.loaders.sources import LoadedDocument
 from rag.knowledge.sync.survey import Change, Tally
 from rag.store.task_queue import TaskQueue
+from tests.waiting import until
 
 PATIENCE = 60.0
+OFFERED = 4
 
 
 def change(number: int, markdown: str = "Text.") -> Change:
@@ -52,23 +53,24 @@ class Writer:
         return Tally(written={document: 2}, embedded=2)
 
 
-Process = Callable[[Writer], Awaitable[SharedDocuments]]
+Process = Callable[..., Awaitable[SharedDocuments]]
 
 
 @pytest.fixture
-async def process(redis: Redis, redis_url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Process]:
-    """What starts a process that takes its share."""
-    monkeypatch.setattr(knowledge_documents, "WAITS", (0.0, 0.0))
-    monkeypatch.setattr(knowledge_documents, "OFFER_AGAIN_SECONDS", 0.5)
+async def process(redis: Redis, redis_url: str, keys: Keys) -> AsyncIterator[Process]:
+    """What starts a process that takes its share; a source has at most four documents in flight."""
     name = keys.of("queue", "documents")
     async with AsyncExitStack() as stack:
 
-        async def started(writer: Writer) -> SharedDocuments:
+        async def started(writer: Writer, offer_again_seconds: float = 0.5) -> SharedDocuments:
             documents = SharedDocuments(
                 redis,
                 keys,
                 writer,
                 lambda work: TaskQueue(redis, redis_url, name, work, at_once=2, lease_seconds=1, poll_seconds=0.02),
+                offered=OFFERED,
+                offer_again_seconds=offer_again_seconds,
+                waits=(0.0, 0.0),
             )
             await documents.open()
             stack.push_async_callback(documents.close)
@@ -141,10 +143,16 @@ async def test_a_document_that_nobody_can_even_fail_at_is_given_up(process: Proc
 
 
 async def test_a_document_whose_worker_leaves_is_taken_by_another(process: Process) -> None:
-    leaving, staying = Writer(before=asyncio.Event().wait), Writer()
-    first = await process(leaving)
+    begun = asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    leaving, staying = Writer(before=hold), Writer()
+    first = await process(leaving, offer_again_seconds=PATIENCE)  # who has left offers nothing any more
     spreading = asyncio.create_task(spread(first, [change(1)]))
-    await asyncio.sleep(0)
+    await begun.wait()
     await process(staying)
     await first.close()
     assert list((await spreading).written) == ["kb/1.md"]
@@ -156,17 +164,13 @@ async def test_what_redis_lost_is_offered_again(process: Process, redis: Redis) 
     writer = Writer(before=held.wait)
     documents = await process(writer)
     spreading = asyncio.create_task(spread(documents, [change(number) for number in range(5)]))
-    while not await redis.dbsize():
-        await asyncio.sleep(0)
+    await until(redis.dbsize)
     await redis.flushdb()
     held.set()
     assert len((await spreading).written) == 5
 
 
-async def test_documents_in_flight_are_bounded_in_number_and_bytes(
-    process: Process, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(knowledge_documents, "OFFERED", 4)
+async def test_documents_in_flight_are_bounded_in_number_and_bytes(process: Process, redis: Redis, keys: Keys) -> None:
     most = 0
 
     async def count() -> None:
@@ -176,7 +180,7 @@ async def test_documents_in_flight_are_bounded_in_number_and_bytes(
 
     tally = await spread(await process(Writer(before=count)), [change(number) for number in range(30)])
     assert len(tally.written) == 30
-    assert 1 <= most <= 4
+    assert 1 <= most <= OFFERED
 
 
 async def test_nothing_is_left_behind_in_redis_but_what_expires(process: Process, redis: Redis, keys: Keys) -> None:

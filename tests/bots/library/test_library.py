@@ -12,13 +12,13 @@ from redis.asyncio import Redis
 from bots.desk.seam import SyncedSource, SyncProgress
 from bots.errors import BotsError
 from bots.keys import Keys
-from bots.library import library as knowledge
 from bots.library.library import sources
 from bots.library.runs import Runs
 from rag.errors import IndexUnavailable
 from rag.settings import KnowledgeSettings, SourceSettings
 from tests.bots.knowledge_scene import Bookcase
 from tests.rag.fakes import WordEmbeddings
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -61,9 +61,8 @@ async def test_an_unknown_name_is_one_line_that_names_the_known_ones(case: Bookc
             await library.synced("x")
 
 
-async def test_without_any_source_the_line_says_what_to_add(case: Bookcase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(knowledge, "CHECKOUT", case.folder / "elsewhere")
-    async with case.library() as library:
+async def test_without_any_source_the_line_says_what_to_add(case: Bookcase) -> None:
+    async with case.library(checkout=case.folder / "elsewhere") as library:
         with pytest.raises(BotsError, match=r"add a \[\[knowledge.sources\]\] section"):
             await library.synced()
 
@@ -114,29 +113,35 @@ async def test_two_who_ask_at_once_are_served_by_one_more_run_at_most(case: Book
 
 
 async def test_a_sync_goes_on_when_who_asked_for_it_leaves(case: Bookcase, redis: Redis, keys: Keys) -> None:
-    may_go_on = asyncio.Event()
-    case.before_each_run = may_go_on.wait
+    begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await may_go_on.wait()
+
+    async def succeeded() -> bool:
+        return (await Runs(redis, keys).state("a")).succeeded > 0
+
+    case.before_each_run = hold
     async with case.library(case.source("a", "# A\n\nOne.")) as library:
         asking = asyncio.create_task(library.synced("a"))
-        while not (await Runs(redis, keys).state("a")).running:
-            await asyncio.sleep(0.01)
+        await begun.wait()
         asking.cancel()
         may_go_on.set()
-        while not (await Runs(redis, keys).state("a")).succeeded:
-            await asyncio.sleep(0.01)
+        await until(succeeded)
     assert await case.index.count() == 1
 
 
 async def test_a_source_is_read_again_when_it_is_due(case: Bookcase) -> None:
+    async def both_are_there() -> bool:
+        return await case.index.count() == 2
+
     pages = case.source("a", "# A\n\nOne.")
     async with case.library(pages.model_copy(update={"every_minutes": 0.005})) as library:
         keeping = asyncio.create_task(library.keep_up())
-        while await case.index.count() == 0:
-            await asyncio.sleep(0.01)
+        await until(case.index.count)
         case.source("a", "# A\n\nOne.", "# B\n\nTwo.")
-        async with asyncio.timeout(20):
-            while await case.index.count() < 2:
-                await asyncio.sleep(0.01)
+        await until(both_are_there)
         keeping.cancel()
 
 

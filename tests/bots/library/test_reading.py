@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bots.keys import Keys
-from bots.library.collections import ServingShelf
+from bots.library.collections import ServingCollections
 from bots.library.reading import SourceReader
 from bots.library.runs import Run, Runs
 from rag.errors import StoreUnavailable
@@ -22,7 +22,7 @@ async def test_a_redis_that_goes_away_is_no_fault_of_the_source(
 ) -> None:
     run = Run(source="a", token="token", allow_shrink=False, starts=1)
     async with Bookcase.opened(redis, redis_url, keys, tmp_path) as case, connect("unix:///nowhere/redis.sock") as away:
-        shelf = ServingShelf(case.serving, case.embeddings, SparseEncoder())
+        shelf = ServingCollections(case.serving, case.embeddings, SparseEncoder())
         reader = SourceReader(shelf.synchronizer, Runs(away, keys), case.caches)
         with pytest.raises(StoreUnavailable):
             await reader.read(case.source("a", "# A\n\nOne."), run)

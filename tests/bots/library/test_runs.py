@@ -15,6 +15,7 @@ from bots.library.runs import Runs
 from rag.errors import StoreUnavailable
 from rag.store.client import connect
 from tests.bots.knowledge_scene import Bookcase
+from tests.waiting import until
 
 REPORT = SyncedSource(source="kb", added=3, unchanged=4, skipped=(("a.md", "no UTF-8"),))
 
@@ -46,8 +47,8 @@ async def test_a_failed_run_is_no_success_and_keeps_the_last_recipe(runs: Runs) 
 async def test_progress_is_told_by_the_run_under_way_only(runs: Runs) -> None:
     dead = await runs.begin("kb")
     living = await runs.begin("kb")
-    await runs.tell(living, done=5, total=9, passages=12)
-    for late in (runs.tell(dead, done=1, total=1, passages=1), runs.end(dead, REPORT, "recipe")):
+    await runs.store_progress(living, done=5, total=9, passages=12)
+    for late in (runs.store_progress(dead, done=1, total=1, passages=1), runs.end(dead, REPORT, "recipe")):
         with pytest.raises(LeaseLost):
             await late
     state = await runs.state("kb")
@@ -95,6 +96,10 @@ async def test_a_redis_that_is_away_is_told_as_everywhere(keys: Keys) -> None:
             await Runs(nobody, keys).state("kb")
 
 
+async def total(runs: Runs) -> int:
+    return (await runs.state("kb")).total
+
+
 async def test_a_reader_whose_run_was_taken_over_stops_and_leaves_the_report_to_the_other(
     redis: Redis, redis_url: str, keys: Keys, tmp_path: Path, runs: Runs
 ) -> None:
@@ -104,12 +109,12 @@ async def test_a_reader_whose_run_was_taken_over_stops_and_leaves_the_report_to_
         case.before_each_embedding = held.wait
         async with case.library(case.source("kb", "# A\n\nOne.")) as library:
             asking = asyncio.create_task(library.synced("kb"))
-            while not (await runs.state("kb")).total:
-                await asyncio.sleep(0.01)
+            await until(lambda: total(runs))
             other = await runs.begin("kb")
             await runs.ask("kb")
-            while case.runs_begun < 2:  # the first one noticed, ended, and the waiting request began the next
-                await asyncio.sleep(0.01)
+            await until(
+                lambda: case.runs_begun == 2
+            )  # the first one noticed, ended, and the waiting request began the next
             held.set()
             [report] = await asking
     assert report.error == ""

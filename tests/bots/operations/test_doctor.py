@@ -193,7 +193,7 @@ async def test_a_redis_that_would_lose_messages_is_refused(
     ("version", "old"), [("6.0.16", True), ("5.0.7", True), ("6.2.0", False), ("7.4.1", False), ("10.0.0", False)]
 )
 def test_a_redis_before_6_2_is_too_old(version: str, old: bool) -> None:
-    assert ("6.2" in redis_fault({"redis_version": version}, "noeviction", saves=True)) is old
+    assert ("6.2" in redis_fault({"redis_version": version}, "noeviction", persists=True)) is old
 
 
 async def test_a_redis_that_is_not_there_is_named_without_its_password(home: Path, free_port: int) -> None:

@@ -36,11 +36,12 @@ from rag.memory.conversation import ConversationMemory
 from rag.settings import MemorySettings, RetrievalSettings
 from rag.turn import Turns
 from rag.types import Hit
-from tests.bots.engine import QUICK, emptied, until
+from tests.bots.engine import QUICK, emptied
 from tests.bots.platforms.slack import scene as slack_scene
 from tests.bots.platforms.telegram import scene as telegram_scene
 from tests.loopback.slack_state import Json, Message
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
+from tests.waiting import until
 
 CHANNEL = "CHELP"
 ANSWER = "Everybody has 27 days. [1]"

@@ -25,8 +25,8 @@ from bots.service import Service
 from bots.settings import Settings, load_settings
 from tests.bots.fake_desk import FakeDesk, running
 from tests.bots.platforms.small.entry import NOTICEBOARD
-from tests.service.stage import until
-from tuning.console.service import ConsoleServices
+from tests.waiting import until
+from tuning.console import ConsoleServices
 
 ROOT = Path(__file__).resolve().parents[3]
 ENTRIES: tuple[PlatformEntry[Any], ...] = (*PLATFORMS, NOTICEBOARD)
@@ -104,7 +104,7 @@ async def serving(
     life = asyncio.create_task(service.run(stop))
     try:
         await service.listening.wait()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}", timeout=60) as client:
             boards = Boards(client)
             await until(boards.ready)
             yield boards

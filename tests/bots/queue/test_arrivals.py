@@ -14,6 +14,7 @@ from bots.queue.inbox import Inbox
 from bots.settings import WorkerSettings
 from rag.store.client import connect
 from tests.bots.answering_scene import PLACE, said
+from tests.waiting import until
 
 ELSEWHERE = "slack:T1:D2:1.0"
 
@@ -32,8 +33,11 @@ async def other(redis_url: str, keys: Keys) -> AsyncIterator[Inbox]:
 
 async def subscribed(redis: Redis, keys: Keys, number: int = 1) -> None:
     """Once so many processes hear of arrivals."""
-    while (await redis.pubsub_numsub(keys.arrivals))[0][1] != number:
-        await asyncio.sleep(0)
+
+    async def listening() -> bool:
+        return bool((await redis.pubsub_numsub(keys.arrivals))[0][1] == number)
+
+    await until(listening)
 
 
 async def test_an_arrival_behind_another_message_is_told_at_once(

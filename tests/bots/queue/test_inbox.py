@@ -85,7 +85,7 @@ async def test_a_worker_that_lost_its_lease_can_end_nothing(inbox: Inbox, redis:
     consumer, head = await begin(inbox)
     await redis.set(keys.lease(head.message.conversation), "somebody else")
     with pytest.raises(LeaseLost):
-        await consumer.done(head)
+        await consumer.finish(head)
     assert await inbox.queue_length() == 1
 
 
@@ -109,7 +109,7 @@ async def test_ending_a_message_twice_is_harmless(inbox: Inbox, redis: Redis, ke
     await inbox.accept(message(2))
     consumer, head = await begin(inbox)
     for _ in range(2):
-        following = await consumer.done(head)
+        following = await consumer.finish(head)
         assert following is not None
         assert following.message.id == message(2).id
 
@@ -145,7 +145,7 @@ async def test_all_messages_set_aside_are_put_back_in_the_order_they_failed(inbo
     consumer, head = await begin(inbox)
     assert head.tries == 1
     assert head.message.id == message(0).id
-    following = await consumer.done(head)
+    following = await consumer.finish(head)
     assert following is not None
     assert following.message.id == message(1).id
 
@@ -157,10 +157,10 @@ async def test_a_waiting_message_can_be_dropped(inbox: Inbox) -> None:
     assert await inbox.drop(where, message(3).id)
     assert not await inbox.drop(where, message(3).id)
     consumer, head = await begin(inbox)
-    following = await consumer.done(head)
+    following = await consumer.finish(head)
     assert following is not None
     assert following.message.id == message(2).id
-    assert await consumer.done(following) is None
+    assert await consumer.finish(following) is None
     assert await inbox.queue_length() == 0
 
 
@@ -213,7 +213,7 @@ async def test_the_command_to_forget_and_what_came_after_it_stay(inbox: Inbox) -
     assert await inbox.forget(command.conversation, command=head.message) == 1
     assert not await inbox.accept(command)
     assert not await inbox.accept(later)
-    following = await consumer.done(head)
+    following = await consumer.finish(head)
     assert following is not None
     assert following.message.id == later.id
 
@@ -225,7 +225,7 @@ async def test_a_message_forgotten_while_it_is_handled_leaves_nothing_behind(
     consumer, head = await begin(inbox)
     await inbox.forget(head.message.conversation)
     entry = ForgetEntry(conversation=head.message.conversation, at=head.message.received_at)
-    assert await consumer.done(head, [entry]) is None
+    assert await consumer.finish(head, [entry]) is None
     assert await redis.xlen(keys.outbox) == 0
 
 

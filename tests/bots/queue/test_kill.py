@@ -15,8 +15,9 @@ from redis.asyncio import Redis
 
 from bots.keys import Keys
 from bots.queue.inbox import Inbox
-from tests.bots.engine import emptied, message, until
+from tests.bots.engine import emptied, message
 from tests.bots.queue.kill_worker import SETTINGS
+from tests.waiting import until
 
 
 @dataclass

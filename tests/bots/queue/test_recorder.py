@@ -18,7 +18,7 @@ from bots.queue.outbox import FeedbackEntry, ForgetEntry, ForgetTurnEntry, Outbo
 from bots.queue.recorder import NoLog, Recorder
 from rag.errors import StoreUnavailable
 from rag.store.client import connect
-from tests.bots.engine import until
+from tests.waiting import until
 from tuning.conversations.log import ConversationLog
 from tuning.conversations.records import LoggedFeedback, LoggedTurn
 from tuning.errors import LogRefused, LogUnavailable

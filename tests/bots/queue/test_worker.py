@@ -24,7 +24,8 @@ from bots.queue.worker import AWAY_TRIES, Worker
 from bots.settings import WorkerSettings
 from rag.errors import StoreUnavailable
 from rag.store.client import connect
-from tests.bots.engine import QUICK, Desk, emptied, message, until, working
+from tests.bots.engine import QUICK, Desk, emptied, message, working
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -376,9 +377,9 @@ async def test_an_entry_claimed_from_a_live_worker_is_left_to_it(inbox: Inbox, r
     await redis.xclaim(keys.ready, "workers", claimer.name, 0, [ready.entry])
     assert await claimer.take(replace(ready, token="the claimer's")) is None
     await inbox.accept(message(2))
-    following = await owner.done(head)
+    following = await owner.finish(head)
     assert following is not None
-    assert await owner.done(following) is None
+    assert await owner.finish(following) is None
     assert await no_trace_of_work(redis, keys)
 
 

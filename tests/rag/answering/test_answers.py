@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from rag.retrieval.index.edge.passages import EdgeIndex
 from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings, RetrievalSettings, SourceSettings
-from rag.types import Answer, Done, Question
+from rag.types import Answer, Done, Exchange, Question
 
 PAGES = {
     "en/slack.md": (
@@ -55,10 +56,32 @@ async def chain(tmp_path: Path, embeddings: PackagedEmbeddings) -> AsyncIterator
     await index.close()
 
 
-async def ask(chain: ConversationalChain, text: str, audience: str = "public") -> Answer:
+async def ask(
+    chain: ConversationalChain, text: str, audience: str = "public", history: Sequence[Exchange] = ()
+) -> Answer:
     asked = Question(turn_id="t", conversation="c", text=text, audiences=frozenset({audience}))
-    done = [event async for event in chain.astream(asked, []) if isinstance(event, Done)]
+    done = [event async for event in chain.astream(asked, history) if isinstance(event, Done)]
     return done[0].answer
+
+
+async def talk(chain: ConversationalChain, *texts: str) -> list[Answer]:
+    """The answers to questions of one conversation, whose history is the bot's own answers."""
+    answers: list[Answer] = []
+    history: list[Exchange] = []
+    for number, text in enumerate(texts):
+        answers.append(await ask(chain, text, history=history))
+        history.append(
+            Exchange(
+                turn_id=str(number),
+                question=text,
+                answer=answers[-1].text,
+                asked_at=datetime(2026, 1, 1, 12, number, tzinfo=UTC),
+                speaker="ada",
+                answered=answers[-1].outcome == "answered",
+                audiences=("public",),
+            )
+        )
+    return answers
 
 
 async def test_a_how_to_is_answered_from_its_page_in_either_language(chain: ConversationalChain) -> None:
@@ -83,6 +106,41 @@ async def test_a_fact_is_quoted_with_its_source(chain: ConversationalChain) -> N
 async def test_what_the_pages_do_not_say_is_declined(chain: ConversationalChain, text: str) -> None:
     answer = await ask(chain, text)
     assert (answer.outcome, answer.sources) == ("abstained", ())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("How many days of vacation do employees have?", "What is the capital of Mongolia?"),
+        ("How do I connect Slack?", "who won the world cup in 1998"),
+        ("¿Cuándo caducan los días de vacaciones?", "¿Cuál es la capital de Mongolia?"),
+    ],
+)
+async def test_an_unrelated_question_is_not_answered_with_the_page_before(
+    chain: ConversationalChain, first: str, second: str
+) -> None:
+    before, after = await talk(chain, first, second)
+    assert before.outcome == "answered"
+    assert (after.outcome, after.sources) == ("abstained", ())
+
+
+async def test_a_follow_up_that_moves_on_is_answered_from_the_other_page(chain: ConversationalChain) -> None:
+    before, after = await talk(chain, "How many days of vacation do employees have?", "And how do I connect Slack?")
+    assert [answer.sources[0].title for answer in (before, after)] == ["Vacation", "Slack: Connect Slack"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "title"),
+    [
+        ("How many days of vacation do employees have?", "And who gets them?", "Vacation"),
+        ("¿Cuántos días de vacaciones tienen los empleados?", "¿y quién los tiene?", "Vacaciones"),
+    ],
+)
+async def test_a_turn_of_hardly_a_word_is_understood_with_the_one_before(
+    chain: ConversationalChain, first: str, second: str, title: str
+) -> None:
+    _, after = await talk(chain, first, second)
+    assert (after.outcome, after.sources[0].title) == ("answered", title)
 
 
 async def test_who_may_not_read_the_pages_gets_no_answer_and_no_name_of_one(chain: ConversationalChain) -> None:

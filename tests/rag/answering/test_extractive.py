@@ -10,7 +10,7 @@ import pytest
 from rag.answering.answerer import Quoted, Writer
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.quotes import quotables
-from rag.answering.readable import readable
+from rag.answering.readable import quotable_markdown
 from rag.answering.reader import PassageReader, PassageScores, Unread
 from rag.errors import ModelError
 from rag.grounding.citations import Citations
@@ -303,13 +303,13 @@ async def test_code_is_quoted_exactly_and_takes_no_marker_in(answerer: Extractiv
 
 
 def test_links_that_lead_nowhere_from_a_message_become_words() -> None:
-    assert readable("See [Slack](slack.md#x), ![logo](l.png) and [us](https://e.org).") == (
+    assert quotable_markdown("See [Slack](slack.md#x), ![logo](l.png) and [us](https://e.org).") == (
         "See Slack, logo and [us](https://e.org)."
     )
 
 
 def test_a_number_in_brackets_that_a_page_wrote_is_no_citation() -> None:
-    assert readable("As in [3], `a[0]` and ```x[1]```.") == r"As in \[3], `a[0]` and ```x[1]```."
+    assert quotable_markdown("As in [3], `a[0]` and ```x[1]```.") == r"As in \[3], `a[0]` and ```x[1]```."
 
 
 @pytest.mark.timeout(5)

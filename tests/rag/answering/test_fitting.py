@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
-from rag.answering.fitting import Fitted, fitted
+from rag.answering.fitting import FittedPrompt, fit_prompt
 from rag.errors import ModelError
 from rag.prompts.instructions import answer_prompt
 from rag.types import Background, Exchange, Hit, Passage, Question
@@ -53,8 +53,8 @@ def asked(background: Background = KNOWN, text: str = "How many days do I have?"
 
 def fit(
     question: Question, history: Sequence[Exchange], hits: Sequence[Hit], room: int, memory_tokens: int = 10_000
-) -> Fitted:
-    return fitted(
+) -> FittedPrompt:
+    return fit_prompt(
         question, history, hits, "en", count=tokens, window=room + 50, answer_tokens=50, memory_tokens=memory_tokens
     )
 
@@ -74,7 +74,7 @@ def test_what_fits_stands_whole_and_costs_two_counts() -> None:
         counted.append(len(messages))
         return tokens(messages)
 
-    made = fitted(asked(), HISTORY, HITS, "en", count=count, window=9000, answer_tokens=400, memory_tokens=1500)
+    made = fit_prompt(asked(), HISTORY, HITS, "en", count=count, window=9000, answer_tokens=400, memory_tokens=1500)
     assert (made.history, made.hits, made.background) == (tuple(HISTORY), tuple(HITS), KNOWN)
     assert made.messages == answer_prompt(asked(), HISTORY, [each.passage for each in HITS], "en")
     assert len(counted) == 2

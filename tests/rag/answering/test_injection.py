@@ -17,7 +17,7 @@ from bots.platforms.slack.replying.formatting import harmless
 from bots.platforms.telegram.replying.formatting import render, to_html
 from rag.answering.extractive import ExtractiveAnswerer
 from rag.answering.quotes import quotables
-from rag.answering.readable import readable
+from rag.answering.readable import quotable_markdown
 from rag.chain import ConversationalChain
 from rag.knowledge.sync.source import Synchronizer
 from rag.retrieval.embeddings.models import PackagedEmbeddings
@@ -349,4 +349,4 @@ def _texts(markdown: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_what_is_honest_stays_as_it_is(markdown: str, shown: str) -> None:
-    assert readable(markdown) == shown
+    assert quotable_markdown(markdown) == shown

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rag.errors import EvaluationError
-from rag.evaluation.judging import Judged
+from rag.evaluation.judging import JudgedTurn
 from rag.evaluation.learning import learn
 from rag.retrieval.calibrated import Provenance
 from tests.rag.judged import turn
@@ -25,7 +25,7 @@ PROVENANCE = Provenance(
 )
 
 
-def turns(count: int = 400, *, slope: float = 3.0) -> list[Judged]:
+def turns(count: int = 400, *, slope: float = 3.0) -> list[JudgedTurn]:
     """Turns that a page answers with odds of ``slope`` times their cosine; ``noise`` says nothing."""
     chance = random.Random(5)
     made = []

@@ -14,8 +14,8 @@ from markdown_it import MarkdownIt
 from bots.messages import OutgoingReply
 from bots.platforms.slack.replying.formatting import harmless
 from bots.platforms.telegram.replying.formatting import render, to_html
-from rag.grounding.links import permitted
-from rag.text.addresses import found, key
+from rag.grounding.links import permitted_markdown
+from rag.text.addresses import address_key, find_addresses
 from tests.rag.fakes import passage
 from tests.rag.injected import images, links
 
@@ -84,7 +84,9 @@ def reachable(markdown: str) -> set[str]:
         str(each.attrGet("href") or each.attrGet("src") or "") for each in inline if each.type in ("link_open", "image")
     }
     texts = (shown, *("".join(SPACES.get(each.type, each.content) for each in block) for block in blocks))
-    return (hrefs - {""}) | {each.full for text in texts for each in found(text.replace("<", " ")) if each.is_sure}
+    return (hrefs - {""}) | {
+        each.full for text in texts for each in find_addresses(text.replace("<", " ")) if each.is_sure
+    }
 
 
 SPACES = {"softbreak": "\n", "hardbreak": "\n", "code_inline": " ", "link_open": " ", "link_close": " "}
@@ -93,8 +95,8 @@ SPACES = {"softbreak": "\n", "hardbreak": "\n", "code_inline": " ", "link_open":
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("address", STRANGE)
 def test_a_target_that_no_cited_passage_holds_leads_nobody_anywhere(address: str, form: str) -> None:
-    sent = permitted(form.format(address), CITED)
-    assert {key(link) for link in reachable(sent)} <= {key(link) for link in OURS}
+    sent = permitted_markdown(form.format(address), CITED)
+    assert {address_key(link) for link in reachable(sent)} <= {address_key(link) for link in OURS}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_a_target_that_no_cited_passage_holds_leads_nobody_anywhere(address: str
     ],
 )
 def test_an_honest_statement_stays_as_it_is(statement: str) -> None:
-    assert permitted(statement, CITED) == statement
+    assert permitted_markdown(statement, CITED) == statement
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_an_honest_statement_stays_as_it_is(statement: str) -> None:
     ],
 )
 def test_a_label_outlives_its_target(written: str, sent: str) -> None:
-    assert permitted(written, CITED).strip() == sent
+    assert permitted_markdown(written, CITED).strip() == sent
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_a_label_outlives_its_target(written: str, sent: str) -> None:
     ],
 )
 def test_nothing_calls_anybody_in_slack(call: str) -> None:
-    sent = permitted(f"Tell {call} now.", CITED)
+    sent = permitted_markdown(f"Tell {call} now.", CITED)
     assert not re.search(r"(?:<|&lt;|&#60;)\\?[@!#]", sent)
     assert sent.startswith("Tell")
     assert sent.endswith("now.")
@@ -171,7 +173,7 @@ def test_nothing_calls_anybody_in_slack(call: str) -> None:
     ["@channel", "@here", "@everyone", "@someone_bot", "\\@channel", "&#64;channel", "@\u200bchannel", "＠channel"],
 )
 def test_a_name_is_read_and_called_by_nobody(name: str) -> None:
-    sent = permitted(f"Ask **{name}** first.", CITED)
+    sent = permitted_markdown(f"Ask **{name}** first.", CITED)
     assert not re.search(r"[@＠]\w", sent)
     assert sent.replace(JOINER, "").replace("＠", "@").startswith("Ask **@")
 
@@ -181,26 +183,27 @@ def test_a_name_is_read_and_called_by_nobody(name: str) -> None:
     ["/forget", "- /forget all", "> /forget", ">/forget", "**/forget**", "Then /forget it", "\\/forget", "&sol;forget"],
 )
 def test_a_command_cannot_be_tapped(line: str) -> None:
-    sent = permitted(line, CITED)
+    sent = permitted_markdown(line, CITED)
     assert "/forget" not in sent
     assert "/forget" in sent.replace(JOINER, "")
 
 
 def test_a_path_of_the_passage_can_be_copied_but_not_tapped_at_the_beginning() -> None:
     assert (
-        permitted("The page /docs and the file /etc/hosts [1]", CITED) == "The page /docs and the file /etc/hosts [1]"
+        permitted_markdown("The page /docs and the file /etc/hosts [1]", CITED)
+        == "The page /docs and the file /etc/hosts [1]"
     )
-    assert permitted("/docs shows all", CITED) == f"/{JOINER}docs shows all"
+    assert permitted_markdown("/docs shows all", CITED) == f"/{JOINER}docs shows all"
 
 
 def test_a_name_with_dots_that_is_no_sure_address_stays_readable_and_is_no_link() -> None:
-    sent = permitted("Edit setup.py and call it.Now", CITED)
+    sent = permitted_markdown("Edit setup.py and call it.Now", CITED)
     assert sent.replace(JOINER, "") == "Edit setup.py and call it.Now"
-    assert [each.text for each in found(sent) if "." in each.text] == []
+    assert [each.text for each in find_addresses(sent) if "." in each.text] == []
 
 
 def test_without_a_passage_nothing_is_linked() -> None:
-    assert permitted("See [it](https://docs.example.com/guide?v=1).", []) == "See it."
+    assert permitted_markdown("See [it](https://docs.example.com/guide?v=1).", []) == "See it."
 
 
 HOSTILE = st.lists(
@@ -219,24 +222,24 @@ HOSTILE = st.lists(
 @settings(max_examples=1000, deadline=None)
 @given(HOSTILE)
 def test_no_mixture_of_signs_leads_anywhere_else_or_shows_an_image(statement: str) -> None:
-    sent = permitted(statement, CITED)
+    sent = permitted_markdown(statement, CITED)
     assert images(sent) == []
-    assert {key(link) for link in reachable(sent)} <= {key(link) for link in OURS}
+    assert {address_key(link) for link in reachable(sent)} <= {address_key(link) for link in OURS}
     assert not re.search("[\u202e\u200b\ue000-\uf8ff]", sent)
 
 
 @settings(max_examples=200, deadline=None)
 @given(HOSTILE)
 def test_no_definition_survives_for_the_markers_of_the_answer(statement: str) -> None:
-    probe = permitted(statement, CITED) + "\n\n[1] [a] [here]"
-    assert links(probe) - links(permitted(statement, CITED)) == set()
+    probe = permitted_markdown(statement, CITED) + "\n\n[1] [a] [here]"
+    assert links(probe) - links(permitted_markdown(statement, CITED)) == set()
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.characters(categories=["L", "N", "Zs"], include_characters="'\",;!?"), max_size=200))
 def test_plain_words_stay_as_they_are(text: str) -> None:
     words = re.sub("[\u3164\uffa0\u115f\u1160\u17b4\u17b5]", "", text)
-    assert permitted(words, CITED) == words
+    assert permitted_markdown(words, CITED) == words
 
 
 @pytest.mark.parametrize(
@@ -248,8 +251,15 @@ def test_plain_words_stay_as_they_are(text: str) -> None:
 def test_a_long_hostile_statement_takes_no_longer_than_its_length(unit: str) -> None:
     def seconds(length: int) -> float:
         began = process_time()
-        permitted(unit * (length // len(unit)), CITED)
+        permitted_markdown(unit * (length // len(unit)), CITED)
         return process_time() - began
 
-    permitted(unit * 100, CITED)
+    permitted_markdown(unit * 100, CITED)
     assert seconds(40_000) < 8 * max(seconds(10_000), 0.01)
+
+
+@pytest.mark.parametrize("between", ['"\n"', '""', "()", "“”"])
+@pytest.mark.parametrize("after", ["+", "/own", "y"])
+def test_what_stood_between_an_address_and_more_text_lets_them_not_grow_together(between: str, after: str) -> None:
+    sent = permitted_markdown(f"`https://old.example.com/x{between}{after}", CITED)
+    assert f"x{after}" not in sent

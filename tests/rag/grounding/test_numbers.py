@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.grounding.support.numbers import claimed, figures, months
+from rag.grounding.support.numbers import claimed_numbers, figures, months
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from rag.grounding.support.numbers import claimed, figures, months
     ],
 )
 def test_a_figure_is_found_however_it_is_written(statement: str, passage: str) -> None:
-    assert all(forms & figures(passage) for forms in claimed(statement))
+    assert all(forms & figures(passage) for forms in claimed_numbers(statement))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_figure_is_found_however_it_is_written(statement: str, passage: str) -
     ],
 )
 def test_another_figure_is_another_figure(statement: str, passage: str) -> None:
-    assert not all(forms & figures(passage) for forms in claimed(statement))
+    assert not all(forms & figures(passage) for forms in claimed_numbers(statement))
 
 
 def test_may_is_a_month_only_beside_a_figure() -> None:

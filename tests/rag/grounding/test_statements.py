@@ -79,14 +79,14 @@ def test_a_sentence_comes_out_once_the_next_one_begins_and_not_before_its_marker
 def test_announcements_and_nods_are_known() -> None:
     found = read("Sí, claro. Haz esto:\n\n- Uno.\n\n**Ojo:** dos. **Requisitos:**", 9)
 
-    assert [(one.text, one.nods, one.leads) for one in found] == [
+    assert [(one.text, one.is_affirmation, one.is_lead) for one in found] == [
         ("Sí, claro.", False, False),
         ("Haz esto:", False, True),
         ("Uno.", False, False),
         ("**Ojo:** dos.", False, False),
         ("**Requisitos:**", False, True),
     ]
-    assert read("Yes. You can.", 4)[0].nods
+    assert read("Yes. You can.", 4)[0].is_affirmation
 
 
 def test_a_line_of_nothing_but_markers_belongs_to_the_sentence_or_block_before() -> None:

@@ -145,12 +145,11 @@ async def test_a_sync_that_fails_leaves_nothing_open_to_a_former_audience(
     synchronizer: Syncing,
     source: SourceSettings,
     index: EdgeIndex,
-    embeddings: WordEmbeddings,
-    monkeypatch: pytest.MonkeyPatch,
     trouble: str,
 ) -> None:
-    def fail(_: list[str]) -> list[list[float]]:
-        raise ModelError("no weights")
+    class NoWeights(WordEmbeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            raise ModelError("no weights")
 
     await synchronizer.sync(source)
     restricted = source.model_copy(update={"audience": "employees"})
@@ -160,7 +159,7 @@ async def test_a_sync_that_fails_leaves_nothing_open_to_a_former_audience(
         for number in range(7):
             (folder_of(source) / f"page{number:02}.md").unlink()
     else:
-        monkeypatch.setattr(embeddings, "embed_documents", fail)
+        synchronizer = Syncing(index, NoWeights(), SparseEncoder())
     with pytest.raises((KnowledgeError, ModelError)):
         await synchronizer.sync(restricted)
     assert await audiences(index) == ({"employees"} if trouble == "shrank" else set())

@@ -10,7 +10,7 @@ import pytest
 
 from rag.errors import KnowledgeError, ModelError, SourceShrank
 from rag.knowledge.loaders.sources import Candidate, Unreadable
-from rag.knowledge.sync.belt import Belt, sliced
+from rag.knowledge.sync.belt import BoundedQueue, read_in_slices
 from rag.knowledge.sync.source import Discover, Synchronizer
 from rag.knowledge.sync.survey import Change
 from rag.knowledge.sync.writing import GROUP
@@ -136,30 +136,30 @@ async def test_a_change_taken_twice_is_there_once(index: EdgeIndex) -> None:
 
 
 async def test_a_belt_holds_so_much_and_lets_a_heavy_item_travel_alone() -> None:
-    belt = Belt[str](10)
-    await belt.put("light", 4)
-    heavy = asyncio.create_task(belt.put("heavy", 99))
+    queue = BoundedQueue[str](10)
+    await queue.put("light", 4)
+    heavy = asyncio.create_task(queue.put("heavy", 99))
     await asyncio.wait([heavy], timeout=0.01)
     assert not heavy.done()
-    assert await belt.get() == "light"
+    assert await queue.get() == "light"
     await heavy
-    after = asyncio.create_task(belt.put("after", 1))
+    after = asyncio.create_task(queue.put("after", 1))
     await asyncio.wait([after], timeout=0.01)
     assert not after.done()
-    assert await belt.get() == "heavy"
+    assert await queue.get() == "heavy"
     await after
-    await belt.close()
-    assert [await belt.get(), await belt.get()] == ["after", None]
+    await queue.close()
+    assert [await queue.get(), await queue.get()] == ["after", None]
 
 
 async def test_whoever_stops_waiting_at_a_belt_takes_nothing() -> None:
-    belt = Belt[str](10)
-    waiting = asyncio.create_task(belt.get())
+    queue = BoundedQueue[str](10)
+    waiting = asyncio.create_task(queue.get())
     await asyncio.wait([waiting], timeout=0.01)
     waiting.cancel()
     await asyncio.wait([waiting])
-    await belt.put("item", 1)
-    assert await belt.get() == "item"
+    await queue.put("item", 1)
+    assert await queue.get() == "item"
 
 
 async def test_a_reader_that_is_left_early_is_closed() -> None:
@@ -174,7 +174,7 @@ async def test_a_reader_that_is_left_early_is_closed() -> None:
             loop.call_soon_threadsafe(closed.set)
 
     async def first() -> Sequence[int]:
-        found = sliced(steps())
+        found = read_in_slices(steps())
         try:
             return await anext(found)
         finally:

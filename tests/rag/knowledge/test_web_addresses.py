@@ -6,7 +6,7 @@ import httpcore
 import pytest
 
 from rag.knowledge.loaders.web.addresses import Site, folder, normal
-from rag.knowledge.loaders.web.connection import Neighbourhood
+from rag.knowledge.loaders.web.connection import NetworkGuard
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_globs_match_the_path_with_and_without_its_query() -> None:
 
 
 def test_a_public_site_whose_name_leads_into_a_private_network_later_is_not_followed() -> None:
-    neighbourhood = Neighbourhood()
-    assert neighbourhood.admit("example.com", ["93.184.215.14", "10.0.0.1"]) == ["93.184.215.14"]
+    guard = NetworkGuard()
+    assert guard.admit("example.com", ["93.184.215.14", "10.0.0.1"]) == ["93.184.215.14"]
     for private in ("127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:192.168.0.1"):
         with pytest.raises(httpcore.ConnectError, match="private network"):
-            neighbourhood.admit("example.com", [private])
+            guard.admit("example.com", [private])
 
 
 def test_a_site_in_a_private_network_may_be_read_when_it_is_where_the_source_begins() -> None:
-    neighbourhood = Neighbourhood()
-    assert neighbourhood.admit("wiki.internal", ["10.0.0.7"]) == ["10.0.0.7"]
-    assert neighbourhood.admit("wiki.internal", ["10.0.0.8"]) == ["10.0.0.8"]
+    guard = NetworkGuard()
+    assert guard.admit("wiki.internal", ["10.0.0.7"]) == ["10.0.0.7"]
+    assert guard.admit("wiki.internal", ["10.0.0.8"]) == ["10.0.0.8"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import KnowledgeError
-from rag.knowledge.loaders.web.fetching import unpacked
+from rag.knowledge.loaders.web.fetching import unpack
 from tests.loopback.site import HTML, LoopbackSite, Page
 from tests.rag.crawling import PARAGRAPH, Crawler, page
 
@@ -137,7 +137,7 @@ def test_what_is_not_unpacked_takes_no_memory() -> None:
     bomb = gzip.compress(bytes(200_000_000), 9)
     tracemalloc.start()
     with pytest.raises(KnowledgeError, match="has more than 10 MB"):
-        list(unpacked([bomb], 10_000_000))
+        list(unpack([bomb], 10_000_000))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50_000_000

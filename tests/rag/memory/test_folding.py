@@ -324,11 +324,11 @@ async def test_folding_goes_on_after_one_that_failed_and_delays_nobody(memory: C
     folding = Folding(memory, summarise)
     for conversation in ("a", "b", "b"):
         folding.after(conversation)
-    await folding.settled()
+    await folding.wait_until_idle()
     assert topics(await summary(memory, conversation="a")) == [0, 1, 2, 3]
     assert not await memory.fold("b", summarise)
     folding.after("a")
-    await folding.settled()
+    await folding.wait_until_idle()
     assert not await memory.fold("a", summarise)
     await folding.close()
 
@@ -351,4 +351,4 @@ async def test_a_redis_that_is_gone_is_said_so(keys: Keys) -> None:
         await memory.fold(HERE, notebook())
     folding = Folding(memory, notebook())
     folding.after(HERE)
-    await folding.settled()
+    await folding.wait_until_idle()

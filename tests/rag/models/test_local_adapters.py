@@ -129,9 +129,9 @@ async def test_the_adapter_that_was_used_longest_ago_makes_room(made: Made, home
 
 async def test_an_adapter_in_use_makes_no_room_and_who_waits_is_told(made: Made, home: Path) -> None:
     model = made(adapters=1, first_token_seconds=0.3)
-    shelf = model.engine.shelf
-    assert shelf is not None
-    async with shelf.held(adapter_of(home / "one")):
+    adapters = model.engine.adapters
+    assert adapters is not None
+    async with adapters.use(adapter_of(home / "one")):
         with pytest.raises(ModelBusy, match=r"no room for the adapter two .* raise model\.adapters"):
             await said(model, "hola", adapter_of(home / "two"))
     two = adapter_of(home / "two")

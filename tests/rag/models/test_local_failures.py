@@ -17,6 +17,7 @@ from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.models.local.loading import load
 from rag.models.local.model import LocalModel
 from tests.rag.tiny_models import adapter_of, quiet, save_adapter, save_model, settings_of
+from tests.waiting import until
 
 
 class Gate:
@@ -87,13 +88,6 @@ async def said(model: LocalModel, text: str = "hola", tokens: int = 12, **option
 
 async def rest(stream: AsyncIterator[Any]) -> str:
     return "".join([chunk.text async for chunk in stream])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits for the engine's thread to come to a state."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def test_closing_a_stream_frees_its_row_at_the_next_step(made: Made) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from rag.errors import ModelError
 from rag.models.local.loading import load
 from rag.models.local.model import LocalModel
-from rag.models.local.spelling import Speller
+from rag.models.local.spelling import Detokenizer
 from tests.rag.tiny_models import byte_tokenizer, quiet, reply_of, save_model, settings_of
 
 QUESTIONS = ("hola", "¿dónde está el ñandú? 🙂", "a longer question " * 6, "x", "medium length, this one", "y" * 150)
@@ -220,10 +220,10 @@ SPELT = (
 @pytest.mark.parametrize("text", SPELT)
 def test_text_of_bytes_is_never_shown_half_a_character(text: str) -> None:
     tokenizer = byte_tokenizer()
-    speller = Speller(tokenizer)
-    pieces = [speller.feed(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    detokenizer = Detokenizer(tokenizer)
+    pieces = [detokenizer.feed(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
     assert all("\ufffd" not in piece for piece in pieces)
-    assert "".join(pieces) + speller.finish() == text
+    assert "".join(pieces) + detokenizer.finish() == text
 
 
 @pytest.mark.parametrize("text", SPELT)
@@ -242,16 +242,16 @@ def test_a_sentencepiece_tokenizer_keeps_its_spaces(text: str) -> None:
     )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
     ids = fast(text, add_special_tokens=False)["input_ids"]
-    speller = Speller(fast)
-    pieces = [speller.feed(token) for token in ids]
+    detokenizer = Detokenizer(fast)
+    pieces = [detokenizer.feed(token) for token in ids]
     assert all("\ufffd" not in piece for piece in pieces)
-    assert "".join(pieces) + speller.finish() == fast.decode(ids)
+    assert "".join(pieces) + detokenizer.finish() == fast.decode(ids)
 
 
 def test_bytes_that_never_become_a_character_do_not_hold_back_the_rest() -> None:
     tokenizer = byte_tokenizer()
     broken = tokenizer("\u00ff", add_special_tokens=False)["input_ids"][:1] * 20
-    speller = Speller(tokenizer)
-    pieces = [speller.feed(token) for token in [*broken, *tokenizer("end", add_special_tokens=False)["input_ids"]]]
+    detokenizer = Detokenizer(tokenizer)
+    pieces = [detokenizer.feed(token) for token in [*broken, *tokenizer("end", add_special_tokens=False)["input_ids"]]]
     assert "".join(pieces).endswith("end")
     assert any(pieces[:15])

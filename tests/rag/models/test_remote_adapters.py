@@ -12,6 +12,7 @@ from rag.models.remote.adapters import served_name
 from rag.models.remote.model import RemoteModel
 from tests.loopback.openai import LoopbackOpenAI
 from tests.rag.remote_scene import adapter, named, remote, reply
+from tests.waiting import until
 
 OLD = adapter(digest="1" * 64)
 NEW = adapter(digest="2" * 64)
@@ -19,9 +20,7 @@ NEW = adapter(digest="2" * 64)
 
 async def loaded(server: LoopbackOpenAI, *names: str) -> bool:
     """Waits until the server has these adapters and no others."""
-    async with asyncio.timeout(5):
-        while set(server.adapters) != set(names):
-            await asyncio.sleep(0.01)
+    await until(lambda: set(server.adapters) == set(names))
     return True
 
 
@@ -117,8 +116,7 @@ async def test_an_adapter_that_retires_goes_when_its_last_reply_has_ended() -> N
         model = remote(server, load_adapters=True)
         await model.prepare(OLD)
         running = asyncio.create_task(reply(model, adapter=OLD))
-        while not server.chats:
-            await asyncio.sleep(0.01)
+        await until(lambda: server.chats)
         await model.prepare(NEW)
         await model.retire(OLD)
         assert set(server.adapters) == {served_name(OLD), served_name(NEW)}
@@ -134,8 +132,7 @@ async def test_an_adapter_that_is_promoted_again_while_it_retires_stays() -> Non
         model = remote(server, load_adapters=True)
         await model.prepare(OLD)
         running = asyncio.create_task(reply(model, adapter=OLD))
-        while not server.chats:
-            await asyncio.sleep(0.01)
+        await until(lambda: server.chats)
         await model.retire(OLD)
         await model.prepare(OLD)
         await running

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import cast
 
 import pytest
@@ -13,6 +13,7 @@ from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.models.remote.breaker import FAILURES, FIRST_PAUSE_SECONDS
 from tests.loopback.openai_faults import FAULTS, SECRET_OF_THE_SERVER, Fault
 from tests.rag.remote_scene import LONG_ANSWER, PROMPT, USER_TEXT, Clock, Outcome, remote, replies, reply, speaking
+from tests.waiting import until
 
 BEFORE: list[Fault] = [
     "500",
@@ -219,21 +220,19 @@ async def test_with_every_server_left_alone_the_error_costs_no_time() -> None:
 async def test_a_reader_who_leaves_frees_the_server() -> None:
     with speaking("word " * 50, rate=50) as server:
         model = remote(server)
-        reading = asyncio.create_task(reply(model))
-        while not server.chats:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.2)
+        words: list[str] = []
+
+        async def read() -> None:
+            async for chunk in model.chat.astream(PROMPT, max_tokens=64):
+                words.append(chunk.text)
+
+        reading = asyncio.create_task(read())
+        await until(lambda: words)
         reading.cancel()
         await asyncio.wait((reading,))
-        await _until(lambda: server.hung_up == 1)
+        await until(lambda: server.hung_up == 1)
         stream = cast(AsyncGenerator[AIMessageChunk], model.chat.astream(PROMPT, max_tokens=64))
         await anext(stream)
         await stream.aclose()
-        await _until(lambda: server.hung_up == 2)
+        await until(lambda: server.hung_up == 2)
         await model.close()
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not holds():
-            await asyncio.sleep(0.01)

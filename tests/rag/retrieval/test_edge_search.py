@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.retrieval.index.edge import search as edge_search
 from rag.retrieval.index.edge.passages import EdgeIndex
 from rag.retrieval.index.passages import IndexedPassage, IndexQuery, Leg, Match, Scope
 from tests.benchmarks.index_latency import DIMENSION, Corpus, corpus, measure
@@ -51,9 +50,8 @@ async def test_a_rare_audience_finds_its_own_as_exactly(made: Corpus, tmp_path: 
     await index.close()
 
 
-async def test_more_places_than_are_remembered_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_search, "KNOWN", 3)
-    index = EdgeIndex(tmp_path, SMALL)
+async def test_more_places_than_are_remembered_are_read_again(tmp_path: Path) -> None:
+    index = EdgeIndex(tmp_path, SMALL, known=3)
     await index.open()
     for name in ("a.md", "b.md"):
         await index.replace(name, "handbook", "d1", [indexed(passage(name, at, f"slack {name}")) for at in range(2)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,6 +14,7 @@ from rag.retrieval.embeddings.threaded import query_name_of
 from rag.store.client import connect
 from rag.types import AdapterRef
 from tests.rag.fakes import WordEmbeddings
+from tests.waiting import until
 
 DAY = timedelta(days=1)
 
@@ -40,9 +40,13 @@ def cached(
 
 async def stored(redis: Redis, count: int) -> list[bytes]:
     """The keys, once there are ``count`` of them: writes go on beside the question."""
-    async with asyncio.timeout(10):
-        while len(keys := [key async for key in redis.scan_iter(match="test:embedding:*")]) < count:
-            await asyncio.sleep(0)
+    keys: list[bytes] = []
+
+    async def there() -> bool:
+        keys[:] = [key async for key in redis.scan_iter(match="test:embedding:*")]
+        return len(keys) >= count
+
+    await until(there)
     return keys
 
 

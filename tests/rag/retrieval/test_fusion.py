@@ -7,7 +7,7 @@ import pytest
 from rag.retrieval.embeddings.models import PackagedEmbeddings
 from rag.retrieval.fusion import Fusion
 from rag.retrieval.index.passages import Leg, Match
-from rag.retrieval.legs import DECAY, REACH, Search, faded, searches
+from rag.retrieval.legs import DECAY, REACH, Search, decayed_terms, searches
 from rag.retrieval.sparse import SparseEncoder, SparseVector
 from rag.types import Query
 
@@ -94,7 +94,7 @@ async def test_words_fade_abroad_for_a_model_that_brings_languages_together() ->
 def test_words_fade_with_every_utterance_and_count_as_when_they_were_said_last() -> None:
     (slack,) = SPARSE.encode_query("slack", "en").indices
     (token,) = SPARSE.encode_query("token", "en").indices
-    vector = faded(("slack token", "yes", "the token"), "en", SPARSE)
+    vector = decayed_terms(("slack token", "yes", "the token"), "en", SPARSE)
     weights = dict(zip(vector.indices, vector.values, strict=True))
     assert weights[token] == 1.0
     assert weights[slack] == pytest.approx(DECAY**2)
@@ -102,7 +102,10 @@ def test_words_fade_with_every_utterance_and_count_as_when_they_were_said_last()
 
 
 def test_what_was_said_long_ago_is_not_searched_for() -> None:
-    assert faded(("slack", *["yes"] * REACH), "en", SPARSE).indices == faded(("yes",), "en", SPARSE).indices
+    assert (
+        decayed_terms(("slack", *["yes"] * REACH), "en", SPARSE).indices
+        == decayed_terms(("yes",), "en", SPARSE).indices
+    )
 
 
 def test_what_both_legs_find_comes_before_what_one_finds_first() -> None:

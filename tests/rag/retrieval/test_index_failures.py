@@ -178,9 +178,8 @@ async def test_a_document_larger_than_a_request_may_be_is_written(tmp_path: Path
 async def test_whoever_loses_a_document_on_a_server_cannot_find_it_even_if_its_writer_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(server_writing, "LIMIT", 3000)
     with LoopbackQdrant(tmp_path) as running:
-        index = ServerIndex(QdrantSettings(url=running.url), DIMENSION)
+        index = ServerIndex(QdrantSettings(url=running.url), DIMENSION, request_bytes=3000)
         await index.open()
         await index.replace("a.md", "handbook", "d1", [indexed(passage("a.md", at, "slack")) for at in range(size)])
         await _die_before_the_marker(index, monkeypatch, size)

@@ -13,7 +13,7 @@ from rag.retrieval.index import records
 from rag.retrieval.index.edge import writing as edge_writing
 from rag.retrieval.index.edge.folder import EdgeFolder
 from rag.retrieval.index.edge.search import EdgeSearch
-from rag.retrieval.index.passages import Found, IndexedPassage, Match
+from rag.retrieval.index.passages import IndexedPassage, Match, RetrievedPassage
 from rag.retrieval.index.server import writing as server_writing
 from rag.retrieval.index.server.passages import ServerIndex
 from rag.settings import QdrantSettings
@@ -45,7 +45,7 @@ class Choice:
         return all_of(legs)
 
 
-def assert_only_the_new_one(found: Sequence[Found], choice: Choice) -> None:
+def assert_only_the_new_one(found: Sequence[RetrievedPassage], choice: Choice) -> None:
     assert [each.passage.text for each in found] == ["slack, new"]
     assert choice.shown == [{"a.md"}]
 

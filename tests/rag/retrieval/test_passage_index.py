@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from qdrant_client import AsyncQdrantClient
 
 from rag.retrieval.index import records
-from rag.retrieval.index.edge import passages as edge
 from rag.retrieval.index.edge import writing as edge_writing
 from rag.retrieval.index.edge.folder import EdgeFolder
 from rag.retrieval.index.edge.passages import EdgeIndex
@@ -59,8 +58,12 @@ class Backend(ABC):
         """What a long document's replacement wrote when it was killed in its first step."""
 
     @abstractmethod
-    def slow_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make a document of a few passages a long one."""
+    def index_of_small_steps(self) -> PassageIndex:
+        """As :meth:`index`, but a document of a few passages is a long one to it."""
+
+    @abstractmethod
+    async def write_documents(self, markers: Sequence[records.Marker]) -> None:
+        """Documents without passages, all at once. No index is open meanwhile."""
 
     @abstractmethod
     async def drop(self) -> None:
@@ -84,9 +87,13 @@ class EdgeBackend(Backend):
         edge_writing.write(shard, edge_writing.passage_points(marker, passages, waiting=True))
         shard.close()
 
-    def slow_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(edge, "SLICE", 2)
-        monkeypatch.setattr(edge_writing, "SLICE", 2)
+    def index_of_small_steps(self) -> PassageIndex:
+        return EdgeIndex(self._folder, DIMENSION, at_once=2)
+
+    async def write_documents(self, markers: Sequence[records.Marker]) -> None:
+        shard, _ = EdgeFolder(self._folder, DIMENSION).open()
+        edge_writing.write(shard, [point for each in markers for point in edge_writing.version_points(each, [])])
+        shard.close()
 
     async def drop(self) -> None:
         shutil.rmtree(self._folder)
@@ -108,8 +115,13 @@ class ServerBackend(Backend):
             points = list(server_writing.passage_points(marker, passages, waiting=True))
             await client.upsert(self.settings.collection, points, wait=True)
 
-    def slow_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(server_writing, "LIMIT", 3000)
+    def index_of_small_steps(self) -> PassageIndex:
+        return ServerIndex(self.settings, DIMENSION, request_bytes=3000)
+
+    async def write_documents(self, markers: Sequence[records.Marker]) -> None:
+        async with self._client() as client:
+            points = [server_writing.marker_point(each) for each in markers]
+            await client.upsert(self.settings.collection, points, wait=True)
 
     async def drop(self) -> None:
         async with self._client() as client:
@@ -141,6 +153,16 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 @pytest.fixture
 async def index(backend: Backend) -> AsyncIterator[PassageIndex]:
     opened = backend.index()
+    await opened.open()
+    yield opened
+    await opened.close()
+    await backend.drop()
+
+
+@pytest.fixture
+async def slow(backend: Backend) -> AsyncIterator[PassageIndex]:
+    """An index that writes documents of a few passages bit by bit."""
+    opened = backend.index_of_small_steps()
     await opened.open()
     yield opened
     await opened.close()
@@ -370,11 +392,18 @@ async def test_documents_are_listed_by_their_source(index: PassageIndex) -> None
     assert await index.documents("wiki") == {"wiki/a.md": "wiki"}
 
 
-async def test_more_documents_than_a_page_are_all_listed(index: PassageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "PAGE", 3)
-    for number in range(8):
-        await index.replace(f"{number}.md", "handbook", str(number), [])
-    assert await index.documents("handbook") == {f"{number}.md": str(number) for number in range(8)}
+async def test_more_documents_than_a_page_are_all_listed(backend: Backend, index: PassageIndex) -> None:
+    await index.close()
+    count = records.PAGE + 1
+    await backend.write_documents(
+        [
+            records.Marker(document=f"{number}.md", source="handbook", digest=str(number), version=7)
+            for number in range(count)
+        ]
+    )
+    await (again := backend.index()).open()
+    assert await again.documents("handbook") == {f"{number}.md": str(number) for number in range(count)}
+    await again.close()
 
 
 async def test_removed_documents_are_gone_and_the_others_stay(index: PassageIndex) -> None:
@@ -472,53 +501,46 @@ async def test_passages_that_nobody_will_ever_read_go_when_the_index_opens(backe
     await backend.drop()
 
 
-async def test_a_long_document_is_written_bit_by_bit_and_seen_whole(
-    backend: Backend, index: PassageIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend.slow_down(monkeypatch)
+async def test_a_long_document_is_written_bit_by_bit_and_seen_whole(slow: PassageIndex) -> None:
     size, rounds = 9, 6
     for number in range(rounds):
         texts = [passage("a.md", at, f"slack version {number}") for at in range(size)]
-        writing = asyncio.create_task(index.replace("a.md", "handbook", str(number), [indexed(each) for each in texts]))
+        writing = asyncio.create_task(slow.replace("a.md", "handbook", str(number), [indexed(each) for each in texts]))
         while not writing.done():
-            seen = [hit.passage.text for hit in await search(index, asked("slack"))]
+            seen = [hit.passage.text for hit in await search(slow, asked("slack"))]
             assert len(seen) in ({size} if number else {0, size})
             assert len(set(seen)) <= 1
         await writing
-        assert await index.passages("a.md") == texts
-        assert await index.documents("handbook") == {"a.md": str(number)}
-        assert await index.count() == size
+        assert await slow.passages("a.md") == texts
+        assert await slow.documents("handbook") == {"a.md": str(number)}
+        assert await slow.count() == size
 
 
 @pytest.mark.parametrize("size", [1, 9])
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(former=st.tuples(AUDIENCES, TENANTS), later=st.tuples(AUDIENCES, TENANTS), scope=SCOPES)
 async def test_a_document_that_changes_its_readers_is_never_found_by_those_who_lost_it(
-    backend: Backend,
-    index: PassageIndex,
-    monkeypatch: pytest.MonkeyPatch,
+    slow: PassageIndex,
     size: int,
     former: tuple[str, str],
     later: tuple[str, str],
     scope: Scope,
 ) -> None:
-    backend.slow_down(monkeypatch)
     for audience, tenant in (former, later):
         written = [passage("a.md", at, "slack", audience=audience, tenant=tenant) for at in range(size)]
-        await index.replace("a.md", "handbook", audience, [indexed(each) for each in written])
-        hits = await search(index, asked("slack", scope=scope, reach=2))
+        await slow.replace("a.md", "handbook", audience, [indexed(each) for each in written])
+        hits = await search(slow, asked("slack", scope=scope, reach=2))
         assert len(hits) == (size if inside(scope, written[0]) else 0)
         assert {(hit.passage.audience, hit.passage.tenant) for hit in hits} <= {(audience, tenant)}
-    await index.remove(["a.md"])
+    await slow.remove(["a.md"])
 
 
-def test_two_hosts_that_write_in_one_millisecond_write_two_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "_clock", lambda: 200_000_000_000)
-    drawn = {records.next_version([]) for _ in range(50)}
+def test_two_hosts_that_write_in_one_millisecond_write_two_versions() -> None:
+    drawn = {records.next_version([], lambda: 200_000_000_000) for _ in range(50)}
     assert len(drawn) > 40
     assert max(drawn) < 2**53, "engines compare numbers as floats"
     marker = records.Marker(document="a.md", source="handbook", digest="d1", version=max(drawn))
-    assert records.next_version([marker]) > max(drawn)
+    assert records.next_version([marker], lambda: 200_000_000_000) > max(drawn)
 
 
 async def test_every_search_during_replacements_sees_one_whole_version(index: PassageIndex) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from rag.retrieval.index.passages import Found
-from rag.retrieval.reading import READABLE, distinct, joined
+from rag.retrieval.index.passages import RetrievedPassage
+from rag.retrieval.reading import JOINED_CHARACTERS, distinct, join_neighbours
 from tests.rag.fakes import passage
 
 TERMS = frozenset(range(20))
 
 
-def piece(position: int, text: str = "", heading: str = "Pay", **fields: object) -> Found:
+def piece(position: int, text: str = "", heading: str = "Pay", **fields: object) -> RetrievedPassage:
     at: dict[str, Any] = {"position": position, "headings": ("Page", heading), "document": "kb/page.md"} | fields
-    return Found(key=f"k{position}", passage=passage(text or f"Text {position}.", number=position, **at))
+    return RetrievedPassage(key=f"k{position}", passage=passage(text or f"Text {position}.", number=position, **at))
 
 
-def around(middle: Found, *, before: tuple[Found, ...] = (), after: tuple[Found, ...] = ()) -> Found:
-    return Found(
+def around(
+    middle: RetrievedPassage, *, before: tuple[RetrievedPassage, ...] = (), after: tuple[RetrievedPassage, ...] = ()
+) -> RetrievedPassage:
+    return RetrievedPassage(
         key=middle.key,
         passage=middle.passage,
         before=tuple(each.passage for each in before),
@@ -25,8 +27,8 @@ def around(middle: Found, *, before: tuple[Found, ...] = (), after: tuple[Found,
     )
 
 
-def texts(*found: Found) -> list[str]:
-    return [reading.passage.text for reading in joined([(each, TERMS) for each in found])]
+def texts(*found: RetrievedPassage) -> list[str]:
+    return [reading.passage.text for reading in join_neighbours([(each, TERMS) for each in found])]
 
 
 def test_neighbours_that_were_both_found_are_one_passage_in_reading_order() -> None:
@@ -47,13 +49,13 @@ def test_a_later_hit_is_not_completed_with_what_was_not_found() -> None:
 
 
 def test_nothing_is_joined_beyond_what_is_readable() -> None:
-    long = piece(5, text="x" * READABLE)
+    long = piece(5, text="x" * JOINED_CHARACTERS)
     assert texts(around(piece(4), after=(long,))) == ["Text 4."]
 
 
 def test_neighbours_of_two_sections_stay_two_passages_each_under_its_own_heading() -> None:
     first, second = piece(3, heading="May I bring my dog?"), piece(4, heading="May I bring my child?")
-    readings = joined([(around(second, before=(first,)), TERMS), (around(first, after=(second,)), TERMS)])
+    readings = join_neighbours([(around(second, before=(first,)), TERMS), (around(first, after=(second,)), TERMS)])
     assert [(each.passage.headings[-1], each.passage.text) for each in readings] == [
         ("May I bring my child?", "Text 4."),
         ("May I bring my dog?", "Text 3."),

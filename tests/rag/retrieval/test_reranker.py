@@ -17,7 +17,7 @@ import pytest_asyncio
 from rag.errors import ModelError
 from rag.retrieval.index.edge.passages import EdgeIndex
 from rag.retrieval.index.passages import IndexedPassage, Scope
-from rag.retrieval.reranker import CHARACTERS, CrossEncoderReranker, Reranker, Rerankers, asked
+from rag.retrieval.reranker import CHARACTERS, CrossEncoderReranker, Reranker, Rerankers, reranking_text
 from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import RetrievalSettings
@@ -37,10 +37,10 @@ class WordReranker:
 
     def __init__(self, word: str) -> None:
         self.word = word
-        self.asked: list[tuple[str, Sequence[str]]] = []
+        self.reranking_text: list[tuple[str, Sequence[str]]] = []
 
     async def scores(self, question: str, passages: Sequence[str]) -> list[float]:
-        self.asked.append((question, passages))
+        self.reranking_text.append((question, passages))
         return [4.0 if self.word in each else -4.0 - place for place, each in enumerate(passages)]
 
 
@@ -108,7 +108,7 @@ async def test_scores_are_between_0_and_1_and_fall_with_the_rank(plain: HybridRe
 async def test_it_reads_title_headings_and_text(plain: HybridRetriever) -> None:
     reranker = WordReranker("card")
     await ask(with_reranker(plain, reranker))
-    question, passages = reranker.asked[0]
+    question, passages = reranker.reranking_text[0]
     assert question == "How is the invoice sent?"
     assert f"Page 0\nPage 0\n{TEXTS[0]}" in passages
 
@@ -139,7 +139,7 @@ async def test_nothing_found_is_not_ranked(plain: HybridRetriever) -> None:
     reranker = WordReranker("card")
     nobody = Scope(audiences=frozenset({"nobody"}))
     found = await with_reranker(plain, reranker).find(Query(text="invoice"), nobody)
-    assert (found.hits, reranker.asked) == ((), [])
+    assert (found.hits, reranker.reranking_text) == ((), [])
 
 
 async def test_each_model_is_loaded_once_and_none_without_a_name() -> None:
@@ -168,7 +168,7 @@ async def test_each_model_is_loaded_once_and_none_without_a_name() -> None:
     ],
 )  # fmt: skip
 def test_a_short_turn_is_read_after_the_question_that_it_follows(query: Query, expected: str) -> None:
-    assert asked(query) == expected
+    assert reranking_text(query) == expected
 
 
 @pytest.fixture(scope="module")

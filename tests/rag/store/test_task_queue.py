@@ -14,6 +14,7 @@ from bots.keys import Keys
 from rag.errors import StoreUnavailable
 from rag.store.client import connect
 from rag.store.task_queue import TaskQueue
+from tests.waiting import until
 
 PATIENCE = 30.0
 
@@ -75,9 +76,12 @@ async def test_a_task_that_ended_can_be_asked_for_again(process: Callable[..., A
     work = Work()
     work.open.set()
     queue = await process(work)
-    while len(work.ended) < 3:
+
+    async def done_three_times() -> bool:
         await queue.add("a")
-        await asyncio.sleep(0)
+        return len(work.ended) >= 3
+
+    await until(done_three_times)
     assert set(work.ended) == {"a"}
 
 

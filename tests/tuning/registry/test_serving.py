@@ -11,11 +11,13 @@ from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.types import AdapterRef
 from tests.rag.scripted_model import ScriptedModel
 from tests.tuning.adapters import put
+from tests.waiting import until
 from tuning.errors import AdapterMissing
-from tuning.registry import serving as serving_adapter
 from tuning.registry.adapters import TASKS, Task
 from tuning.registry.folders import FORMER_POINTER, FolderRegistry
 from tuning.registry.serving import AdapterHost, ServingAdapter, following
+
+QUICK = 0.01
 
 
 async def test_the_base_model_answers_where_nothing_was_promoted(tmp_path: Path) -> None:
@@ -104,19 +106,16 @@ async def test_an_adapter_of_the_configuration_must_be_there_and_fit(tmp_path: P
         await ServingAdapter("chat", ScriptedModel(refuse=["bad"]), FolderRegistry(tmp_path), "bad").open()
 
 
-async def test_promotions_are_followed_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving_adapter, "LOOK_SECONDS", 0.01)
+async def test_promotions_are_followed_while_it_serves(tmp_path: Path) -> None:
     put(tmp_path, "one")
     registry = FolderRegistry(tmp_path)
-    serving = ServingAdapter("chat", ScriptedModel(), registry)
+    serving = ServingAdapter("chat", ScriptedModel(), registry, look_seconds=QUICK)
     await serving.open()
     watching = asyncio.create_task(serving.watch())
     registry.promote("chat", "one")
-    async with asyncio.timeout(10):
-        while serving.current is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: serving.current)
     watching.cancel()
-    assert serving.current.name == "one"
+    assert serving.current == registry.named("one")
 
 
 async def test_a_pointer_that_is_no_text_leaves_what_serves_and_is_looked_at_again(tmp_path: Path) -> None:
@@ -163,27 +162,22 @@ async def test_one_that_a_busy_server_did_not_take_is_tried_again(tmp_path: Path
     assert serving.current == registry.named("one")
 
 
-async def test_a_look_that_fails_in_a_way_of_its_own_is_not_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_look_that_fails_in_a_way_of_its_own_is_not_the_last(tmp_path: Path) -> None:
     class Odd(ScriptedModel):
         async def prepare(self, adapter: AdapterRef) -> None:
             await super().prepare(adapter)
             if len(self.events) == 1:
                 raise RuntimeError("nobody thought of it")
 
-    monkeypatch.setattr(serving_adapter, "LOOK_SECONDS", 0.01)
     put(tmp_path, "one")
     registry = FolderRegistry(tmp_path)
-    serving = ServingAdapter("chat", Odd(), registry)
+    serving = ServingAdapter("chat", Odd(), registry, look_seconds=QUICK)
     await serving.open()
     registry.promote("chat", "one")
     watching = asyncio.create_task(serving.watch())
-    async with asyncio.timeout(10):
-        while serving.current is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: serving.current)
     watching.cancel()
-    assert serving.current.name == "one"
+    assert serving.current == registry.named("one")
 
 
 class Encoder(AdapterHost):
@@ -200,23 +194,16 @@ class Encoder(AdapterHost):
             self.works_with = None
 
 
-async def test_quotes_follow_promotions_without_any_language_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serving_adapter, "LOOK_SECONDS", 0.01)
+async def test_quotes_follow_promotions_without_any_language_model(tmp_path: Path) -> None:
     put(tmp_path, "one")
     registry, encoder = FolderRegistry(tmp_path), Encoder()
-    async with following(registry, {"retrieve": encoder}) as serving:
+    async with following(registry, {"retrieve": encoder}, look_seconds=QUICK) as serving:
         assert serving.current("retrieve") is None
         registry.promote("retrieve", "one")
-        async with asyncio.timeout(10):
-            while serving.current("retrieve") is None:
-                await asyncio.sleep(0.01)
+        await until(lambda: serving.current("retrieve"))
         assert encoder.works_with == registry.named("one")
         registry.promote("retrieve", "")
-        async with asyncio.timeout(10):
-            while serving.current("retrieve") is not None:
-                await asyncio.sleep(0.01)
+        await until(lambda: serving.current("retrieve") is None)
     assert encoder.works_with is None
 
 

@@ -1,4 +1,4 @@
-"""The log's schema, brought up to date from Python at every start."""
+"""Migrations of the log's schema, run from Python at every start."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Runs what is missing up to a revision, inside the caller's transaction, which must be the only one to do so at a time."""
+    """Runs the missing migrations up to a revision, inside the caller's transaction. Only one caller at a time may do so."""
     config = Config()
-    # Alembic reads options as configparser does: a percent sign in the path must be doubled.
+    # Alembic reads options with configparser, which takes a percent sign for interpolation: it must be doubled.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     _refuse_unknown(connection, ScriptDirectory.from_config(config))
@@ -27,8 +27,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def _refuse_unknown(connection: Connection, scripts: ScriptDirectory) -> None:
-    known = {script.revision for script in scripts.walk_revisions()}
-    if unknown := set(MigrationContext.configure(connection).get_current_heads()) - known:
+    revisions = {script.revision for script in scripts.walk_revisions()}
+    if unknown := set(MigrationContext.configure(connection).get_current_heads()) - revisions:
         raise DatabaseTooNew(
             f"the conversation log was written by a newer version of Cotorra (its revision {min(unknown)} is unknown "
             "here); install that version again, or name another database in DATABASE_URL"

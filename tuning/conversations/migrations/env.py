@@ -1,4 +1,4 @@
-"""Alembic's way in. It runs on the connection it was given, inside that connection's transaction."""
+"""Alembic's environment. Migrations run on the given connection, inside that connection's transaction."""
 
 from __future__ import annotations
 

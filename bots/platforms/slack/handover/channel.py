@@ -1,4 +1,4 @@
-"""The channel in which people are asked to take a conversation over: the post, its button, and finding it again."""
+"""The Slack channel in which people are asked to take a conversation over: posts, button presses, recovery after a crash."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from bots.errors import SettingsError
 from bots.messages import IncomingMessage
 from bots.platforms.slack.calls import REFUSALS, CallError, SlackCalls
 from bots.platforms.slack.directory import Directory
-from bots.platforms.slack.handover.blocks import case_blocks, grip_of, headline, stub_blocks
+from bots.platforms.slack.handover.blocks import case_blocks, headline, read_button, stub_blocks
 from bots.platforms.slack.identity import Identity
-from bots.platforms.slack.replying.posting import CLOCKS_APART, PATIENCE
+from bots.platforms.slack.replying.posting import CLOCK_SKEW_SECONDS, PATIENCE
 from bots.platforms.slack.settings import SlackSettings
 
 METADATA = "cotorra_handover"
-_PAGE = 200
-_PAGES = 5
-_GONE = frozenset({"message_not_found", "cant_update_message", "cant_delete_message", "edit_window_closed"})
+_PAGE_MESSAGES = 200
+_MAX_PAGES = 5
+_UNCHANGEABLE_CODES = frozenset(
+    {"message_not_found", "cant_update_message", "cant_delete_message", "edit_window_closed"}
+)
 
 
 class SlackHandover:
-    """``place`` is the channel's id. Raises ``DeliveryRetry`` and ``DeliveryRefused`` but where it says otherwise."""
+    """``HandoverChannel`` in Slack; ``place`` is the channel's id. Raises ``DeliveryRetry`` and ``DeliveryRefused``."""
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class SlackHandover:
         self._now = now
 
     async def readers(self) -> Readers:
-        """Those of any other channel of the workspace."""
+        """The same rules as for any other channel of the workspace."""
         team = (await self._identity.bot()).team
         if await self._directory.channel(team, self.place) == "shared":
             return Readers(audiences=PUBLIC)
@@ -66,28 +68,29 @@ class SlackHandover:
                 unfurl_links=False,
                 unfurl_media=False,
             )
-        except CallError as failed:
-            raise failed.delivery() from failed
+        except CallError as error:
+            raise error.delivery() from error
         return str(answer.get("ts") or "")
 
     async def find(self, turn: str, since: datetime) -> str | None:
-        """Looks through what the bot posted here since then (readable with the history scopes, as a member)."""
+        """Searches the bot's posts since ``since``, at most 1,000 messages; needs the history scopes and membership."""
         user, cursor = (await self._identity.bot()).user, ""
-        for _ in range(_PAGES):
+        for _ in range(_MAX_PAGES):
             try:
                 page = await self._calls(
                     "conversations.history",
                     channel=self.place,
                     patience=PATIENCE,
-                    oldest=f"{since.timestamp() - CLOCKS_APART:.6f}",
+                    oldest=f"{since.timestamp() - CLOCK_SKEW_SECONDS:.6f}",
                     include_all_metadata="true",
-                    limit=_PAGE,
+                    limit=_PAGE_MESSAGES,
                     cursor=cursor or None,
                 )
-            except CallError as failed:
-                if failed.conclusive:
+            except CallError as error:
+                # None and not "": the post may exist, so it must not be sent a second time.
+                if error.conclusive:
                     return None
-                raise failed.delivery() from failed
+                raise error.delivery() from error
             for message in page.get("messages") or ():
                 if message.get("user") == user and _turn_of(message) == turn:
                     return str(message["ts"])
@@ -107,28 +110,28 @@ class SlackHandover:
                 blocks=stub_blocks(handover),
                 metadata={"event_type": METADATA, "event_payload": {"turn_id": handover.turn_id}},
             )
-        except CallError as failed:
-            if failed.code not in _GONE:
-                raise failed.delivery() from failed
+        except CallError as error:
+            if error.code not in _UNCHANGEABLE_CODES:
+                raise error.delivery() from error
 
     async def remove(self, place: str, post: str) -> None:
         if not post:
             return
         try:
             await self._calls("chat.delete", channel=place, patience=PATIENCE, ts=post)
-        except CallError as failed:
-            if failed.code not in _GONE:
-                raise failed.delivery() from failed
+        except CallError as error:
+            if error.code not in _UNCHANGEABLE_CODES:
+                raise error.delivery() from error
 
-    async def pressed(self, body: Mapping[str, Any]) -> IncomingMessage | None:
-        """What a press of the button has to be accepted as; None for what is no press here. Raises ``StoreUnavailable``.
+    async def message_for_press(self, body: Mapping[str, Any]) -> IncomingMessage | None:
+        """The message that a press of the button stands for; None for other payloads. Raises ``StoreUnavailable``.
 
-        Whoever sees the channel may press. A press on a post that is out of date brings the post up to date.
+        Everybody who sees the channel may press. A press on a post that is out of date updates the post.
         """
-        grip, user = grip_of(body), str(_table(body.get("user")).get("id") or "")
-        if grip is None or not user or _table(body.get("channel")).get("id") != self.place:
+        button, user = read_button(body), str(_table(body.get("user")).get("id") or "")
+        if button is None or not user or _table(body.get("channel")).get("id") != self.place:
             return None
-        handover = await self._store.find(grip.conversation, grip.turn)
+        handover = await self._store.find(button.conversation, button.turn)
         if handover is None:
             return None
         if handover.stage == "closed":
@@ -136,25 +139,25 @@ class SlackHandover:
         return resumption(handover, user, self._now())
 
     async def check(self) -> Mapping[str, str]:
-        """For ``doctor``: the channel's name, and who outside reads it. Raises ``SettingsError`` or ``DeliveryError``."""
+        """For ``doctor``: the channel's name, and whether outsiders read it. Raises ``SettingsError`` or ``DeliveryError``."""
         try:
             answer = await self._calls("conversations.info", patience=PATIENCE, channel=self.place)
-        except CallError as failed:
-            if not failed.conclusive:
-                raise failed.delivery() from failed
-            raise SettingsError(_cure(self.place, failed.code)) from failed
+        except CallError as error:
+            if not error.conclusive:
+                raise error.delivery() from error
+            raise SettingsError(_advice(self.place, error.code)) from error
         channel = _table(answer.get("channel"))
         if channel.get("is_archived"):
-            raise SettingsError(_cure(self.place, "is_archived"))
+            raise SettingsError(_advice(self.place, "is_archived"))
         if channel.get("is_member") is False:
-            raise SettingsError(_cure(self.place, "not_in_channel"))
+            raise SettingsError(_advice(self.place, "not_in_channel"))
         facts = {"channel": f"#{channel.get('name') or self.place}"}
         if await self.readers() == Readers(audiences=PUBLIC):
             facts["read by"] = "people from outside too"
         return facts
 
 
-def _cure(place: str, code: str) -> str:
+def _advice(place: str, code: str) -> str:
     if code in REFUSALS - {"not_in_channel"}:
         return f"handover.slack_channel ({place}): Slack says {code}; correct the id, or invite the bot to the channel"
     if code == "not_in_channel":
@@ -163,9 +166,9 @@ def _cure(place: str, code: str) -> str:
 
 
 def _turn_of(message: Mapping[str, Any]) -> str:
-    marked = _table(message.get("metadata"))
-    ours = marked.get("event_type") == METADATA
-    return str(_table(marked.get("event_payload")).get("turn_id") or "") if ours else ""
+    metadata = _table(message.get("metadata"))
+    ours = metadata.get("event_type") == METADATA
+    return str(_table(metadata.get("event_payload")).get("turn_id") or "") if ours else ""
 
 
 def _table(value: Any) -> Mapping[str, Any]:

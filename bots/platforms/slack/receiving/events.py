@@ -1,4 +1,4 @@
-"""From Slack's payloads to what was said: pure functions that shrug at whatever has another shape."""
+"""Parses Slack's payloads into utterances. Pure functions: no network, no store; None for payloads of another shape."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bots.messages import Kind
 Payload = Mapping[str, Any]
 Command = Literal["new", "forget", "help", "sources", "person"]
 
-_SPOKEN = (None, "file_share", "thread_broadcast")
-"""Subtypes that are a person's words; every other one is a join, a topic, a bot, a reminder."""
+_PERSON_SUBTYPES = (None, "file_share", "thread_broadcast")
+"""Subtypes of messages that a person wrote; the others are joins, topics, bots, reminders."""
 
 _WORDS: dict[str, Command] = {
     "new": "new", "nuevo": "new", "nueva": "new", "forget": "forget", "olvida": "forget", "olvidar": "forget",
@@ -25,11 +25,11 @@ _MARKUP = re.compile(r"<(?P<sign>[#!]?)(?P<target>[^|>]*)(?:\|(?P<label>[^>]*))?
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """Something a person wrote, edited or deleted where the bot can see it.
+class Utterance:
+    """A message that a person wrote, edited or deleted in a place that the bot can read.
 
-    ``mentioned``: the bot is named. ``others``: somebody else is. ``direct``: a direct message to the bot.
-    ``changed_at`` tells one edit of a message from the next.
+    ``mentioned``: the text names the bot. ``others``: it names somebody else. ``direct``: a direct message to the bot.
+    ``changed_at`` differs from one edit of a message to the next.
     """
 
     kind: Kind
@@ -49,7 +49,7 @@ class Heard:
 
     @property
     def message_id(self) -> str:
-        """The identity of the message in Slack, whatever happened to it."""
+        """The identity of the message in Slack; edits and a deletion do not change it."""
         return f"slack:{self.team}:{self.channel}:{self.ts}"
 
     @property
@@ -57,18 +57,18 @@ class Heard:
         return self.thread or self.ts
 
 
-def heard(body: Payload, bot: str) -> Heard | None:
-    """What an Events API payload says, or None when no person said anything to be heard."""
+def parse_event(body: Payload, bot: str) -> Utterance | None:
+    """The utterance in an Events API payload, or None when it holds no message of a person."""
     event = _table(body.get("event"))
     if event.get("type") not in ("message", "app_mention"):
         return None
     match event.get("subtype"):
         case "message_changed":
-            return _edited(body, event, bot)
+            return _edit_utterance(body, event, bot)
         case "message_deleted":
-            return _deleted(body, event, bot)
-        case subtype if subtype in _SPOKEN:
-            return _said(body, event, event, bot, "question")
+            return _deletion_utterance(body, event, bot)
+        case subtype if subtype in _PERSON_SUBTYPES:
+            return _utterance(body, event, event, bot, "question")
     return None
 
 
@@ -83,31 +83,34 @@ def command(text: str) -> tuple[Command, str] | None:
     return name, " ".join(words[1:])
 
 
-def _edited(body: Payload, event: Payload, bot: str) -> Heard | None:
-    """An edit by a person; Slack also sends one for every link that it unfurls, with the same text."""
+def _edit_utterance(body: Payload, event: Payload, bot: str) -> Utterance | None:
+    """An edit by a person. Slack sends the same event, with unchanged text, for every link that it unfurls."""
     message, before = _table(event.get("message")), _table(event.get("previous_message"))
     if message.get("subtype") == "tombstone":  # a message under which replies stand: it was deleted, they remain
-        return _deleted(body, event, bot)
-    if message.get("text") == before.get("text") or message.get("subtype") not in _SPOKEN:
+        return _deletion_utterance(body, event, bot)
+    if message.get("text") == before.get("text") or message.get("subtype") not in _PERSON_SUBTYPES:
         return None
-    return _said(body, event, message, bot, "edit", changed_at=_text(_table(message.get("edited")).get("ts")))
+    return _utterance(body, event, message, bot, "edit", changed_at=_text(_table(message.get("edited")).get("ts")))
 
 
-def _deleted(body: Payload, event: Payload, bot: str) -> Heard | None:
+def _deletion_utterance(body: Payload, event: Payload, bot: str) -> Utterance | None:
     before = {**_table(event.get("previous_message"))}
     before["ts"] = event.get("deleted_ts") or before.get("ts")
-    return _said(body, event, before, bot, "deletion")
+    return _utterance(body, event, before, bot, "deletion")
 
 
-def _said(body: Payload, event: Payload, message: Payload, bot: str, kind: Kind, changed_at: str = "") -> Heard | None:
+def _utterance(
+    body: Payload, event: Payload, message: Payload, bot: str, kind: Kind, changed_at: str = ""
+) -> Utterance | None:
     user, channel, ts = (_text(value) for value in (message.get("user"), event.get("channel"), message.get("ts")))
+    # A bot that answered bots, or Slack's own notices, could talk to itself for ever.
     if not (user and channel and ts) or message.get("bot_id") or user in (bot, "USLACKBOT"):
         return None
     raw = _text(message.get("text"))
-    mentioned = {found.group(1) for found in _MENTION.finditer(raw)}
+    mentioned = {match.group(1) for match in _MENTION.finditer(raw)}
     team = team_of(body)
     thread = _text(message.get("thread_ts"))
-    return Heard(
+    return Utterance(
         kind=kind,
         team=team,
         channel=channel,
@@ -115,9 +118,10 @@ def _said(body: Payload, event: Payload, message: Payload, bot: str, kind: Kind,
         thread="" if thread == ts else thread,
         user=user,
         user_team=_text(message.get("user_team") or message.get("team")) or team,
-        text=readable(raw, bot),
+        text=visible_text(raw, bot),
         mentioned=event.get("type") == "app_mention" or bot in mentioned,
         others=bool(mentioned - {bot}),
+        # An app_mention carries no channel_type; ids of direct channels begin with D.
         direct=event.get("channel_type") == "im" or channel.startswith("D"),
         event=_text(body.get("event_id")),
         attachments=tuple(_names(message.get("files"))),
@@ -126,7 +130,7 @@ def _said(body: Payload, event: Payload, message: Payload, bot: str, kind: Kind,
 
 
 def team_of(body: Payload) -> str:
-    """The workspace that the app is installed in; in a Slack Connect channel the sender's may be another."""
+    """The workspace in which the app is installed; in a Slack Connect channel the sender's may be another one."""
     authorizations = body.get("authorizations")
     first = _table(authorizations[0]) if isinstance(authorizations, list) and authorizations else {}
     team = body.get("team")
@@ -134,15 +138,16 @@ def team_of(body: Payload) -> str:
     return _text(first.get("team_id") or body.get("team_id") or own)
 
 
-def readable(text: str, bot: str = "") -> str:
-    """Slack's markup as a person reads it, without the bot's own mention."""
-    words = _MENTION.sub(lambda found: "" if found.group(1) == bot else f"@{found.group(1)}", text)
+def visible_text(text: str, bot: str = "") -> str:
+    """The text as a person sees it: Slack's markup resolved, the bot's own mention removed."""
+    words = _MENTION.sub(lambda match: "" if match.group(1) == bot else f"@{match.group(1)}", text)
     words = _MARKUP.sub(_plain, words)
+    # The ampersand last: "&amp;lt;" is what a person sees as "&lt;".
     return words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip()
 
 
-def _plain(found: re.Match[str]) -> str:
-    sign, target, label = found.group("sign"), found.group("target"), found.group("label")
+def _plain(match: re.Match[str]) -> str:
+    sign, target, label = match.group("sign"), match.group("target"), match.group("label")
     if sign == "#":
         return f"#{label or target}"
     if sign == "!":
@@ -151,8 +156,8 @@ def _plain(found: re.Match[str]) -> str:
 
 
 def _names(files: Any) -> list[str]:
-    found = [_table(file) for file in files] if isinstance(files, list) else []
-    return [_text(file.get("name") or file.get("title")) or "?" for file in found]
+    tables = [_table(file) for file in files] if isinstance(files, list) else []
+    return [_text(file.get("name") or file.get("title")) or "?" for file in tables]
 
 
 def _table(value: Any) -> Payload:
@@ -164,7 +169,7 @@ def _text(value: Any) -> str:
 
 
 def well_formed(body: Any) -> bool:
-    """Whether a payload is of a kind that we listen to, with the outline that bolt (1.30) relies on."""
+    """Whether a payload is of a kind that we handle and has the fields that bolt (1.30) reads without a check."""
     payload, event, view = _table(body), _table(_table(body).get("event")), _table(_table(body).get("view"))
     match payload.get("type"):
         case "event_callback":

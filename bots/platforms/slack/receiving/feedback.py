@@ -1,4 +1,4 @@
-"""What a press of 👍 or 👎 does: the rating is stored at once; 👎 opens a modal that asks for more."""
+"""Presses of 👍 and 👎: the rating is stored at once; after 👎 a modal asks for a reason and a better answer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _BETTER_CHARACTERS = 3000
 Store = Callable[[FeedbackEntry], Awaitable[None]]
 
 
-def pressed(body: Mapping[str, Any]) -> Press | None:
-    """The press in a ``block_actions`` payload, or None when the button is none of ours."""
+def read_press(body: Mapping[str, Any]) -> Press | None:
+    """The press in a ``block_actions`` payload, or None when the button is not ours."""
     actions = body.get("actions")
     first = actions[0] if isinstance(actions, list) and actions else None
     return from_value(first.get("value")) if isinstance(first, dict) else None
@@ -34,7 +34,7 @@ def user_of(body: Mapping[str, Any]) -> str:
 
 async def store_press(body: Mapping[str, Any], store: Store) -> Press | None:
     """Stores the rating. None when nothing was rated. Raises ``StoreUnavailable``."""
-    press, user = pressed(body), user_of(body)
+    press, user = read_press(body), user_of(body)
     if press is None or not press.rating or not user:
         return None
     await store(_entry(press, user))
@@ -47,7 +47,7 @@ async def store_reason(body: Mapping[str, Any], store: Store) -> None:
     view = view if isinstance(view, dict) else {}
     press, user = from_value(view.get("private_metadata")), user_of(body)
     if press is not None and user:
-        reason, better = _said(view, _REASON), _said(view, _BETTER)
+        reason, better = _modal_value(view, _REASON), _modal_value(view, _BETTER)
         await store(_entry(press, user, reason=reason, better_answer=better))
 
 
@@ -60,6 +60,7 @@ def modal(press: Press) -> Block:
     return {
         "type": "modal",
         "callback_id": REASONS,
+        # A view_submission does not say which message opened the modal: the press travels with the view.
         "private_metadata": to_value(press),
         "title": plain_text(word("title", language)),
         "submit": plain_text(word("submit", language)),
@@ -88,8 +89,8 @@ def _entry(press: Press, user: str, *, reason: str = "", better_answer: str = ""
     )
 
 
-def _said(view: Mapping[str, Any], block: str) -> str:
-    """A modal's answer; whatever is missing on the way to it is an empty one."""
+def _modal_value(view: Mapping[str, Any], block: str) -> str:
+    """The value of an input of a modal; empty where a part of the path to it is missing."""
     node: Any = view
     for step in ("state", "values", block, _INPUT):
         node = node.get(step) if isinstance(node, dict) else None

@@ -1,7 +1,8 @@
-"""Bolt, and what each kind of payload sets in motion.
+"""The bolt app and its listeners, one for each kind of payload.
 
-A listener returns after the message (or the press) is stored, and only then does bolt acknowledge
-(``process_before_response``; without it bolt 1.30 acknowledges first). Furniture follows in the background.
+A listener returns after the message or the press is stored, and only then does bolt acknowledge
+(``process_before_response``; without it bolt 1.30 acknowledges first). Optional interface calls (titles, suggested prompts,
+modals) run in the background.
 """
 
 from __future__ import annotations
@@ -31,8 +32,16 @@ from bots.platforms.slack.handover.blocks import RESUME
 from bots.platforms.slack.handover.channel import SlackHandover
 from bots.platforms.slack.identity import Identity
 from bots.platforms.slack.receiving.arrivals import Arrivals
-from bots.platforms.slack.receiving.events import Heard, heard, team_of, well_formed
-from bots.platforms.slack.receiving.feedback import REASONS, Store, modal, pressed, store_press, store_reason, user_of
+from bots.platforms.slack.receiving.events import Utterance, parse_event, team_of, well_formed
+from bots.platforms.slack.receiving.feedback import (
+    REASONS,
+    Store,
+    modal,
+    read_press,
+    store_press,
+    store_reason,
+    user_of,
+)
 from bots.platforms.slack.receiving.sharing import Sharing
 from bots.platforms.slack.replying.blocks import FEEDBACK, SHARE
 from bots.platforms.slack.threads import Threads
@@ -48,7 +57,7 @@ _DRAIN_SECONDS = 5.0
 
 
 class Receiver:
-    """Takes payloads from HTTP or Socket Mode, through one bolt app."""
+    """Receives payloads over HTTP or Socket Mode; both use the same listeners."""
 
     def __init__(
         self,
@@ -74,11 +83,11 @@ class Receiver:
         self._handover = handover
         self._accept: Accept | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._titles = True
-        self._heard_at = time.monotonic()
+        self._titles_supported = True
+        self._last_payload_at = time.monotonic()
 
     def listen(self, accept: Accept) -> None:
-        """From now on payloads are taken in; before, they are answered with 503 and come again."""
+        """From now on payloads are accepted; before, they are answered with 503, and Slack sends them again."""
         self._accept = accept
 
     def app(self, signing_secret: str) -> AsyncApp:
@@ -93,37 +102,40 @@ class Receiver:
             logger=_bolt_log,
             client=self._calls.client,
             authorize=authorize,
-            before_authorize=_Door(self._enter),
+            before_authorize=_Admission(self._admit),
             signing_secret=signing_secret,
             process_before_response=True,
+            # Not needed: parse_event leaves out the bot's own messages, and no listener uses what the others attach.
             ignoring_self_events_enabled=False,
             attaching_function_token_enabled=False,
             attaching_conversation_kwargs_enabled=False,
         )
         app.error(_on_error)
+        # Bolt runs the first listener that matches, so each catch-all comes last; without one it answers 404.
         for event in ("message", "app_mention"):
-            app.event(event)(self._on_words)
+            app.event(event)(self._on_message)
         app.event("assistant_thread_started")(self._on_pane)
         app.event("app_home_opened")(self._on_home)
-        app.event(_ANY)(_shrug)
+        app.event(_ANY)(_ignore)
         app.command(_ANY)(self._on_command)
         app.action(re.compile(f"^{FEEDBACK}"))(self._on_press)
         app.action(SHARE)(self._on_share)
         app.action(RESUME)(self._on_resume)
-        app.action(_ANY)(_shrug)
+        app.action(_ANY)(_ignore)
         app.view(REASONS)(self._on_reason)
-        app.view(_ANY)(_shrug)
+        app.view(_ANY)(_ignore)
         return app
 
     def seconds_since_last_event(self) -> float:
-        """How long ago anything came from Slack, or this receiver was built."""
-        return time.monotonic() - self._heard_at
+        """Seconds since the last payload from Slack, or since this object was built."""
+        return time.monotonic() - self._last_payload_at
 
     async def stop(self) -> None:
-        """Takes nothing more in; what runs in the background has five seconds to end."""
+        """Accepts nothing more; background calls have five seconds to end."""
         self._accept = None
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_DRAIN_SECONDS)
+        # Their calls need the connection pool, which the platform closes next.
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -138,29 +150,30 @@ class Receiver:
             bot_token=self._calls.client.token,
         )
 
-    async def _on_words(self, body: Body) -> None:
+    async def _on_message(self, body: Body) -> None:
         bot = await self._identity.bot()
-        words_heard = heard(body, bot.user)
-        message = await self._arrivals.message(words_heard) if words_heard is not None else None
-        if words_heard is None or message is None:
+        utterance = parse_event(body, bot.user)
+        message = await self._arrivals.message(utterance) if utterance is not None else None
+        if utterance is None or message is None:
             return
-        new = await self._accepting()(message)
-        await self._arrivals.left(message)
-        if new and words_heard.direct and message.kind == "question" and self._titles and not self._busy():
-            self._later(self._title(words_heard))
+        new = await self._require_accept()(message)
+        await self._arrivals.end_direct_conversation(message)
+        if new and utterance.direct and message.kind == "question" and self._titles_supported and not self._busy():
+            self._run_in_background(self._title(utterance))
 
     async def _on_command(self, ack: AsyncAck, body: Body) -> None:
         message = await self._arrivals.slash(body)
         if message is not None:
-            await self._accepting()(message)
-            await self._arrivals.left(message)
+            await self._require_accept()(message)
+            await self._arrivals.end_direct_conversation(message)
         await ack()
 
     async def _on_press(self, ack: AsyncAck, body: Body) -> None:
         press = await store_press(body, self._feedback)
+        # Slack opens a modal within three seconds of the press only; the rating does not wait for that.
         trigger = body.get("trigger_id")
         if press is not None and press.rating == "down" and trigger:
-            self._later(self._call("views.open", trigger_id=trigger, view=modal(press)))
+            self._run_in_background(self._call("views.open", trigger_id=trigger, view=modal(press)))
         await ack()
 
     async def _on_reason(self, ack: AsyncAck, body: Body) -> None:
@@ -168,36 +181,38 @@ class Receiver:
         await ack()
 
     async def _on_share(self, ack: AsyncAck, body: Body) -> None:
-        press = pressed(body)
+        press = read_press(body)
         if press is not None:
-            self._later(self._sharing.share(body, press, team_of(body), user_of(body)))
+            self._run_in_background(self._sharing.share(body, press, team_of(body), user_of(body)))
         await ack()
 
     async def _on_resume(self, ack: AsyncAck, body: Body) -> None:
-        message = await self._handover.pressed(body) if self._handover is not None else None
+        message = await self._handover.message_for_press(body) if self._handover is not None else None
         if message is not None:
-            await self._accepting()(message)
+            await self._require_accept()(message)
         await ack()
 
     async def _on_pane(self, body: Body) -> None:
         thread = body["event"].get("assistant_thread")
         if isinstance(thread, dict) and thread.get("channel_id"):
             user, channel = str(thread.get("user_id") or ""), str(thread["channel_id"])
-            self._later(self._suggest(team_of(body), user, channel, thread.get("thread_ts")))
+            self._run_in_background(self._suggest(team_of(body), user, channel, thread.get("thread_ts")))
 
     async def _on_home(self, body: Body) -> None:
         event = body["event"]
         if event.get("tab") == "messages" and event.get("channel"):
-            self._later(self._suggest(team_of(body), str(event.get("user") or ""), str(event["channel"]), None))
+            self._run_in_background(
+                self._suggest(team_of(body), str(event.get("user") or ""), str(event["channel"]), None)
+            )
 
-    def _enter(self, body: Any) -> int:
-        """The status to answer at the door (200 is a shrug), or 0 to let a payload in. Its signature is verified by now."""
-        self._heard_at = time.monotonic()
+    def _admit(self, body: Any) -> int:
+        """The HTTP status that ends a payload here (200: ignored), or 0 to process it. Its signature is already verified."""
+        self._last_payload_at = time.monotonic()
         if not well_formed(body):
             return 200
         return 503 if self._accept is None else 0
 
-    def _accepting(self) -> Accept:
+    def _require_accept(self) -> Accept:
         if self._accept is None:
             raise StoreUnavailable("the service is stopping; nothing was accepted")
         return self._accept
@@ -212,32 +227,32 @@ class Receiver:
             prompts=words.prompts(language),
         )
 
-    async def _title(self, question: Heard) -> None:
-        """Names a thread after its first question; a workspace without the pane is not asked again."""
+    async def _title(self, question: Utterance) -> None:
+        """Names a thread after its first question; after a refusal the workspace is not asked again."""
         title = " ".join(question.text.split())[:_TITLE_CHARACTERS]
-        if not title or not await self._threads.once("title", question.channel, question.root):
+        if not title or not await self._threads.first_time("title", question.channel, question.root):
             return
         try:
             await self._calls(
                 "assistant.threads.setTitle", channel_id=question.channel, thread_ts=question.root, title=title
             )
-        except CallError as failed:
-            self._titles = failed.limited or not failed.certain
+        except CallError as error:
+            self._titles_supported = error.rate_limited or not error.no_effect
 
     async def _call(self, method: str, **arguments: Any) -> None:
         await self._calls(method, patience=1.0, **arguments)
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_quietly(work))
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(_run_optional(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-class _Door(AsyncMiddleware):
-    """Between verification and authorization; bolt's own way of calling a function (1.30) trips over odd payloads."""
+class _Admission(AsyncMiddleware):
+    """Runs between verification and authorization. A class, because bolt (1.30) fails on odd payloads before a function runs."""
 
-    def __init__(self, enter: Callable[[Any], int]) -> None:
-        self._enter = enter
+    def __init__(self, admit: Callable[[Any], int]) -> None:
+        self._admit = admit
 
     async def async_process(
         self,
@@ -246,17 +261,17 @@ class _Door(AsyncMiddleware):
         resp: BoltResponse,  # noqa: ARG002
         next: Callable[[], Awaitable[BoltResponse]],
     ) -> BoltResponse | None:
-        status = self._enter(req.body)
+        status = self._admit(req.body)
         return BoltResponse(status=status, body="") if status else await next()
 
 
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-    """Furniture that fails is missing, nothing else; the failed call is counted where it was made."""
+async def _run_optional(work: Coroutine[Any, Any, None]) -> None:
+    """Runs an optional interface call, which may fail; the failed call is counted where it was made."""
     with suppress(CallError, StoreUnavailable):
         await work
 
 
-async def _shrug(ack: AsyncAck) -> None:
+async def _ignore(ack: AsyncAck) -> None:
     await ack()
 
 

@@ -1,4 +1,4 @@
-"""Addresses of Socket Mode connections, each of which Slack takes once."""
+"""Fresh addresses for Socket Mode connections: Slack accepts each address once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ async def forget_used_addresses(client: SocketModeClient) -> None:
     """
 
     async def forget(_session: ClientSession, _context: SimpleNamespace, _request: TraceRequestStartParams) -> None:
+        # Runs after connect has read the address for this attempt, so only the next attempt finds none.
         client.wss_uri = None
 
     trace = TraceConfig()

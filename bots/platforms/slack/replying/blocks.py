@@ -1,4 +1,4 @@
-"""Block Kit around an answer: its text, numbered sources, feedback buttons, the share button.
+"""Block Kit of an answer: its text, numbered sources, feedback buttons, the share button.
 
 Limits (docs.slack.dev, 2026): 50 blocks a message, 3,000 characters a text object, 10 elements a context block, 2,000
 characters a button's value, 12,000 for all Markdown of a payload.
@@ -18,21 +18,22 @@ from bots.platforms.slack.words import word
 from rag.types import Source
 
 Block = dict[str, Any]
-Dress = Literal["native", "plain", "bare"]
-"""How much furniture a workspace takes: native feedback buttons, ordinary buttons, or no blocks at all."""
+Richness = Literal["native", "plain", "text"]
+"""How much of Block Kit a workspace accepts: native feedback buttons, ordinary buttons, or text without blocks."""
 
-DRESSES: tuple[Dress, ...] = ("native", "plain", "bare")
+RICHNESS_LEVELS: tuple[Richness, ...] = ("native", "plain", "text")
 FEEDBACK = "cotorra_feedback"
 SHARE = "cotorra_share"
 METADATA = "cotorra_reply"
 _CONTEXT_CHARACTERS = 2900
 _TITLE_CHARACTERS = 200
+# Of the 50 blocks of a message; the text and the buttons need their share.
 _SOURCE_BLOCKS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Press:
-    """What a button carries: which turn of which conversation, and what was pressed."""
+    """The value of a button: the turn, its conversation, and the rating that the button stands for."""
 
     turn: str
     conversation: str
@@ -44,12 +45,12 @@ _PRESSES: TypeAdapter[Press] = TypeAdapter(Press)
 
 
 def to_value(press: Press) -> str:
-    """A button's value."""
+    """The press as a button's value (JSON, far below Slack's 2,000 characters)."""
     return _PRESSES.dump_json(press).decode()
 
 
 def from_value(value: object) -> Press | None:
-    """The press that a button's value tells of; None for a value that is not ours."""
+    """The press in a button's value; None for a value that is not ours."""
     try:
         return _PRESSES.validate_json(value) if isinstance(value, str) else None
     except ValidationError:
@@ -57,7 +58,7 @@ def from_value(value: object) -> Press | None:
 
 
 def metadata(turn: str) -> dict[str, Any]:
-    """By this a message is recognised as the reply to a turn when its id was lost in a crash."""
+    """Metadata of a post, by which it is recognised as the reply to a turn when its id was lost in a crash."""
     return {"event_type": METADATA, "event_payload": {"turn_id": turn}}
 
 
@@ -65,17 +66,17 @@ def body(markdown: str) -> list[Block]:
     return [{"type": "markdown", "text": markdown}] if markdown else []
 
 
-def furniture(reply: OutgoingReply, conversation: str, dress: Dress = "native") -> list[Block]:
-    """What stands below the text of an answer; nothing below a notice."""
-    if reply.kind == "notice" or dress == "bare":
+def footer(reply: OutgoingReply, conversation: str, richness: Richness = "native") -> list[Block]:
+    """The blocks below the text of an answer: sources and feedback buttons. A notice has none."""
+    if reply.kind == "notice" or richness == "text":
         return []
-    make = _native if dress == "native" else _plain
+    make = _native if richness == "native" else _plain
     return [*sources(reply.sources, reply.language), make(reply, conversation)]
 
 
-def sources(found: Sequence[Source], language: str) -> list[Block]:
+def sources(cited: Sequence[Source], language: str) -> list[Block]:
     """Numbered links, several to a context block."""
-    lines = [f"{source.number}. {link(source.title[:_TITLE_CHARACTERS], source.passage.url)}" for source in found]
+    lines = [f"{source.number}. {link(source.title[:_TITLE_CHARACTERS], source.passage.url)}" for source in cited]
     if not lines:
         return []
     groups = [f"*{escape(word('sources', language))}*"]
@@ -88,7 +89,7 @@ def sources(found: Sequence[Source], language: str) -> list[Block]:
 
 
 def share(reply: OutgoingReply, conversation: str) -> Block:
-    """The button that shows an ephemeral answer to the channel."""
+    """The button that shares an ephemeral answer with the channel."""
     press = Press(turn=reply.turn_id, conversation=conversation, language=reply.language)
     button = _button(SHARE, word("share", reply.language), to_value(press))
     return {"type": "actions", "elements": [button]}

@@ -1,6 +1,6 @@
-"""The answer to a slash command: only the asker sees it, at once and whole.
+"""The answer to a slash command: only the asker sees it, and it is sent when it is complete.
 
-Slack keeps no history of such messages, so there is nothing to look in after a crash: one piece may be seen twice.
+Slack keeps no history of ephemeral messages that could be searched after a crash: one piece may appear twice.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from bots.messages import OutgoingReply
 from bots.platforms.slack.calls import CallError, SlackCalls
-from bots.platforms.slack.replying.blocks import body, furniture, share
+from bots.platforms.slack.replying.blocks import body, footer, share
 from bots.platforms.slack.replying.formatting import escape, harmless, pieces, standalone
 from bots.platforms.slack.replying.posting import PATIENCE
 from bots.queue.replies import Post, ReplyEntry
@@ -21,7 +21,7 @@ _NOTICE_CHARACTERS = 300
 
 
 class EphemeralReply:
-    """Goes by the command's ``response_url`` while that is valid, by ``chat.postEphemeral`` afterwards."""
+    """Uses the command's ``response_url`` while that is valid (30 minutes), ``chat.postEphemeral`` afterwards."""
 
     def __init__(self, *, entry: ReplyEntry, calls: SlackCalls, address: Mapping[str, str]) -> None:
         self._entry = entry
@@ -29,10 +29,10 @@ class EphemeralReply:
         self._address = address
 
     async def status(self, stage: Stage) -> None:
-        """An ephemeral answer has no line for it."""
+        """Does nothing: an ephemeral answer has no status line."""
 
     async def show(self, text: str) -> None:
-        """An ephemeral answer does not grow: ``response_url`` takes five posts in all."""
+        """Does nothing: ``response_url`` accepts five posts in all, too few for an answer that grows."""
 
     async def finish(self, reply: OutgoingReply) -> None:
         """Sends the pieces that were not sent yet. Raises ``DeliveryRetry`` or ``DeliveryRefused``."""
@@ -42,9 +42,10 @@ class EphemeralReply:
         try:
             for start, end in pieces(text, len(self._entry.record.text)):
                 await self._send(self._payload(text, start, end, reply))
-                await self._sent(text, start, end)
-        except CallError as failed:
-            raise failed.delivery(repeatable=False) from failed
+                await self._record_post(text, start, end)
+        except CallError as error:
+            # A piece that did arrive cannot be found again: repeating may show it twice, so an uncertain call uses up a try.
+            raise error.delivery(repeatable=False) from error
         await self._entry.save(replace(self._entry.record, finished=True))
 
     def _payload(self, text: str, start: int, end: int, reply: OutgoingReply) -> dict[str, Any]:
@@ -52,8 +53,8 @@ class EphemeralReply:
         blocks = body(piece)
         if end == len(text) and reply.kind == "answer":
             conversation = self._entry.record.conversation
-            # Without a source there is nothing to show, and nothing to tell who may read it.
-            blocks += [*furniture(reply, conversation), *([share(reply, conversation)] if reply.sources else [])]
+            # Who may read an answer follows from its sources, so one without sources has no share button.
+            blocks += [*footer(reply, conversation), *([share(reply, conversation)] if reply.sources else [])]
         return {"text": escape(piece)[:_NOTICE_CHARACTERS], "blocks": blocks}
 
     async def _send(self, payload: Mapping[str, Any]) -> None:
@@ -61,8 +62,8 @@ class EphemeralReply:
         if url:
             try:
                 await self._calls.respond(url, {"response_type": "ephemeral", "replace_original": False, **payload})
-            except CallError as failed:
-                if not failed.certain:
+            except CallError as error:
+                if not error.no_effect:
                     raise
             else:
                 return
@@ -74,6 +75,6 @@ class EphemeralReply:
             **payload,
         )
 
-    async def _sent(self, text: str, start: int, end: int) -> None:
+    async def _record_post(self, text: str, start: int, end: int) -> None:
         post = Post(id=f"ephemeral:{start}", kind="ephemeral", start=start, shown=end, done=True)
         await self._entry.save(replace(self._entry.record.with_post(post), text=text[:end]))

@@ -1,7 +1,7 @@
-"""Bringing the screen to a known text, whatever stands there: after a crash, a broken connection, an edited question.
+"""Rewrites the messages of a reply to a known text: after a crash, a broken connection, or an edited question.
 
-Every step may be repeated: an update writes the same text again, a new message is first intended in the ledger and looked
-for in the thread before it is sent a second time.
+Every step may be repeated: an update writes the same text again; for a new message the ledger stores the intent first, and
+the thread is searched before the message is sent a second time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bots.platforms.slack.replying.formatting import pieces, standalone
 from bots.platforms.slack.replying.posting import PATIENCE, Poster
 from bots.queue.replies import Post, ReplyEntry
 
-_STOPS = 2
+_STOP_ATTEMPTS = 2
 
 
 class Rewriting:
-    """One pass over the messages of a reply. ``bot`` is the bot's user id, by which its own messages are told."""
+    """One pass over the messages of a reply. ``bot`` is the bot's user id, by which its messages are recognised."""
 
     def __init__(self, entry: ReplyEntry, poster: Poster, bot: str) -> None:
         self._entry = entry
@@ -26,79 +26,81 @@ class Rewriting:
         self._bot = bot
 
     async def run(self, text: str, reply: OutgoingReply) -> None:
-        """Ends with ``text`` and its furniture on the screen, once. Raises ``CallError`` and what the ledger raises."""
-        await self._find_lost()
-        kept = self._kept(text)
-        start = kept[-1].shown if kept else 0
-        written, old = list(kept), list(self._posts[len(kept) :])
-        wanted = pieces(text, start) or [(start, start)]
-        for begin, end in wanted:
-            below = reply if end == len(text) else None
-            if old:
-                written += await self._replace(old.pop(0), text, (begin, end), below)
+        """Afterwards ``text`` and its footer are on the screen once. Raises ``CallError`` and what the ledger raises."""
+        await self._recover_lost_post()
+        unchanged = self._unchanged_posts(text)
+        start = unchanged[-1].shown if unchanged else 0
+        posts, remaining = list(unchanged), list(self._posts[len(unchanged) :])
+        spans = pieces(text, start) or [(start, start)]
+        for begin, end in spans:
+            footer_of = reply if end == len(text) else None
+            if remaining:
+                posts += await self._replace(remaining.pop(0), text, (begin, end), footer_of)
             else:
-                written.append(await self._send(text, (begin, end), below))
-            await self._save((*written, *old), text[:end])
-        for surplus in old:
+                posts.append(await self._send(text, (begin, end), footer_of))
+            await self._save((*posts, *remaining), text[:end])
+        for surplus in remaining:
             await self._poster.delete(surplus.id)
-        await self._save(tuple(written), text)
+        await self._save(tuple(posts), text)
 
     @property
     def _posts(self) -> tuple[Post, ...]:
         return self._entry.record.posts
 
-    def _kept(self, text: str) -> list[Post]:
-        """The leading messages that are complete and stay as they are. The last one never: it carries the furniture."""
-        kept: list[Post] = []
+    def _unchanged_posts(self, text: str) -> list[Post]:
+        """The leading messages that are complete and need no update. Never the last one, because it carries the footer."""
+        unchanged: list[Post] = []
         for post in self._posts[:-1]:
             same = text.startswith(self._entry.record.text[: post.shown]) and post.shown < len(text)
-            if not (post.done and same and post.start == (kept[-1].shown if kept else 0)):
+            if not (post.done and same and post.start == (unchanged[-1].shown if unchanged else 0)):
                 break
-            kept.append(post)
-        return kept
+            unchanged.append(post)
+        return unchanged
 
     async def _replace(
-        self, post: Post, text: str, span: tuple[int, int], below: OutgoingReply | None
+        self, post: Post, text: str, span: tuple[int, int], footer_of: OutgoingReply | None
     ) -> tuple[Post, ...]:
-        """Writes ``span`` over ``post``; what a message that cannot be changed does not hold goes into a new one."""
+        """Writes ``span`` over ``post``. Where that cannot be changed, text that it does not show goes into a new message."""
         if post.kind == "stream" and not post.done:
             await self._stop(post)
         try:
-            await self._poster.update(post.id, standalone(text, *span), below, patience=PATIENCE)
-        except CallError as failed:
-            if not failed.certain or failed.limited or failed.code in REFUSALS | LOCKED_OUT:
+            await self._poster.update(post.id, standalone(text, *span), footer_of, patience=PATIENCE)
+        except CallError as error:
+            if not error.no_effect or error.rate_limited or error.code in REFUSALS | LOCKED_OUT:
                 raise
-            gone = failed.code == "message_not_found" or not text.startswith(self._entry.record.text[: post.shown])
-            begin = span[0] if gone else max(span[0], min(post.shown, span[1]))
-            rest = await self._send(text, (begin, span[1]), below)
-            return (rest,) if gone else (replace(post, done=True), rest)
+            vanished = error.code == "message_not_found" or not text.startswith(self._entry.record.text[: post.shown])
+            begin = span[0] if vanished else max(span[0], min(post.shown, span[1]))
+            # A message that shows a beginning of the new text stays; any other text must be written in full.
+            rest = await self._send(text, (begin, span[1]), footer_of)
+            return (rest,) if vanished else (replace(post, done=True), rest)
         return (Post(id=post.id, kind=post.kind, start=span[0], shown=span[1], done=True),)
 
     async def _stop(self, post: Post) -> None:
-        """A message cannot be updated while it streams. Where it cannot be stopped either, the rest is posted."""
-        for _ in range(_STOPS):
+        """Ends a stream, because Slack updates no message that streams. Where that fails too, the rest is posted."""
+        for _ in range(_STOP_ATTEMPTS):
             try:
                 await self._poster.stop(post.id)
-            except CallError as failed:
-                if failed.certain:
+            except CallError as error:
+                if error.no_effect:
                     return
             else:
                 return
 
-    async def _send(self, text: str, span: tuple[int, int], below: OutgoingReply | None) -> Post:
+    async def _send(self, text: str, span: tuple[int, int], footer_of: OutgoingReply | None) -> Post:
+        # An empty record already means that a first message may be under way.
         if self._posts:
             intended = Post(id="", kind="message", start=span[0], shown=span[0])
             await self._save((*self._posts, intended), self._entry.record.text)
-        ts = await self._poster.post(standalone(text, *span), below, patience=PATIENCE)
+        ts = await self._poster.post(standalone(text, *span), footer_of, patience=PATIENCE)
         return Post(id=ts, kind="message", start=span[0], shown=span[1], done=True)
 
-    async def _find_lost(self) -> None:
-        """A message that was sent while its id was not stored yet is found again in the thread, or was never sent."""
+    async def _recover_lost_post(self) -> None:
+        """Searches the thread for a message that was sent before a crash kept its id from being stored."""
         lost = next((post for post in self._posts if not post.id), None)
         if lost is None and self._posts:
             return
-        known = frozenset(post.id for post in self._posts)
-        ts = await self._poster.find(self._bot, self._entry.record.intended_at, known)
+        known_ids = frozenset(post.id for post in self._posts)
+        ts = await self._poster.find(self._bot, self._entry.record.intended_at, known_ids)
         others = tuple(post for post in self._posts if post.id)
         if ts:
             start = lost.start if lost is not None else 0

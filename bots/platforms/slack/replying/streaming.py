@@ -1,8 +1,8 @@
-"""A reply in a thread: streamed while it grows, completed for certain.
+"""A reply in a thread: shown while the text grows, and always completed.
 
-While text comes in, it is streamed (``chat.startStream``, ``appendStream``); where Slack refuses a stream, what was not
-shown yet goes out by a post that is updated. What a call left undone is known after a refusal, and unknown after a broken
-connection or a crash: then nothing is appended any more, and the end is written by ``chat.update``, which may be repeated.
+Text is streamed as it comes (``chat.startStream``, ``appendStream``); where Slack refuses a stream, a post is updated instead.
+After a refusal the state of the screen is known. After a broken connection or a crash it is not: then nothing is appended
+any more, and the end is written by ``chat.update``, which may be repeated.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from rag.types import Stage
 
 FIRST_SHOWS = 3
 BURST_SECONDS = 0.1
-"""An answer that is ready at once comes in pieces within milliseconds: one call shows it and one completes it."""
+"""An answer that is ready at once arrives in pieces within milliseconds: one call shows it and one completes it."""
 APPEND_SECONDS = 0.6
 UPDATE_SECONDS = 1.2
 STREAM_SECONDS = 240.0
-"""A stream is ended before Slack ends it, which it does after about five minutes."""
+"""A stream is ended after this time, because Slack ends it after about five minutes."""
 
 _STATUS_SECONDS = 1.0
 
@@ -55,49 +55,51 @@ class SlackReply:
         self._busy = busy
         self._language = language
         self._clock = clock
-        self._certain = not entry.resumed and not entry.record.posts
+        # A record with posts is of an earlier delivery: what it left on the screen has to be found out, so only finish writes.
+        self._screen_known = not entry.resumed and not entry.record.posts
         self._streams = True
         self._silent = bool(entry.resumed or entry.record.posts)
         self._shows = 0
-        self._shown_at = 0.0
+        self._last_show_at = 0.0
         self._started_at = 0.0
         self._status: asyncio.Task[None] | None = None
 
     async def status(self, stage: Stage) -> None:
-        """Sets the line "… is searching the documents…" without waiting for it; it goes when the reply appears."""
+        """Sets the line "… is searching the documents…" without waiting; Slack removes it when the reply appears."""
         running = self._status is not None and not self._status.done()
-        if running or not self._certain or self._entry.record.posts or self._busy():
+        if running or not self._screen_known or self._entry.record.posts or self._busy():
             return
         self._status = asyncio.create_task(self._set_status(words.status(stage, self._language)))
 
     async def show(self, text: str) -> None:
-        """Streams what can be shown of ``text`` by now. Raises ``LeaseLost`` and ``StoreUnavailable`` only."""
-        if self._silent or self._busy() or not self._due():
+        """Shows whole words of ``text`` if pacing allows. Raises ``LeaseLost`` and ``StoreUnavailable`` only."""
+        if self._silent or self._busy() or not self._is_due():
             return
         text = whole_words(harmless(text))
         if not text.startswith(self._record.text) or len(text) <= len(self._record.text):
             return
-        await self._status_done()
+        await self._wait_for_status()
         try:
             await self._extend(text)
-        except CallError as failed:
-            self._certain = self._certain and failed.certain
-            self._silent = not (failed.limited and self._open is not None)
+        except CallError as error:
+            self._screen_known = self._screen_known and error.no_effect
+            # A limit on an open message passes; after anything else only finish can bring the screen to a known state.
+            self._silent = not (error.rate_limited and self._open is not None)
         self._shows += 1
-        self._shown_at = self._clock()
+        self._last_show_at = self._clock()
 
     async def finish(self, reply: OutgoingReply) -> None:
         """Completes the reply. Raises ``DeliveryRetry``, ``DeliveryRefused``, ``LeaseLost`` or ``StoreUnavailable``."""
         if self._record.finished:
             return
         text = harmless(reply.text)
-        await self._status_done()
+        await self._wait_for_status()
         try:
-            if not (self._certain and await self._complete(text, reply)):
+            if not (self._screen_known and await self._complete(text, reply)):
                 await Rewriting(self._entry, self._poster, self._bot).run(text, reply)
-        except CallError as failed:
-            self._certain = False
-            raise failed.delivery() from failed
+        except CallError as error:
+            self._screen_known = False
+            raise error.delivery() from error
         if not self._record.finished:
             await self._entry.save(replace(self._record, text=text, finished=True))
 
@@ -107,37 +109,39 @@ class SlackReply:
 
     @property
     def _open(self) -> Post | None:
-        """The message that is being written."""
+        """The message that still grows, if any."""
         last = self._record.posts[-1] if self._record.posts else None
         return None if last is None or last.done or not last.id else last
 
-    def _due(self) -> bool:
-        """The first steps are shown at once, so that an answer is seen to grow; then Slack's own pace holds."""
+    def _is_due(self) -> bool:
+        """Whether to show now: the first steps almost at once, so that people see the answer grow, then at Slack's pace."""
         post = self._open
         pause = UPDATE_SECONDS if post is not None and post.kind == "message" else APPEND_SECONDS
         if self._shows < FIRST_SHOWS:
             pause = BURST_SECONDS if self._shows else 0.0
-        return self._clock() - self._shown_at >= pause
+        return self._clock() - self._last_show_at >= pause
 
     async def _extend(self, text: str) -> None:
-        """Shows ``text`` up to its end, in as many messages as it needs."""
+        """Shows ``text`` to its end, in as many messages as it needs."""
         while len(self._record.text) < len(text):
             post = self._open
             if post is None:
                 await self._begin(text, len(self._record.text))
-            elif self._full(post, text):
+            elif self._is_full(post, text):
                 await self._end(post, text)
             else:
                 await self._add(post, text)
 
-    def _full(self, post: Post, text: str) -> bool:
-        aged = post.kind == "stream" and self._clock() - self._started_at >= STREAM_SECONDS
-        return aged or cut(text, post.start) <= post.shown
+    def _is_full(self, post: Post, text: str) -> bool:
+        expired = post.kind == "stream" and self._clock() - self._started_at >= STREAM_SECONDS
+        return expired or cut(text, post.start) <= post.shown
 
     async def _begin(self, text: str, start: int) -> None:
         end = cut(text, start)
+        # The intent first: after a crash between the two an entry without an id says that a message may be in the thread.
         if self._record.posts:
             await self._save(Post(id="", kind="message", start=start, shown=start), text[:start])
+        # A fence that an earlier message opened must be opened again here, or code would be read as text.
         kind, ts = await self._open_post(f"{reopened(text, start)}{text[start:end]}")
         self._started_at = self._clock()
         await self._save(Post(id=ts, kind=kind, start=start, shown=end), text[:end])
@@ -146,9 +150,10 @@ class SlackReply:
         if self._streams:
             try:
                 return "stream", await self._poster.start_stream(piece)
-            except CallError as failed:
-                if not failed.certain:
+            except CallError as error:
+                if not error.no_effect:
                     raise
+                # Some workspaces and channels refuse streams altogether: not asked again for this reply.
                 self._streams = False
         return "message", await self._poster.post(piece, None, patience=0.0)
 
@@ -160,23 +165,23 @@ class SlackReply:
         else:
             try:
                 await self._poster.append(post.id, text[post.shown : end])
-            except CallError as failed:
-                if not failed.certain:
+            except CallError as error:
+                if not error.no_effect:
                     raise
-                await self._abandon(post, failed)
+                await self._abandon(post, error)
                 return
         await self._save(replace(post, shown=end), text[:end])
 
-    async def _abandon(self, post: Post, failed: CallError) -> None:
-        """The stream takes no more: what it does not hold goes into messages of another kind."""
+    async def _abandon(self, post: Post, error: CallError) -> None:
+        """Gives a stream up that accepts no more text: the rest goes into ordinary messages."""
         self._streams = False
-        if failed.code != "message_not_in_streaming_state":
+        if error.code != "message_not_in_streaming_state":
             with suppress(CallError):
                 await self._poster.stop(post.id)
         await self._save(replace(post, done=True), self._record.text)
 
     async def _end(self, post: Post, text: str) -> None:
-        """Nothing more fits: the message is closed, and all of it stands on the screen already."""
+        """Closes a message that is full; all of its text is on the screen already."""
         fence = closed(text, post.shown)
         with suppress(CallError):
             if post.kind == "stream":
@@ -186,14 +191,15 @@ class SlackReply:
         await self._save(replace(post, done=True), self._record.text)
 
     async def _complete(self, text: str, reply: OutgoingReply) -> bool:
-        """Shows the rest and the furniture; False where only rewriting can bring it to a known state."""
+        """Shows the rest and the footer; False where only rewriting can bring the screen to a known state."""
+        # A stream can only be extended: another text than the one on the screen needs a rewriting.
         if not text.startswith(self._record.text):
             return False
         try:
             await self._close(text, reply)
-        except CallError as failed:
-            self._certain = False
-            if failed.limited or (failed.certain and not self._record.posts):
+        except CallError as error:
+            self._screen_known = False
+            if error.rate_limited or (error.no_effect and not self._record.posts):
                 raise
             return False
         return True
@@ -202,29 +208,29 @@ class SlackReply:
         while (post := self._open) is not None:
             end = cut(text, post.start)
             if end == len(text):
-                await self._last_words(post, text, reply)
+                await self._finish_post(post, text, reply)
                 return
             await (self._add(post, text) if post.shown < end else self._end(post, text))
         await self._post_rest(text, reply)
 
-    async def _last_words(self, post: Post, text: str, reply: OutgoingReply) -> None:
-        """The tail and the furniture in one call."""
+    async def _finish_post(self, post: Post, text: str, reply: OutgoingReply) -> None:
+        """Writes the rest of the text and the footer in one call."""
         if post.kind == "stream":
-            await self._poster.stop(post.id, text[post.shown :], self._poster.below(reply))
+            await self._poster.stop(post.id, text[post.shown :], self._poster.footer_blocks(reply))
         else:
             await self._poster.update(post.id, standalone(text, post.start, len(text)), reply, patience=PATIENCE)
         await self._save(replace(post, shown=len(text), done=True), text, finished=True)
 
     async def _post_rest(self, text: str, reply: OutgoingReply) -> None:
-        """What is not on the screen yet, as complete messages: all of it when nothing was streamed."""
+        """Posts the text that is not on the screen yet as complete messages: all of it when nothing was streamed."""
         first = len(self._record.text)
         for start, end in pieces(text, first) or [(first, first)]:
             if self._record.posts:
                 await self._save(Post(id="", kind="message", start=start, shown=start), text[:start])
-            below = reply if end == len(text) else None
-            ts = await self._poster.post(standalone(text, start, end), below, patience=PATIENCE)
+            footer_of = reply if end == len(text) else None
+            ts = await self._poster.post(standalone(text, start, end), footer_of, patience=PATIENCE)
             post = Post(id=ts, kind="message", start=start, shown=end, done=True)
-            await self._save(post, text[:end], finished=below is not None)
+            await self._save(post, text[:end], finished=footer_of is not None)
 
     async def _save(self, post: Post, text: str, *, finished: bool = False) -> None:
         await self._entry.save(replace(self._record.with_post(post), text=text, finished=finished))
@@ -238,7 +244,7 @@ class SlackReply:
                 status=text,
             )
 
-    async def _status_done(self) -> None:
-        """A status that arrives after the reply would stay for two minutes: it goes first."""
+    async def _wait_for_status(self) -> None:
+        """Waits for a status on its way: one that arrived after the reply would stay on the screen for two minutes."""
         if self._status is not None and not self._status.done():
             await asyncio.wait((self._status,), timeout=_STATUS_SECONDS)

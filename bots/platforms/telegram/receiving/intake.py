@@ -1,4 +1,4 @@
-"""One update, by polling or by webhook: understood, and durable before :meth:`Intake.take` returns."""
+"""Handles one update, from polling or the webhook: it is stored durably before :meth:`Intake.take` returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bots.platforms.base import Accept, PlatformMetrics
 from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import TelegramClient
 from bots.platforms.telegram.receiving.feedback import Feedback
-from bots.platforms.telegram.receiving.updates import Event, Me, Membership, Migrated, Tapped, read
+from bots.platforms.telegram.receiving.updates import BotUser, ButtonTap, Event, GroupMigration, Membership, read
 
 log = structlog.get_logger()
 Migrate = Callable[[str, str], Awaitable[None]]
@@ -23,10 +23,10 @@ Migrate = Callable[[str, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """Receives for one bot."""
+    """Receives the updates of one bot."""
 
     client: TelegramClient
-    me: Me
+    me: BotUser
     accept: Accept
     chats: Chats
     feedback: Feedback
@@ -34,21 +34,21 @@ class Intake:
     metrics: PlatformMetrics
 
     async def take(self, raw: object) -> None:
-        """Raises ``StoreUnavailable``: nothing was accepted, and the update must come again."""
-        match self._understand(raw):
+        """Stores an update, or ignores it. Raises ``StoreUnavailable``: nothing was accepted, and the update must come again."""
+        match self._parse(raw):
             case IncomingMessage() as message:
                 await self._message(message)
-            case Tapped() as tap:
-                await self.feedback.tapped(tap)
-            case Membership(chat=chat, welcome=welcome):
-                await (self.chats.unblock(chat) if welcome else self.chats.block(chat))
-            case Migrated(old=old, new=new):
-                await self._migrated(old, new)
+            case ButtonTap() as tap:
+                await self.feedback.handle_tap(tap)
+            case Membership(chat=chat, allowed=allowed):
+                await (self.chats.unblock(chat) if allowed else self.chats.block(chat))
+            case GroupMigration(old=old, new=new):
+                await self._migrate_group(old, new)
             case None:
                 pass
 
-    def _understand(self, raw: object) -> Event | None:
-        """None also for what makes no sense: one strange update must not stop the others, nor come back for ever."""
+    def _parse(self, raw: object) -> Event | None:
+        """The event in an update. None also for a malformed one: it must not stop the others, nor come again for ever."""
         try:
             update = Update.de_json(cast("dict[str, Any]", raw), self.client)
             return read(update, self.me, datetime.now(UTC))
@@ -58,21 +58,22 @@ class Intake:
             return None
 
     async def _message(self, message: IncomingMessage) -> None:
-        if await self.feedback.explained(message):
+        if await self.feedback.take_explanation(message):
             return
-        # A chat that speaks to us has not shut us out, even if we missed being told.
+        # A chat that sends a message does not block the bot, even if the update that says so was lost.
         await self.chats.unblock(int(message.address["chat"]))
         await self.accept(message)
 
-    async def _migrated(self, old: int, new: int) -> None:
-        """Both chats announce it; the first announcement moves the memory, the second one finds it moved."""
-        if await self.chats.moved(old):
+    async def _migrate_group(self, old: int, new: int) -> None:
+        """Moves the memory once: both chats announce the migration."""
+        if await self.chats.has_moved(old):
             return
         await self.migrate(f"telegram:{old}:0", f"telegram:{new}:0")
+        # Last: a crash before this line moves the memory again when the second announcement comes.
         await self.chats.move(old, new)
 
 
 def _fields(raw: object) -> list[str]:
-    """Only names that Telegram uses: a made-up one could be anything."""
-    known = set(Update.ALL_TYPES)
-    return sorted(known & set(raw)) if isinstance(raw, dict) else []
+    """The fields of an update, for the log: only names that Telegram uses, since any other could hold a text."""
+    telegram_names = set(Update.ALL_TYPES)
+    return sorted(telegram_names & set(raw)) if isinstance(raw, dict) else []

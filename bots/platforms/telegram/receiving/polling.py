@@ -1,8 +1,8 @@
-"""Long polling that confirms to Telegram only what is durable, in one process at a time.
+"""Long polling, in one process at a time. It confirms an update to Telegram only after the update was stored durably.
 
 ``telegram.ext.Updater`` confirms a batch before its handlers have run, so a crash would lose it. Here the offset moves past
 an update only after it was accepted; the next request confirms it. Two pollers at once lose nothing either: each confirms
-only what it accepted itself, and what both accept is recognised as seen.
+only what it accepted, and the inbox recognises an update that both accept.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import structlog
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from bots.platforms.base import PlatformMetrics
-from bots.platforms.telegram.client import TelegramClient, code_of, wished_pause
+from bots.platforms.telegram.client import TelegramClient, code_of, retry_after_seconds
 from bots.platforms.telegram.pacing import Timing
 from rag.errors import StoreUnavailable
 from rag.store.lease import Lease
 
 log = structlog.get_logger()
 _TRIES = 5
-"""An update whose handling fails this often for another reason than Redis is skipped: it would stop all that follow."""
+"""An update that fails this often, for another reason than Redis, is skipped: it would block all that follow."""
 
 
 class Poller:
@@ -42,14 +42,15 @@ class Poller:
         self._timing = timing
         self._metrics = metrics
         self._offset: int | None = None
-        self._failed: tuple[int, int] = (0, 0)
+        self._failing: tuple[int, int] = (0, 0)
         self.polled_at: float | None = None
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Polls until cancelled."""
         while True:
             async with self._lease.hold():
                 log.info("telegram.polls")
+                # Another process may have confirmed updates meanwhile: without an offset Telegram sends all that are left.
                 self._offset = None
                 await self._poll_while_valid()
 
@@ -58,18 +59,18 @@ class Poller:
         return -1.0 if self.polled_at is None or not self._lease.valid else monotonic() - self.polled_at
 
     async def _poll_while_valid(self) -> None:
-        pause, prepared = self._timing.pause, False
+        pause, webhook_removed = self._timing.pause, False
         while self._lease.valid:
             try:
-                if not prepared:  # a webhook that is still set would refuse every poll
+                if not webhook_removed:  # a webhook that is still set would refuse every poll
                     await self._client.delete_webhook()
-                    prepared = True
+                    webhook_removed = True
                 await self._poll()
                 pause = self._timing.pause
             except TelegramError as error:
                 self._metrics.error("telegram", "getUpdates", code_of(error))
                 log.warning("telegram.polling", error=code_of(error))
-                prepared = prepared and not isinstance(error, Conflict)
+                webhook_removed = webhook_removed and not isinstance(error, Conflict)
                 await asyncio.sleep(self._wait(error, pause))
                 pause = min(pause * 2, self._timing.longest_pause)
             except StoreUnavailable:
@@ -79,7 +80,7 @@ class Poller:
 
     def _wait(self, error: TelegramError, pause: float) -> float:
         if isinstance(error, RetryAfter):
-            return wished_pause(error)
+            return retry_after_seconds(error)
         if isinstance(error, InvalidToken):
             log.error("telegram.token_refused", cure="copy TELEGRAM_BOT_TOKEN again from @BotFather")
             return self._timing.longest_pause
@@ -100,15 +101,15 @@ class Poller:
             self._offset = None
 
     async def _accept(self, number: int, raw: object) -> None:
-        """Returns also for an update that was given up. Raises ``StoreUnavailable``."""
-        failed, tries = self._failed
-        if (failed, tries) == (number, _TRIES):
+        """Returns once the update is stored, or after its last try. Raises ``StoreUnavailable``."""
+        failing, tries = self._failing
+        if (failing, tries) == (number, _TRIES):
             return
         try:
             await self._take(raw)
         except StoreUnavailable:
             raise
         except Exception as error:
-            self._failed = (number, tries + 1 if failed == number else 1)
-            log.error("telegram.update_failed", error=type(error).__name__, tries=self._failed[1])  # noqa: TRY400
+            self._failing = (number, tries + 1 if failing == number else 1)
+            log.error("telegram.update_failed", error=type(error).__name__, tries=self._failing[1])  # noqa: TRY400
             raise StoreUnavailable("an update was not accepted; it is fetched again") from error

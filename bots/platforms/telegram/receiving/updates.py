@@ -1,4 +1,4 @@
-"""From Telegram's updates to what the service understands. Pure: no network, no store."""
+"""Parses Telegram's updates into events of the service. Pure functions: no network, no store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TAP = re.compile(r"f:(?:(?P<vote>[ud])|r:(?P<reason>[wionx])):(?P<turn>[0-9a-f]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Me:
+class BotUser:
     """The bot itself."""
 
     id: int
@@ -27,7 +27,7 @@ class Me:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A chat or a topic of it (0: none)."""
+    """A chat, or one of its topics (``topic`` 0: none)."""
 
     chat: int
     topic: int
@@ -39,8 +39,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tapped:
-    """Somebody tapped a button under an answer. ``fresh`` is false for an answer that the ledger may no longer know."""
+class ButtonTap:
+    """Somebody tapped a button under an answer. ``fresh``: the answer is recent enough to be in the ledger."""
 
     query: str
     place: Place
@@ -55,25 +55,25 @@ class Tapped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """The bot was let in or shown the door (in a private chat: unblocked or blocked)."""
+    """The bot was added to a chat or removed from it (in a private chat: unblocked or blocked)."""
 
     chat: int
-    welcome: bool
+    allowed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Migrated:
+class GroupMigration:
     """A group became a supergroup."""
 
     old: int
     new: int
 
 
-Event = IncomingMessage | Tapped | Membership | Migrated
+Event = IncomingMessage | ButtonTap | Membership | GroupMigration
 
 
-def read(update: Update, me: Me, now: datetime) -> Event | None:
-    """What ``update`` means for the bot; None for what is not addressed to it."""
+def read(update: Update, me: BotUser, now: datetime) -> Event | None:
+    """The event in ``update``; None when it is not meant for the bot."""
     if update.message is not None:
         return _message(update.update_id, update.message, me, now)
     if update.edited_message is not None:
@@ -82,22 +82,22 @@ def read(update: Update, me: Me, now: datetime) -> Event | None:
         return _tap(update, now)
     if update.my_chat_member is not None:
         status = update.my_chat_member.new_chat_member.status
-        gone = status in (ChatMemberStatus.BANNED, ChatMemberStatus.LEFT)
-        return Membership(chat=update.my_chat_member.chat.id, welcome=not gone)
+        removed = status in (ChatMemberStatus.BANNED, ChatMemberStatus.LEFT)
+        return Membership(chat=update.my_chat_member.chat.id, allowed=not removed)
     return None
 
 
 def place_of(message: Message) -> Place:
-    """A thread id counts in topics only: in other groups it names a thread of replies, where nothing can be sent to."""
+    """The place of a message. A thread id counts in topics only: elsewhere it names a chain of replies, no place."""
     topic = message.message_thread_id if message.is_topic_message else None
     return Place(chat=message.chat.id, topic=topic or 0, private=message.chat.type == ChatType.PRIVATE)
 
 
-def _message(update_id: int, message: Message, me: Me, now: datetime) -> Event | None:
+def _message(update_id: int, message: Message, me: BotUser, now: datetime) -> Event | None:
     if message.migrate_to_chat_id:
-        return Migrated(old=message.chat.id, new=message.migrate_to_chat_id)
+        return GroupMigration(old=message.chat.id, new=message.migrate_to_chat_id)
     if message.migrate_from_chat_id:
-        return Migrated(old=message.migrate_from_chat_id, new=message.chat.id)
+        return GroupMigration(old=message.migrate_from_chat_id, new=message.chat.id)
     identity = f"telegram:{message.chat.id}:{message.message_id}"
     seen: tuple[str, ...] = (f"telegram:update:{update_id}", identity)
     if message.media_group_id:  # an album comes as one message a picture; the first, with the caption, stands for it
@@ -105,8 +105,8 @@ def _message(update_id: int, message: Message, me: Me, now: datetime) -> Event |
     return _read(message, me, now, identity=identity, seen=seen)
 
 
-def _edit(update_id: int, message: Message, me: Me, now: datetime) -> IncomingMessage | None:
-    """An edit of a text; other edits (a location that moves, a command) are answered once and for all."""
+def _edit(update_id: int, message: Message, me: BotUser, now: datetime) -> IncomingMessage | None:
+    """An edit of a text; other edits (a live location, a command) are ignored."""
     if message.edit_date is None or not (message.text or message.caption):
         return None
     original = f"telegram:{message.chat.id}:{message.message_id}"
@@ -117,7 +117,7 @@ def _edit(update_id: int, message: Message, me: Me, now: datetime) -> IncomingMe
 
 
 def _read(
-    message: Message, me: Me, now: datetime, *, identity: str, seen: tuple[str, ...], original: str = ""
+    message: Message, me: BotUser, now: datetime, *, identity: str, seen: tuple[str, ...], original: str = ""
 ) -> IncomingMessage | None:
     sender = _sender(message)
     if sender is None or message.chat.type not in (ChatType.PRIVATE, ChatType.GROUP, ChatType.SUPERGROUP):
@@ -148,7 +148,7 @@ def _read(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Words:
-    """What was said to the bot: a command with its argument, or a text."""
+    """The words to the bot: a command with its argument, or a text."""
 
     text: str
     command: str = ""
@@ -160,22 +160,22 @@ def _kind(words: _Words, original: str) -> Kind:
     return "command" if words.command else "question"
 
 
-def _words(message: Message, me: Me) -> _Words | None:
-    """None when the message is not for the bot: a group talks mostly to itself."""
+def _words(message: Message, me: BotUser) -> _Words | None:
+    """The words to the bot, or None when the message is not meant for it, as most messages in a group are not."""
     private = message.chat.type == ChatType.PRIVATE
     text = clean(message.text or message.caption or "").strip()
-    if (found := _COMMAND.fullmatch(text)) is not None:
-        return _command(found, me, private=private)
+    if (match := _COMMAND.fullmatch(text)) is not None:
+        return _command(match, me, private=private)
     stripped, mentioned = _without_mention(message, text, me)
-    if not private and not mentioned and not _answers(message, me):
+    if not private and not mentioned and not _replies_to_bot(message, me):
         return None
     if mentioned and not stripped and not message.effective_attachment:
         return _Words(text="", command="help")
     return _Words(text=stripped)
 
 
-def _command(found: re.Match[str], me: Me, *, private: bool) -> _Words | None:
-    name, bot, argument = found["name"].lower(), found["bot"], found["argument"] or ""
+def _command(match: re.Match[str], me: BotUser, *, private: bool) -> _Words | None:
+    name, bot, argument = match["name"].lower(), match["bot"], match["argument"] or ""
     if bot and bot.lower() != me.username.lower():
         return None
     if name in COMMANDS:
@@ -183,10 +183,10 @@ def _command(found: re.Match[str], me: Me, *, private: bool) -> _Words | None:
     if not private and not bot:  # in a group it may be another bot's
         return None
     # "/etc/hosts, where is it described?" begins like a command too; a lone word is one.
-    return _Words(text=found.string.strip()) if argument else _Words(text="", command=name)
+    return _Words(text=match.string.strip()) if argument else _Words(text="", command=name)
 
 
-def _without_mention(message: Message, text: str, me: Me) -> tuple[str, bool]:
+def _without_mention(message: Message, text: str, me: BotUser) -> tuple[str, bool]:
     name = f"@{me.username}".lower()
     parsed = message.parse_entities() if message.text else message.parse_caption_entities()
     for entity, part in parsed.items():
@@ -195,22 +195,22 @@ def _without_mention(message: Message, text: str, me: Me) -> tuple[str, bool]:
     return text, False
 
 
-def _is_me(entity: MessageEntity, part: str, name: str, me: Me) -> bool:
+def _is_me(entity: MessageEntity, part: str, name: str, me: BotUser) -> bool:
     if entity.type == MessageEntity.MENTION:
         return part.lower() == name
     return entity.type == MessageEntity.TEXT_MENTION and entity.user is not None and entity.user.id == me.id
 
 
-def _answers(message: Message, me: Me) -> bool:
+def _replies_to_bot(message: Message, me: BotUser) -> bool:
     """Whether it replies to the bot. In a topic every message "replies" to the service message that opened the topic."""
-    replied = message.reply_to_message
-    if replied is None or replied.forum_topic_created is not None or replied.from_user is None:
+    target = message.reply_to_message
+    if target is None or target.forum_topic_created is not None or target.from_user is None:
         return False
-    return replied.from_user.id == me.id
+    return target.from_user.id == me.id
 
 
 def _sender(message: Message) -> Sender | None:
-    """None for bots, what was sent through them, and channel posts. Who speaks for a chat is known by the chat's id."""
+    """None for bots, messages sent through them, and channel posts. Somebody who writes as a chat has the chat's id."""
     if message.via_bot is not None or message.is_automatic_forward:
         return None
     if message.sender_chat is not None:
@@ -229,9 +229,9 @@ def _channel(chat: Chat) -> ChannelKind:
     return "public" if chat.username else "private"
 
 
-def _address(place: Place, message: Message, me: Me) -> dict[str, str]:
+def _address(place: Place, message: Message, me: BotUser) -> dict[str, str]:
     address = {"chat": str(place.chat), "topic": str(place.topic), "message": str(message.message_id)}
-    if message.reply_to_message is not None and _answers(message, me):
+    if message.reply_to_message is not None and _replies_to_bot(message, me):
         address["reply_to"] = str(message.reply_to_message.message_id)
     if message.chat.username:  # of a person in a private chat, of the group in a public one
         address["username"] = message.chat.username
@@ -247,7 +247,7 @@ def _attachments(message: Message, language: str | None) -> tuple[str, ...]:
     named = message.document or message.audio or message.video or message.animation
     if named is not None and named.file_name:
         return (clean(named.file_name),)
-    found = (
+    kinds = (
         ("photo", bool(message.photo)),
         ("animation", message.animation is not None),
         ("document", message.document is not None),
@@ -259,29 +259,30 @@ def _attachments(message: Message, language: str | None) -> tuple[str, ...]:
         ("contact", message.contact is not None),
         ("poll", message.poll is not None),
     )
-    return next(((say(language, kind),) for kind, there in found if there), ())
+    return next(((say(language, kind),) for kind, there in kinds if there), ())
 
 
-def _tap(update: Update, now: datetime) -> Tapped | None:
+def _tap(update: Update, now: datetime) -> ButtonTap | None:
     query = update.callback_query
     if query is None or query.message is None:
         return None
-    found = _TAP.fullmatch(query.data or "")
-    if found is None:
+    match = _TAP.fullmatch(query.data or "")
+    if match is None:
         return None
     message = query.message
-    whole = message if isinstance(message, Message) else None
+    # Of a message that it no longer stores, Telegram sends chat and id only, with the date 0: no topic, and not fresh.
+    full_message = message if isinstance(message, Message) else None
     private = message.chat.type == ChatType.PRIVATE
-    return Tapped(
+    return ButtonTap(
         query=query.id,
-        place=place_of(whole) if whole else Place(chat=message.chat.id, topic=0, private=private),
+        place=place_of(full_message) if full_message else Place(chat=message.chat.id, topic=0, private=private),
         message=message.message_id,
         fresh=message.date > now - timedelta(seconds=LEDGER_SECONDS),
         user=query.from_user.id,
         language=_language(query.from_user),
-        turn_id=found["turn"],
-        up=found["vote"] == "u",
-        reason=REASONS[found["reason"]] if found["reason"] else None,
+        turn_id=match["turn"],
+        up=match["vote"] == "u",
+        reason=REASONS[match["reason"]] if match["reason"] else None,
     )
 
 

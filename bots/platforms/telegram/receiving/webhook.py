@@ -1,4 +1,4 @@
-"""The webhook: a 200 only for what is durable; everything else makes Telegram come again."""
+"""The webhook. It answers 200 only after the update was stored; after any other status Telegram sends the update again."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ Take = Callable[[object], Awaitable[None]]
 
 
 def webhook_route(secret: str, body_bytes: int, receiver: Callable[[], Take | None]) -> Route:
-    """``receiver`` gives None while the service does not receive (before it is ready, and while it stops)."""
+    """``receiver`` returns None while the service does not receive (before it is ready, and while it stops)."""
 
     async def receive(request: Request) -> Response:
-        given = request.headers.get(_HEADER, "")
-        if not hmac.compare_digest(given.encode(), secret.encode()):
+        token = request.headers.get(_HEADER, "")
+        # Before the body is read: whoever lacks the secret makes us read nothing. Constant time, as for any secret.
+        if not hmac.compare_digest(token.encode(), secret.encode()):
             return Response("the secret token is missing or wrong", 401)
         body = await _body(request, body_bytes)
         if body is None:
@@ -34,12 +35,12 @@ def webhook_route(secret: str, body_bytes: int, receiver: Callable[[], Take | No
         if update is None:
             return Response("the body is no update", 400)
         take = receiver()
-        return Response("not ready", 503) if take is None else await _taken(take, update)
+        return Response("not ready", 503) if take is None else await _accept_update(take, update)
 
     return Route(PATH, receive, methods=["POST"])
 
 
-async def _taken(take: Take, update: dict[str, object]) -> Response:
+async def _accept_update(take: Take, update: dict[str, object]) -> Response:
     try:
         await take(update)
     except StoreUnavailable as error:
@@ -49,7 +50,7 @@ async def _taken(take: Take, update: dict[str, object]) -> Response:
 
 
 async def _body(request: Request, limit: int) -> bytes | None:
-    """None beyond ``limit`` bytes, which are not read."""
+    """The body, or None when it is longer than ``limit`` bytes; the rest is not read."""
     parts, size = [], 0
     try:
         async for part in request.stream():
@@ -57,7 +58,7 @@ async def _body(request: Request, limit: int) -> bytes | None:
             if size > limit:
                 return None
             parts.append(part)
-    except ClientDisconnect:
+    except ClientDisconnect:  # nobody reads the response; Telegram sends the update again
         return b""
     return b"".join(parts)
 
@@ -65,6 +66,6 @@ async def _body(request: Request, limit: int) -> bytes | None:
 def _parse(body: bytes) -> dict[str, object] | None:
     try:
         value = json.loads(body)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # the second for JSON that is nested too deeply
         return None
     return value if isinstance(value, dict) else None

@@ -1,7 +1,7 @@
-"""Markdown to the few styles that Telegram knows, as styled spans that can be cut anywhere.
+"""Converts Markdown to the styles of Telegram's HTML, as styled spans that can be cut at any character.
 
-A span carries its marks, so a cut reopens every style, link and code block in the next message by itself, and no tag or
-character reference can be cut in two.
+Each span carries its marks. So a cut reopens every style, link and code block in the next message, and no tag or character
+reference is cut in two.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Span:
 
 
 def render(reply: OutgoingReply, allowed: frozenset[str] = frozenset()) -> list[Span]:
-    """A reply with its sources. In an answer nothing becomes a mention, tag or command, save the ``allowed`` ones."""
+    """A reply with its sources. In an answer nothing becomes a mention, tag or command, except the ``allowed`` names."""
     spans = answer_spans(reply.text, allowed) if reply.kind == "answer" else markdown_spans(reply.text)
     if reply.sources:
         spans += _source_spans(reply.sources, reply.language, _shield(frozenset()))
@@ -42,22 +42,22 @@ def render(reply: OutgoingReply, allowed: frozenset[str] = frozenset()) -> list[
 
 
 def answer_spans(text: str, allowed: frozenset[str] = frozenset()) -> list[Span]:
-    """An answer, or as much of it as there is, without its sources."""
+    """An answer, complete or not, without its sources."""
     return markdown_spans(text, _shield(allowed))
 
 
-def _as_it_is(text: str) -> str:
+def _unchanged(text: str) -> str:
     return text
 
 
 def _shield(allowed: frozenset[str]) -> Callable[[str], str]:
-    """Telegram links @names, #tags and /commands in any text; an invisible joiner after the sign prevents it.
+    """A function that stops Telegram from linking @names, #tags and /commands: it puts an invisible joiner after the sign.
 
-    Of commands only the bot's own are shielded: a path such as /etc/hosts must stay fit to be copied.
+    Of commands only the bot's own are changed: a path such as /etc/hosts must stay correct when it is copied.
     """
 
-    def joined(found: re.Match[str]) -> str:
-        name = found.group()
+    def joined(match: re.Match[str]) -> str:
+        name = match.group()
         return name if name in allowed else name[0] + _WORD_JOINER + name[1:]
 
     return lambda text: _REFERENCE.sub(joined, text)
@@ -84,7 +84,7 @@ def _parser() -> MarkdownIt:
 _PARSER = _parser()
 
 
-def markdown_spans(markdown: str, shield: Callable[[str], str] = _as_it_is) -> list[Span]:
+def markdown_spans(markdown: str, shield: Callable[[str], str] = _unchanged) -> list[Span]:
     """The spans of a Markdown text; ``shield`` is applied to all text outside code."""
     writer = _Writer(shield)
     writer.blocks(SyntaxTreeNode(_PARSER.parse(markdown)).children, (), "\n\n")
@@ -92,7 +92,7 @@ def markdown_spans(markdown: str, shield: Callable[[str], str] = _as_it_is) -> l
 
 
 class _Writer:
-    """Walks the syntax tree and appends spans."""
+    """Walks the syntax tree of a Markdown text and appends spans."""
 
     def __init__(self, shield: Callable[[str], str]) -> None:
         self._shield = shield
@@ -115,6 +115,7 @@ class _Writer:
             case "bullet_list" | "ordered_list":
                 self.items(node, marks, indent)
             case "table":
+                # Telegram has no tables: the columns are aligned as preformatted text.
                 self.put(_grid(node), (*_quotes(marks), "pre"))
             case "hr":
                 self.put("———", marks)
@@ -157,7 +158,7 @@ class _Writer:
 
 
 def _with(marks: tuple[str, ...], *more: str) -> tuple[str, ...]:
-    """The marks with ``more`` inside; a name that is there already is not nested in itself."""
+    """The marks with ``more`` inside them; a style is not nested in itself."""
     names = {_name(mark) for mark in marks}
     return (*marks, *(mark for mark in more if _name(mark) not in names))
 
@@ -171,7 +172,7 @@ def _quotes(marks: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _code_marks(marks: tuple[str, ...]) -> tuple[str, ...]:
-    """Code takes no other style in Telegram; within a link the link is worth more."""
+    """The marks of inline code. Telegram allows no other style on code; within a link the link stays, without the code style."""
     return marks if any(_name(mark) == "a" for mark in marks) else (*_quotes(marks), "code")
 
 
@@ -191,23 +192,23 @@ def _plain(node: SyntaxTreeNode) -> str:
 
 def cut(spans: Iterable[Span], start: int, end: int) -> list[Span]:
     """The spans of ``text[start:end]``, offsets in characters of the spans' joined text."""
-    found, offset = [], 0
+    pieces, offset = [], 0
     for span in spans:
         piece = span.text[max(0, start - offset) : max(0, end - offset)]
         if piece:
-            found.append(replace(span, text=piece))
+            pieces.append(replace(span, text=piece))
         offset += len(span.text)
-    return found
+    return pieces
 
 
 def to_html(spans: Iterable[Span]) -> str:
-    """The spans as Telegram's HTML; every tag is closed in the reverse order of its opening."""
+    """The spans as Telegram's HTML; tags are closed in the reverse order of their opening."""
     parts: list[str] = []
     opened: tuple[str, ...] = ()
     for span in (*spans, Span(text="")):
-        kept = _shared(opened, span.marks)
-        parts += [f"</{_name(mark)}>" for mark in reversed(opened[kept:])]
-        parts += [f"<{mark}>" for mark in span.marks[kept:]]
+        common = _shared(opened, span.marks)
+        parts += [f"</{_name(mark)}>" for mark in reversed(opened[common:])]
+        parts += [f"<{mark}>" for mark in span.marks[common:]]
         parts.append(escape(span.text, quote=False))
         opened = span.marks
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""One chat (or topic) at the Bot API: paced calls, and every error as what it means for a reply."""
+"""Calls of the Bot API for one chat or topic: paced, repeated where safe, with Telegram's errors mapped to ours."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bots.platforms.telegram.chats import Chats
 from bots.platforms.telegram.client import (
     TelegramClient,
     code_of,
+    had_no_effect,
     is_departure,
     is_markup_error,
     is_refusal,
     is_transient,
     is_unmodified,
-    surely_not_done,
-    wished_pause,
+    retry_after_seconds,
 )
 from bots.platforms.telegram.pacing import Pacing, Timing
 from bots.platforms.telegram.replying.splitting import Piece
@@ -37,7 +37,7 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
 class Uncertain(DeliveryRetry):
-    """The answer to a send was lost; the message may stand on the screen."""
+    """The response to a send was lost; the message may be on the screen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """What all screens of a process share."""
+    """Objects that all screens of a process share."""
 
     client: TelegramClient
     chats: Chats
@@ -61,7 +61,7 @@ class Api:
 
 
 class Screen:
-    """Sends, edits and deletes in one chat. ``patient`` calls wait for the pace and through short errors."""
+    """Sends, edits and deletes in one chat. ``patient`` calls wait for the pace and repeat after short errors."""
 
     def __init__(self, api: Api, target: Target, *, blocked: bool = False) -> None:
         self.target = target
@@ -75,7 +75,7 @@ class Screen:
     async def send(self, piece: Piece, keyboard: InlineKeyboardMarkup | None = None, *, patient: bool) -> int:
         """The new message's id. Raises ``Uncertain``, ``DeliveryRetry``, ``DeliveryRefused``."""
         rejection = ""
-        # The message to reply to, or a button, can be at fault; the text must arrive without them.
+        # The message to reply to may be deleted, or a button refused: first without the one, then without both.
         for buttons in (keyboard, keyboard, None):
             try:
                 return await self._send(piece, buttons, patient=patient)
@@ -124,7 +124,7 @@ class Screen:
         return True
 
     async def delete(self, message: int) -> None:
-        """Removes a message, or empties it where it is too old to be removed. Never raises a ``DeliveryError``."""
+        """Deletes a message; one older than Telegram's 48 hours is emptied instead. Never raises a ``DeliveryError``."""
         try:
             await self._call(
                 "deleteMessage", lambda: self._api.client.delete_message(self.target.chat, message), patient=True
@@ -154,13 +154,14 @@ class Screen:
 
     async def typing(self) -> None:
         """Shows for five seconds that the bot is writing. Raises ``TelegramError`` or ``DeliveryRefused``."""
-        self._open()
+        # Not through _call: a mark that does not appear is not worth a pause or another try.
+        self._require_open()
         await self._api.client.send_chat_action(
             self.target.chat, ChatAction.TYPING, message_thread_id=self.target.topic or None
         )
 
     async def _call(self, method: str, request: Callable[[], Awaitable[T]], *, patient: bool, once: bool = False) -> T:
-        """``once`` marks what must not be repeated when its answer was lost."""
+        """Calls up to four times if ``patient``. ``once``: not repeated when its response was lost."""
         pause = self._api.timing.pause
         for attempt in range(1, _ATTEMPTS + 1):
             await self._admit(patient)
@@ -168,7 +169,7 @@ class Screen:
                 return await request()
             except TelegramError as error:
                 self._api.metrics.error("telegram", method, code_of(error))
-                wait = await self._judge(error, method, pause * 2 ** (attempt - 1), once=once)
+                wait = await self._wait_or_raise(error, method, pause * 2 ** (attempt - 1), once=once)
                 if not patient or attempt == _ATTEMPTS:
                     what = f"Telegram did not take {method} ({code_of(error)})"
                     raise DeliveryRetry(what, after=wait, away=True) from error
@@ -176,24 +177,24 @@ class Screen:
         raise AssertionError("every attempt returns or raises")
 
     async def _admit(self, patient: bool) -> None:
-        self._open()
+        self._require_open()
         pace = self._api.pacing.of(self.target.chat)
         if patient:
-            await pace.turn()
-        pace.written()
+            await pace.wait_turn()
+        pace.note_write()
 
-    def _open(self) -> None:
+    def _require_open(self) -> None:
         if self._blocked:
             raise DeliveryRefused("the user blocked the bot, or the group removed it")
 
-    async def _judge(self, error: TelegramError, method: str, pause: float, *, once: bool) -> float:
-        """The seconds to wait before the same call, or the exception that the error stands for."""
+    async def _wait_or_raise(self, error: TelegramError, method: str, pause: float, *, once: bool) -> float:
+        """The seconds to wait before the same call may be repeated; raises the exception that the error stands for."""
         if isinstance(error, RetryAfter):
-            return self._limited(error, method)
+            return self._limit_wait(error, method)
         if isinstance(error, ChatMigrated):
-            return await self._follow(error, once=once)
+            return await self._follow_migration(error, once=once)
         if is_refusal(error):
-            await self._refused(error, method)
+            await self._raise_refusal(error, method)
         if is_unmodified(error):
             raise _Unmodified from error
         if isinstance(error, BadRequest):
@@ -201,53 +202,53 @@ class Screen:
         if isinstance(error, InvalidToken):
             cure = "Telegram refused TELEGRAM_BOT_TOKEN; copy it again from @BotFather"
             raise DeliveryRetry(cure, away=True) from error
-        # Repeating a send at once after a lost answer is the surest way to two messages. It is left to the next delivery,
-        # which comes after a pause: still at most one possible duplicate for each lost answer, and it is counted.
-        if once and not surely_not_done(error):
+        # To repeat a send at once after a lost response is the surest way to two messages. It is left to the next delivery,
+        # which comes after a pause: at most one duplicate for each lost response is possible, and it is counted.
+        if once and not had_no_effect(error):
             raise Uncertain(f"the answer to {method} was lost ({code_of(error)})") from error
         if not is_transient(error):
             raise DeliveryRetry(f"Telegram did not take {method} ({code_of(error)})") from error
         return pause
 
-    def _limited(self, error: RetryAfter, method: str) -> float:
-        wait = wished_pause(error)
+    def _limit_wait(self, error: RetryAfter, method: str) -> float:
+        wait = retry_after_seconds(error)
         self._api.pacing.of(self.target.chat).postpone(wait)
         if wait > self._api.timing.patience:
             raise DeliveryRetry(f"Telegram limits this chat ({method})", after=wait, away=True) from error
         return wait
 
-    async def _follow(self, error: ChatMigrated, *, once: bool) -> float:
-        """Sends go on in the supergroup; messages of the old group cannot be edited from there."""
+    async def _follow_migration(self, error: ChatMigrated, *, once: bool) -> float:
+        """Sends continue in the supergroup; messages of the old group cannot be edited from there."""
         old, self.target = self.target.chat, replace(self.target, chat=error.new_chat_id, question=0)
         await self._api.chats.move(old, error.new_chat_id)
         if not once:
             raise _Moved from error
         return 0.0
 
-    async def _refused(self, error: TelegramError, method: str) -> None:
+    async def _raise_refusal(self, error: TelegramError, method: str) -> None:
         if is_departure(error):
             self._blocked = True
             try:
                 await self._api.chats.block(self.target.chat)
-            except StoreUnavailable:  # the next send will learn it again
+            except StoreUnavailable:  # not needed now: the next send is refused too, and notes it
                 log.warning("telegram.block_not_noted")
         raise DeliveryRefused(f"Telegram refused {method} for good: {error}") from error
 
 
 class _Rejected(Exception):
-    """A 400 that repeating will not cure."""
+    """A response 400: the same request will fail again."""
 
 
 class _Unmodified(_Rejected):
-    """The message already looks like that."""
+    """The message has this content already."""
 
 
 class _Moved(Exception):
-    """The message stands in a group that became a supergroup."""
+    """The message is in a group that became a supergroup."""
 
 
 async def _html_or_plain(piece: Piece, request: Callable[[str, ParseMode | None], Awaitable[T]]) -> T:
-    """Plain text only where the markup is at fault: everything else would fail again, or lose the links for nothing."""
+    """Sends HTML; plain text only if the markup is at fault, since other errors would fail again and links would be lost."""
     try:
         return await request(piece.html, ParseMode.HTML)
     except BadRequest as error:

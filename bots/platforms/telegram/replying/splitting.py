@@ -1,4 +1,4 @@
-"""A text in messages of at most 4,096 UTF-16 units, counted after Telegram has parsed the markup away."""
+"""Splits a text into messages of at most 4,096 UTF-16 units; Telegram counts the text without its markup."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JOINERS = "\u200d\ufe0e\ufe0f\u20e3"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One message. ``plain`` is the same text for when Telegram refuses the markup."""
+    """One message. ``plain`` is the same text without markup, in case Telegram refuses the markup."""
 
     html: str
     plain: str
@@ -40,7 +40,7 @@ def _ranges(text: str, limit: int) -> Iterator[tuple[int, int]]:
 
 
 def _skip(text: str, start: int) -> int:
-    """Past empty lines and a single space, but not past the indentation of a code block's next line."""
+    """The offset after empty lines and a single space, but before the indentation of the next line of code."""
     rest = text[start:]
     if not rest.strip():
         return len(text)
@@ -59,18 +59,18 @@ def _reach(text: str, start: int, limit: int) -> int:
 
 
 def _break(text: str, start: int, end: int) -> int:
-    """The best place at or before ``end``. A break in the first quarter would leave too little, so a lesser one is taken."""
+    """The best place at or before ``end``. A break in the first quarter leaves too short a message: the next kind is tried."""
     window = text[start : end + 1]
     least = len(window) // 4
     for pattern in _BREAKS:
-        places = [found.start() if found.group().isspace() else found.end() - 1 for found in pattern.finditer(window)]
+        places = [match.start() if match.group().isspace() else match.end() - 1 for match in pattern.finditer(window)]
         if places and places[-1] > least:
             return start + places[-1]
     return _between_characters(text, start, end)
 
 
 def _between_characters(text: str, start: int, end: int) -> int:
-    """No break within what the eye takes for one character (accents, skin tones, families), if that is short."""
+    """A place that does not cut a visible character in two (accents, skin tones, emoji families), within 32 characters."""
     for place in range(end, max(start, end - 32), -1):
         char, before = text[place], text[place - 1]
         if not (unicodedata.combining(char) or char in _JOINERS or before == "\u200d" or "🏻" <= char <= "🏿"):

@@ -1,4 +1,4 @@
-"""The typing mark, repeated until the reply is finished; bounded, because a reply can be abandoned."""
+"""The typing mark, repeated until the reply is finished, for a limited time because a reply can be abandoned."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from time import monotonic
 from telegram.error import TelegramError
 
 from bots.errors import DeliveryRefused
-from bots.platforms.telegram.pacing import Timing
+from bots.platforms.telegram.pacing import Clock, Timing
 from bots.platforms.telegram.replying.screen import Screen
+
+TASK = "typing mark"
 
 
 class TypingMark:
-    """Shows "typing…" in a chat from the first :meth:`keep` to :meth:`stop`, or until nobody kept it for a minute."""
+    """Shows "typing…" in a chat from the first :meth:`keep` to :meth:`stop`; ends a minute after the last :meth:`keep`."""
 
-    def __init__(self, screen: Screen, timing: Timing) -> None:
+    def __init__(self, screen: Screen, timing: Timing, clock: Clock = monotonic) -> None:
         self._screen = screen
         self._timing = timing
+        self._clock = clock
         self._until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def keep(self) -> None:
-        """Starts the mark, or lets it live on."""
-        self._until = monotonic() + self._timing.typing_limit
+        """Starts the mark, or prolongs it."""
+        self._until = self._clock() + self._timing.typing_limit
         if self._task is None:
-            self._task = asyncio.create_task(self._repeat())
+            self._task = asyncio.create_task(self._repeat(), name=TASK)
 
     def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
     async def _repeat(self) -> None:
-        while monotonic() < self._until:
+        while self._clock() < self._until:
             try:
                 await self._screen.typing()
             except (TelegramError, DeliveryRefused):  # limited, blocked or offline: the mark is not worth another call

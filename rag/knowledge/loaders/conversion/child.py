@@ -1,4 +1,4 @@
-"""The child that converts: a request and a file come in by the standard input, Markdown goes out. See ``converter``."""
+"""The converter's child process: reads requests and files from standard input, writes Markdown to standard output."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _MODULES = {
     "xls": "rag.knowledge.loaders.conversion.sheets",
 }
 LONGEST = 600
-"""Seconds after which a child ends itself whose parent is gone and cannot end it."""
+"""Seconds after which the child ends itself during one file, in case its parent was killed and cannot do so."""
 
 
 def main() -> None:
-    """Serves until the input ends. Nothing that a library prints gets among the answers."""
+    """Answers requests until standard input ends."""
     _limit(int(sys.argv[1]))
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    os.dup2(2, 1)  # what a library prints to standard output must not get between the answers
     while header := _receive(requests):
         request = json.loads(header)
         content = _receive(requests)
         importlib.import_module(_MODULES[request["kind"]])
-        _send(answers, b"started")
+        _send(answers, b"started")  # after the import, whose time does not count for the file
         signal.alarm(LONGEST)
         _send(answers, json.dumps(_answer(request, content)).encode())
         signal.alarm(0)
@@ -46,8 +46,8 @@ def main() -> None:
 
 def _limit(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.setrecursionlimit(5000)  # a page nested a thousand deep is odd but can be read
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would contain the document
+    sys.setrecursionlimit(5000)  # some pages are nested a thousand levels deep
 
 
 def _answer(request: dict[str, str], content: bytes) -> dict[str, object]:
@@ -62,7 +62,7 @@ def _answer(request: dict[str, str], content: bytes) -> dict[str, object]:
         return {"error": "is nested too deeply to be converted; save it as Markdown"}
     except (zipfile.BadZipFile, zlib.error):
         return {"error": f"is damaged, or is not a .{kind} file; open it and save it again"}
-    except Exception as error:  # noqa: BLE001 - whatever a library throws at a file of others is that file's reason
+    except Exception as error:  # noqa: BLE001 - any exception of a library becomes this file's reason
         return {"error": f"cannot be converted ({type(error).__name__}: {_short(error)}); open it and save it again"}
     return {"markdown": _clean(markdown), "title": _clean(" ".join(title.split()))}
 
@@ -72,6 +72,7 @@ def _short(error: Exception) -> str:
 
 
 def _clean(text: str) -> str:
+    # Documents may contain NUL and lone surrogates, which cannot be stored as UTF-8 text.
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 

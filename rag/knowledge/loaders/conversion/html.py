@@ -1,4 +1,4 @@
-"""HTML to Markdown, the page's own text without what surrounds it; runs in the converter's child process."""
+"""Converts HTML to Markdown, without navigation and other page furniture; runs in the converter's child process."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from markdownify import ATX, MarkdownConverter
 from rag.errors import KnowledgeError
 from rag.knowledge.loaders.encoding import decode_page
 
-ENOUGH = 0.3
-"""Share of a page's words that its main part must have: with less, the part was not what it seemed to be."""
+LEAST_SHARE = 0.3
+"""The smallest share of a page's words that its main part may have; a part with less is not the main one."""
 _SURROUNDINGS = (
     "script, style, noscript, template, nav, aside, form, iframe, svg, dialog, [hidden], [aria-hidden=true], "
     "[role=navigation], [role=search]"
 )
 _PERMALINKS = "a.headerlink, a.anchor, a.anchor-link, a.hash-link, a[aria-label^=Permalink], a[title^=Permalink]"
-_Markdownify: Any = MarkdownConverter  # its stubs know none of the methods that are made to be overridden
+_Markdownify: Any = MarkdownConverter  # Any: its stubs lack the methods that subclasses override
 _HEADINGS = re.compile(r"^h[1-6]$")
 
 
 def convert(_kind: str, content: bytes, request: Mapping[str, str]) -> tuple[str, str]:
-    """Markdown, and the title that the page's head names. Headings keep the ids that links lead to, as ``{#id}``."""
+    """The Markdown, and the title in the page's head. Headings keep their ids as ``{#id}``."""
     page = decode_page(content, request.get("charset", ""))
     soup = BeautifulSoup(page, "lxml")
     title = soup.title.get_text() if soup.title else ""
@@ -34,7 +34,7 @@ def convert(_kind: str, content: bytes, request: Mapping[str, str]) -> tuple[str
     _name_headings(soup)
     for element in soup.select(_SURROUNDINGS):
         element.decompose()
-    markdown = _main(soup, request.get("url", "")) or _extracted(soup, request.get("url", ""))
+    markdown = _main(soup, request.get("url", "")) or _extract(soup, request.get("url", ""))
     if not re.search(r"\w", markdown):
         cure = "without JavaScript; save it from a browser" if scripted else "at all; add some"
         raise KnowledgeError(f"has no text {cure}, or leave it out")
@@ -42,7 +42,7 @@ def convert(_kind: str, content: bytes, request: Mapping[str, str]) -> tuple[str
 
 
 def _name_headings(soup: BeautifulSoup) -> None:
-    """Gives each heading its anchor's name in ``data-anchor``, and takes permalink signs out of it."""
+    """Stores each heading's anchor in ``data-anchor`` and removes its permalink sign."""
     for heading in soup.find_all(_HEADINGS):
         anchor = _anchor(heading)
         for sign in heading.select(_PERMALINKS):
@@ -52,7 +52,7 @@ def _name_headings(soup: BeautifulSoup) -> None:
 
 
 def _anchor(heading: Tag) -> str:
-    """Its own id, that of an anchor in it or of a permalink, or that of the section which it opens (Sphinx)."""
+    """A heading's id, or that of an anchor or permalink inside it, or of the section that it opens (Sphinx)."""
     candidates = [heading.get("id"), *(link.get("id") or link.get("name") for link in heading.find_all("a"))]
     candidates += [href[1:] for link in heading.select(_PERMALINKS) if (href := str(link.get("href"))).startswith("#")]
     if (
@@ -67,15 +67,15 @@ def _anchor(heading: Tag) -> str:
 
 
 def _main(soup: BeautifulSoup, url: str) -> str:
-    """What the page itself marks as its main part, if it has most of the page's text."""
-    for found in (soup.select("main, [role=main]"), soup.find_all("article")):
-        if len(found) == 1 and _words(found[0]) >= ENOUGH * _words(soup.body or soup):
-            return _markdown(found[0], url)
+    """The part that the page marks as its main one, if it has enough of the page's words; else ""."""
+    for elements in (soup.select("main, [role=main]"), soup.find_all("article")):
+        if len(elements) == 1 and _words(elements[0]) >= LEAST_SHARE * _words(soup.body or soup):
+            return _markdown(elements[0], url)
     return ""
 
 
-def _extracted(soup: BeautifulSoup, url: str) -> str:
-    """What trafilatura takes for the main part, or the whole body where that is too little."""
+def _extract(soup: BeautifulSoup, url: str) -> str:
+    """The main part as trafilatura extracts it, or the whole body if that is too little."""
     for element in soup.select("body > header, body > footer"):
         element.decompose()
     body = soup.body or soup
@@ -86,23 +86,23 @@ def _extracted(soup: BeautifulSoup, url: str) -> str:
 
 
 def _is_too_little(text: str, body: Tag) -> bool:
-    """Too few words, or half of the headings gone: on short pages trafilatura gives bare lines."""
+    """Whether too few words or fewer than half of the headings are left, as trafilatura does with short pages."""
     headings = len(re.findall(r"^#+ ", text, re.MULTILINE))
-    return len(re.findall(r"\w+", text)) < ENOUGH * _words(body) or 2 * headings < len(body.find_all(_HEADINGS))
+    return len(re.findall(r"\w+", text)) < LEAST_SHARE * _words(body) or 2 * headings < len(body.find_all(_HEADINGS))
 
 
 def _with_anchors(text: str, soup: BeautifulSoup) -> Iterator[str]:
-    """Trafilatura drops ids: each heading gets the one of the next heading on the page that says the same."""
-    named: dict[str, list[str]] = {}
+    """Adds the anchors, which trafilatura drops: each heading gets that of the next heading with the same words."""
+    anchors_by_heading: dict[str, list[str]] = {}
     for heading in soup.find_all(_HEADINGS):
-        named.setdefault(_bare(heading.get_text()), []).append(str(heading.get("data-anchor", "")))
+        anchors_by_heading.setdefault(_words_only(heading.get_text()), []).append(str(heading.get("data-anchor", "")))
     for line in text.split("\n"):
-        anchors = named.get(_bare(line)) if line.startswith("#") else None
+        anchors = anchors_by_heading.get(_words_only(line)) if line.startswith("#") else None
         anchor = anchors.pop(0) if anchors else ""
         yield f"{line} {{#{anchor}}}" if anchor else line
 
 
-def _bare(text: str) -> str:
+def _words_only(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.replace("\\", "")))
 
 
@@ -123,7 +123,7 @@ def _markdown(element: Tag, url: str) -> str:
 
 
 class _Markdown(_Markdownify):  # type: ignore[misc]
-    """markdownify, with anchors at headings, absolute links or none, and pictures by what they show."""
+    """markdownify with anchors at headings, absolute links only, and the alternative text of pictures."""
 
     def escape(self, text: str, parent_tags: set[str]) -> str:
         return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", str(super().escape(text, parent_tags)))
@@ -151,7 +151,7 @@ class _Markdown(_Markdownify):  # type: ignore[misc]
 
 
 def _absolute(page: str, href: str) -> str:
-    """Where a link leads from anywhere; empty where only the page itself knows, or nobody should follow."""
+    """The absolute address of a link; "" for other schemes than http, https and mailto."""
     try:
         target = urljoin(page, href)
         return target if urlsplit(target).scheme in ("http", "https", "mailto") else ""
@@ -160,5 +160,5 @@ def _absolute(page: str, href: str) -> str:
 
 
 def _code_language(pre: Tag) -> str:
-    named: list[Any] = [*(pre.get("class") or []), *((pre.code.get("class") or []) if pre.code else [])]
-    return next((match[1] for name in named if (match := re.match(r"lang(?:uage)?-(\w+)$", str(name)))), "")
+    class_names: list[Any] = [*(pre.get("class") or []), *((pre.code.get("class") or []) if pre.code else [])]
+    return next((match[1] for name in class_names if (match := re.match(r"lang(?:uage)?-(\w+)$", str(name)))), "")

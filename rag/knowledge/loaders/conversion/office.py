@@ -1,4 +1,4 @@
-"""Word and PowerPoint to Markdown; runs in the converter's child process."""
+"""Converts Word and PowerPoint files to Markdown; runs in the converter's child process."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from markitdown.converters import DocxConverter, PptxConverter
 from rag.errors import KnowledgeError
 
 UNPACKED = 300_000_000
-"""Bytes that a file may unpack to: more is a bomb, or a book of scans."""
+"""The most bytes that a file may unpack to; more is a zip bomb or a book of scans."""
 RATIO = 200
-"""XML shrinks to a tenth or a twentieth; what shrinks more than this is made to harm."""
+"""The largest ratio of unpacked to packed size; ordinary XML has 10 to 20, zip bombs have more than this."""
 HARMLESS = 20_000_000
-"""Bytes below which the ratio does not matter."""
+"""Unpacked bytes below which the ratio is not checked."""
 _OLE = b"\xd0\xcf\x11\xe0"
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
 _CONVERTERS: dict[str, type[DocumentConverter]] = {"docx": DocxConverter, "pptx": PptxConverter}
 
 
 def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str, str]:
-    """Markdown and the title among the file's properties."""
+    """The Markdown, and the title in the file's properties."""
     check_archive(kind, content)
     result = _CONVERTERS[kind]().convert(BytesIO(content), StreamInfo(extension=f".{kind}"))
     markdown = _IMAGE.sub(r"\1" if kind == "docx" else "", result.markdown)
@@ -35,11 +35,12 @@ def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str
 
 
 def check_archive(kind: str, content: bytes) -> None:
-    """Raises ``KnowledgeError`` for what is no OOXML file, is locked, or unpacks to far more than it is."""
+    """Raises ``KnowledgeError`` for a file that is no OOXML archive, has a password, or looks like a zip bomb."""
     if content.startswith(_OLE):
         raise KnowledgeError(f"is locked by a password or in an old format; save it as .{kind} without a password")
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
+            # Sizes as the archive's directory declares them: nothing is unpacked before they are checked.
             sizes = [entry.file_size for entry in archive.infolist()]
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise KnowledgeError(f"is damaged, or is not a .{kind} file; open it and save it again") from error
@@ -51,13 +52,13 @@ def check_archive(kind: str, content: bytes) -> None:
 
 
 def _title(content: bytes) -> str:
-    """The title among the properties, unless a program wrote it."""
+    """The title in the file's properties; "" for titles that a program sets by default."""
     with zipfile.ZipFile(BytesIO(content)) as archive:
         if "docProps/core.xml" not in archive.namelist():
             return ""
         try:
             properties = fromstring(archive.read("docProps/core.xml"))
-        except Exception:  # noqa: BLE001 - odd properties: the text was read all the same
+        except Exception:  # noqa: BLE001 - broken properties must not lose the text, which is converted already
             return ""
     title = properties.findtext("{http://purl.org/dc/elements/1.1/}title") or ""
     return "" if re.match(r"(PowerPoint Presentation|Microsoft Word|Document\d*$)", title) else title

@@ -1,4 +1,4 @@
-"""PDF to Markdown; runs in the converter's child process."""
+"""Converts PDF files to Markdown; runs in the converter's child process."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from markitdown import StreamInfo
 from markitdown.converters import PdfConverter
 
 from rag.errors import KnowledgeError
-from rag.knowledge.loaders.plain import plain, unbroken
+from rag.knowledge.loaders.plain import plain, rejoin_words
 
-LAID_OUT = 100
-"""Pages up to which tables are looked for; of longer files the text alone is read, which takes a hundredth of the time."""
-PATIENCE = 10
-"""Seconds of computing after which the search for tables is given up; it takes a tenth to a third of a second a page."""
-_TYPIST = re.compile(r"^(Microsoft \w+ - |untitled|.*\.(docx?|pptx?|xlsx?|indd|tex|pdf)$)", re.IGNORECASE)
-"""Titles that a program wrote: a file's name says as much."""
+LAYOUT_PAGES = 100
+"""Files with more pages are read without tables, which takes a hundredth of the time."""
+LAYOUT_SECONDS = 10
+"""CPU seconds for the search for tables; it needs 0.1 to 0.3 seconds a page."""
+_PROGRAM_TITLE = re.compile(r"^(Microsoft \w+ - |untitled|.*\.(docx?|pptx?|xlsx?|indd|tex|pdf)$)", re.IGNORECASE)
+"""Titles that a program set by default; the file's name says as much."""
 
 
 def convert(_kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str, str]:
-    """The text, with tables where the file is short enough, and the title among its properties."""
-    document = _opened(content)
+    """The text (with tables if the file is short enough), and the title in its properties."""
+    document = _open(content)
     pages, title = len(document), str(document.get_metadata_dict().get("Title", ""))
-    text = _laid_out(content) if pages <= LAID_OUT else _text(document)
-    if len(re.findall(r"\w", text)) < 2 * pages:
+    text = _text_with_tables(content) if pages <= LAYOUT_PAGES else _text(document)
+    if len(re.findall(r"\w", text)) < 2 * pages:  # the search for tables timed out, or missed the text
         text = _text(document)
     if not re.search(r"\w", text):
         raise KnowledgeError("has no text, only pictures of it; run OCR on it (for example ocrmypdf) and sync again")
-    return plain(unbroken(text.strip()), printed=True), "" if _TYPIST.match(title) else title
+    return plain(rejoin_words(text.strip()), printed=True), "" if _PROGRAM_TITLE.match(title) else title
 
 
-def _opened(content: bytes) -> pypdfium2.PdfDocument:
+def _open(content: bytes) -> pypdfium2.PdfDocument:
     try:
         return pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
@@ -43,24 +43,25 @@ def _opened(content: bytes) -> pypdfium2.PdfDocument:
         raise KnowledgeError("is damaged, or is no PDF; open it and save it again") from error
 
 
-class _Late(BaseException):
-    """Not an ``Exception``: markitdown catches those and starts again."""
+class _LayoutTimeout(BaseException):
+    """Not an ``Exception``: markitdown catches those and would start again with another method."""
 
 
-def _laid_out(content: bytes) -> str:
-    """Text with tables, or nothing if it takes too long."""
-    signal.signal(signal.SIGVTALRM, _give_up)
-    signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
+def _text_with_tables(content: bytes) -> str:
+    """Text with tables; "" after ``LAYOUT_SECONDS`` of CPU time."""
+    # CPU time instead of wall time: on a busy machine a file must not lose its tables.
+    signal.signal(signal.SIGVTALRM, _raise_timeout)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LAYOUT_SECONDS)
     try:
         return PdfConverter().convert(BytesIO(content), StreamInfo(extension=".pdf")).markdown
-    except _Late:
+    except _LayoutTimeout:
         return ""
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
-def _give_up(*_: object) -> None:
-    raise _Late
+def _raise_timeout(*_: object) -> None:
+    raise _LayoutTimeout
 
 
 def _text(document: pypdfium2.PdfDocument) -> str:

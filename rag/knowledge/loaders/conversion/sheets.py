@@ -1,4 +1,4 @@
-"""Excel to Markdown, each sheet a heading and a table; runs in the converter's child process."""
+"""Converts Excel files to Markdown, with a heading and a table for each sheet; runs in the converter's child process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rag.knowledge.loaders.tables import table
 
 
 def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str, str]:
-    """Values, not formulas; sheets without any are left out."""
+    """Markdown of the cells' values (not their formulas); sheets without values are left out."""
     if kind == "xlsx":
         check_archive(kind, content)
     named = _new(content) if kind == "xlsx" else _old(content)
@@ -25,10 +25,11 @@ def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str
 def _new(content: bytes) -> Iterator[tuple[str, Iterator[Sequence[object]]]]:
     from openpyxl import load_workbook
 
+    # read_only streams the rows, so a large sheet need not fit into memory.
     book = load_workbook(BytesIO(content), read_only=True, data_only=True, keep_links=False)
     for sheet in book.worksheets:
         if sheet.sheet_state == "visible":
-            sheet.reset_dimensions()  # what a file says about its size is not always so
+            sheet.reset_dimensions()  # the dimensions stored in a file can be wrong, and rows would be lost
             yield sheet.title, sheet.iter_rows(values_only=True)
 
 
@@ -49,7 +50,7 @@ def _values(sheet: Any, row: int, datemode: int) -> list[object]:
 
 
 def _value(cell: Any, datemode: int) -> object:
-    """Old files keep dates and truth as numbers, told apart by the cell's type."""
+    """A cell's value: .xls stores dates and booleans as numbers, and only the cell's type tells them apart."""
     from xlrd import XL_CELL_BOOLEAN, XL_CELL_DATE, XL_CELL_ERROR
     from xlrd.xldate import xldate_as_datetime
 

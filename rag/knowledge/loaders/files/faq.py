@@ -1,4 +1,4 @@
-"""Questions with their answers, from CSV or JSON lines; other tables stay tables."""
+"""Reads questions and answers from CSV or JSON lines; other CSV files become tables."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _COLUMNS = {
     "category": ("category", "categoría", "categoria", "tema"),
 }
 HUGE = 500
-"""Entries from which on each category is a document: a change in one costs only the embedding of its own."""
+"""From this many entries on, each category is a document: a change then re-embeds one category, not the whole file."""
 LONGEST_CELL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One question with its answer, and where it belongs."""
+    """One question with its answer, category and other fields."""
 
     question: str
     answer: str
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Entries that make one document. ``name`` tells it from the other parts of the file; empty if it is the only one."""
+    """The entries of one document. ``name`` distinguishes the parts of a file; "" if there is only one."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ class Part:
 
 
 def read_csv(text: str) -> list[Part]:
-    """The parts of a FAQ, or one part with a table. Raises ``KnowledgeError`` for what is neither."""
+    """The parts of a FAQ, or one part with a table. Raises ``KnowledgeError`` for an empty or damaged file."""
     rows = _rows(text)
     columns = _columns(rows[0]) if rows else {}
     if {"question", "answer"} <= columns.keys():
@@ -59,15 +59,16 @@ def read_csv(text: str) -> list[Part]:
 
 
 def read_jsonl(text: str) -> list[Part]:
-    """The parts of a FAQ. Raises ``KnowledgeError`` that names the first line which is no entry."""
+    """The parts of a FAQ. Raises ``KnowledgeError`` that names the first invalid line."""
     entries = [_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return _parts(entries)
 
 
 def _rows(text: str) -> list[list[str]]:
+    # The default of 131,072 characters is too small for a long answer.
     csv.field_size_limit(LONGEST_CELL)
     first = text.lstrip().partition("\n")[0]
-    delimiter = max(",;\t|", key=first.count)  # the sniffer of the library guesses letters in short files
+    delimiter = max(",;\t|", key=first.count)  # csv.Sniffer takes letters for delimiters in short files
     try:
         return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
     except csv.Error as error:
@@ -76,12 +77,14 @@ def _rows(text: str) -> list[list[str]]:
 
 def _columns(head: Sequence[str]) -> dict[str, int]:
     names = [name.strip().lower() for name in head]
-    found = {key: next((names.index(name) for name in known if name in names), -1) for key, known in _COLUMNS.items()}
-    return {key: index for key, index in found.items() if index >= 0}
+    indexes = {
+        key: next((names.index(name) for name in aliases if name in names), -1) for key, aliases in _COLUMNS.items()
+    }
+    return {key: index for key, index in indexes.items() if index >= 0}
 
 
 def _entry(columns: Mapping[str, int], row: Sequence[str]) -> Entry | None:
-    """Rows without a question or an answer are those that someone will still fill."""
+    """The entry of a row; None if question or answer is empty, because someone may still fill it in."""
     values = {key: row[index].strip() for key, index in columns.items() if index < len(row)}
     return Entry(**values) if values.get("question") and values.get("answer") else None
 
@@ -95,7 +98,8 @@ def _line(number: int, line: str) -> Entry:
         ) from error
     lowered = {str(key).strip().lower(): value for key, value in fields.items()} if isinstance(fields, dict) else {}
     values = {
-        key: next((_text(lowered[name]) for name in known if name in lowered), "") for key, known in _COLUMNS.items()
+        key: next((_text(lowered[name]) for name in aliases if name in lowered), "")
+        for key, aliases in _COLUMNS.items()
     }
     if not values["question"] or not values["answer"]:
         raise KnowledgeError(f"has no question and answer in line {number}; name the fields question and answer")
@@ -127,7 +131,7 @@ def _parts(entries: Sequence[Entry]) -> list[Part]:
 
 
 def _sections(entries: Sequence[Entry]) -> Iterator[str]:
-    """A heading a question; those of one category stand together under it where there are several."""
+    """Headings with answers, one for each question, grouped by category if there are several categories."""
     by_category: dict[str, list[Entry]] = {}
     for entry in entries:
         by_category.setdefault(entry.category, []).append(entry)

@@ -1,4 +1,4 @@
-"""A folder as a source, or one file: found, read, hashed, and converted only when it is asked for."""
+"""Reads a folder (or one file) as a source: files are read and hashed, and converted only when they are loaded."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ from rag.settings import SourceSettings
 def read_folder(
     source: SourceSettings, folder: Path, *, converter: Converter | None = None, updated: datetime | None = None
 ) -> Iterator[Candidate | Unreadable]:
-    """Every document of a folder (or the one file that it is), in the order of paths; blocking.
+    """All documents of a folder, or of one file, in the order of paths. Blocks.
 
-    ``updated`` is the time of change of all files, where the files' own says nothing. Raises ``KnowledgeError`` when
+    ``updated`` replaces the files' times of change (those of a Git checkout mean nothing). Raises ``KnowledgeError`` when
     the folder as a whole cannot be read.
     """
     converter = converter or Converter()
     try:
         if folder.is_file():
-            yield from _Shelf(source=source, root=folder.parent, converter=converter, updated=updated).file(folder.name)
+            yield from _FolderReader(source=source, root=folder.parent, converter=converter, updated=updated).file(
+                folder.name
+            )
             return
         if not folder.is_dir():
             raise KnowledgeError(
                 f"knowledge.sources: path of {source.name!r} is {folder}, which does not exist; correct the path, or "
                 "remove the source"
             )
-        shelf = _Shelf(source=source, root=folder, converter=converter, updated=updated)
-        yield from shelf.folder(_pattern(source))
+        reader = _FolderReader(source=source, root=folder, converter=converter, updated=updated)
+        yield from reader.folder(_pattern(source))
     finally:
         converter.close()
 
@@ -60,8 +62,8 @@ def _pattern(source: SourceSettings) -> Pattern[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shelf:
-    """The files below one folder, as documents of one source."""
+class _FolderReader:
+    """Converts the files below one folder to documents of one source."""
 
     source: SourceSettings
     root: Path
@@ -72,18 +74,18 @@ class _Shelf:
         for relative, obstacle in walk(self.root, ignored_by_git(self.root)):
             if obstacle:
                 yield self._unreadable(relative, obstacle)
-            elif pattern.fullmatch(relative) and self._is_meant(relative):
+            elif pattern.fullmatch(relative) and self._is_selected(relative):
                 yield from self.file(relative)
 
     def file(self, relative: str) -> Iterator[Candidate | Unreadable]:
-        """One file: usually one candidate; what goes wrong with it concerns no other."""
+        """The candidates of one file, usually one. An error makes this file unreadable and no other."""
         try:
             yield from self._candidates(relative)
-        except Exception as error:  # noqa: BLE001 - a loop of links, a parser's limit: the other files are read
+        except Exception as error:  # noqa: BLE001 - a loop of links or a parser's limit concerns this file only
             yield self._unreadable(relative, reason(error))
 
-    def _is_meant(self, relative: str) -> bool:
-        """Files of other kinds are left out without a word, unless the glob names their ending."""
+    def _is_selected(self, relative: str) -> bool:
+        """Whether a file is reported at all: other kinds are skipped silently, unless the glob names their ending."""
         suffix = PurePosixPath(relative).suffix
         return kind_of(PurePosixPath(relative)) is not None or (suffix != "" and self.source.glob.endswith(suffix))
 
@@ -96,7 +98,7 @@ class _Shelf:
         if printable(relative) != relative:
             raise KnowledgeError("has a name that is not UTF-8; rename it")
         path, kind = os.path.join(self.root, relative), kind_of(PurePosixPath(relative))  # noqa: PTH118 - see below
-        # Strings, not paths, and links looked for before they are followed: this is done for every file at each sync.
+        # Strings instead of Path objects, and resolve() only for links: this runs for every file at each sync.
         if os.path.islink(path) and not Path(path).resolve().is_relative_to(self.root.resolve()):  # noqa: PTH114
             raise KnowledgeError("is a link that leaves the source's folder")
         content = read(path, kind)
@@ -113,7 +115,7 @@ class _Shelf:
         )
 
     def _part(self, relative: str, part: Part) -> Candidate:
-        """A file of questions is parsed when it is found: what it holds decides how many documents it is."""
+        """The candidate of one part. A FAQ is parsed already here, because its content decides how many documents it has."""
         document = f"{self.source.name}/{relative}" + (f"/{part.name}" if part.name else "")
         facts = (part.title, part.url, part.language)
 
@@ -128,21 +130,21 @@ class _Shelf:
 
     def _page(self, relative: str, kind: Kind, digest: bytes) -> LoadedDocument:
         content = read(self.root / relative, kind)
-        if hashlib.sha256(content).digest() != digest:
+        if hashlib.sha256(content).digest() != digest:  # the index would store it with the old fingerprint
             raise KnowledgeError("changed while it was read; the next sync reads it")
-        title, markdown = self._converted(kind, content)
+        title, markdown = self._convert(kind, content)
         return self._document(relative, markdown, document=f"{self.source.name}/{relative}", title=title)
 
-    def _converted(self, kind: Kind, content: bytes) -> tuple[str, str]:
-        """Title and Markdown; the title is empty where the name of the file must do."""
+    def _convert(self, kind: Kind, content: bytes) -> tuple[str, str]:
+        """Title and Markdown of a file; the title is "" if the file's name must serve as one."""
         if kind == "markdown":
-            named, markdown = front_matter(decode(content))
-            return named or first_heading(markdown), markdown
+            title, markdown = front_matter(decode(content))
+            return title or first_heading(markdown), markdown
         if kind == "text":
             markdown = plain(decode(content))
             return first_heading(markdown), markdown
-        converted = self.converter.convert(kind, content)
-        return first_heading(converted.markdown) or converted.title, converted.markdown
+        result = self.converter.convert(kind, content)
+        return first_heading(result.markdown) or result.title, result.markdown
 
     def _document(
         self, relative: str, markdown: str, *, document: str, title: str, part: Part | None = None
@@ -164,15 +166,17 @@ class _Shelf:
 
 
 def read(path: str | Path, kind: Kind | None) -> bytes:
-    """All of a file. Raises ``KnowledgeError`` for what is none, is empty or is too large (without reading it)."""
+    """The content of a regular file. Raises ``KnowledgeError`` for others, and for an empty or too large file."""
     limit = largest(kind)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would else wait for ever
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    )  # O_NONBLOCK: opening a named pipe would wait for ever
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise KnowledgeError("is no regular file")
-        if found.st_size > limit:
-            raise KnowledgeError(f"has {found.st_size / 1e6:.1f} MB; at most {limit // 1_000_000} MB are read")
+        if status.st_size > limit:
+            raise KnowledgeError(f"has {status.st_size / 1e6:.1f} MB; at most {limit // 1_000_000} MB are read")
         content = file.read(limit)
     if not content or content.isspace():
         raise KnowledgeError("is empty; fill it, or remove it")

@@ -1,4 +1,4 @@
-"""The files of a folder in the order of their paths, and what stands in the way."""
+"""Walks a folder in the order of paths, and reports what cannot be read."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from rag.errors import KnowledgeError
 
 
 def walk(root: Path, ignored: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Relative paths with an empty reason, or with the reason why they cannot be read; of a folder they end in ``/``.
+    """Pairs of relative path and reason: "" for a file, else why it cannot be read. Paths of folders end in ``/``.
 
-    Names that begin with a dot and what ``ignored`` lists are left out, links to folders inside are not followed.
+    Names that begin with a dot and paths in ``ignored`` are left out; links to folders inside are not followed.
     """
     resolved = root.resolve()
-    waiting = [""]  # no recursion: a path may be deeper than the stack
-    while waiting:
-        relative = waiting.pop()
+    stack = [""]  # no recursion: a path may be deeper than Python's recursion limit
+    while stack:
+        relative = stack.pop()
         if relative and not relative.endswith("/"):
             yield relative, ""
             continue
         try:
-            with os.scandir(root / relative) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name, reverse=True)
+            with os.scandir(root / relative) as listing:
+                # In reverse order, because the stack returns the last entry first.
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             if not relative:
                 raise KnowledgeError(
@@ -37,9 +38,9 @@ def walk(root: Path, ignored: frozenset[str]) -> Iterator[tuple[str, str]]:
             if entry.name.startswith(".") or path in ignored or path + "/" in ignored:
                 continue
             if not _is_folder(entry):
-                waiting.append(path)
+                stack.append(path)
             elif not entry.is_symlink():
-                waiting.append(path + "/")
+                stack.append(path + "/")
             elif not Path(entry.path).resolve().is_relative_to(resolved):
                 yield path + "/", "is a link that leaves the source's folder"
 
@@ -52,16 +53,19 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def matcher(pattern: str) -> re.Pattern[str]:
-    """A glob over relative paths: ``*`` and ``?`` stay within a name, ``**`` crosses folders. Raises ``ValueError``."""
+    """A regular expression for a glob over relative paths: ``*`` and ``?`` match within a name, ``**`` crosses folders.
+
+    Raises ``ValueError`` for a glob that leaves the source's folder.
+    """
     if pattern.startswith("/") or ".." in pattern.split("/"):
         raise ValueError("it must stay within the source's folder")
-    return re.compile("".join(map(_translated, re.findall(r"\*\*/|\*\*|\*|\?|\[[^/\]]+\]|.", pattern))), re.DOTALL)
+    return re.compile("".join(map(_regex_of, re.findall(r"\*\*/|\*\*|\*|\?|\[[^/\]]+\]|.", pattern))), re.DOTALL)
 
 
-def _translated(part: str) -> str:
-    known = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    if part in known:
-        return known[part]
+def _regex_of(part: str) -> str:
+    wildcards = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    if part in wildcards:
+        return wildcards[part]
     if part.startswith("[") and len(part) > 1:
         return (
             "[^" + re.escape(part[2:-1]).replace(r"\-", "-") + "]"

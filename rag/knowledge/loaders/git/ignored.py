@@ -1,4 +1,4 @@
-"""The files that a Git checkout ignores."""
+"""Lists the files that a Git checkout ignores."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rag.knowledge.loaders.git.commands import failure_reason, run_git
 
 
 def ignored_by_git(folder: Path) -> frozenset[str]:
-    """Relative paths that the checkout around a folder ignores (of a folder with ``/`` at the end); empty outside of one.
+    """Relative paths that the checkout around a folder ignores; those of folders end in ``/``. Empty outside a checkout.
 
-    A folder that is itself ignored was named on purpose: all of it counts. Raises ``KnowledgeError`` where git cannot tell:
-    what is kept out of a repository is often what nobody should read.
+    For a folder that is itself ignored the result is empty: the source names it on purpose. Raises ``KnowledgeError`` when git
+    cannot tell, because ignored files often hold secrets and must not be indexed by mistake.
     """
     checkout = next((place for place in (folder, *folder.resolve().parents) if _is_checkout(place / ".git")), None)
     if checkout is None or not (shutil.which("git") or (checkout / ".gitignore").exists()):
@@ -25,20 +25,20 @@ def ignored_by_git(folder: Path) -> frozenset[str]:
         if run_git("-c", "safe.directory=*", "check-ignore", "-q", ".", at=folder).returncode == 0:
             return frozenset()
         arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-        listed = run_git("-c", "safe.directory=*", *arguments, at=folder)
+        result = run_git("-c", "safe.directory=*", *arguments, at=folder)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise KnowledgeError(_unknown(folder, type(error).__name__)) from error
-    if listed.returncode:
-        raise KnowledgeError(_unknown(folder, failure_reason(listed.stderr)))
-    return frozenset(filter(None, os.fsdecode(listed.stdout).split("\0")))
+        raise KnowledgeError(_failure(folder, type(error).__name__)) from error
+    if result.returncode:
+        raise KnowledgeError(_failure(folder, failure_reason(result.stderr)))
+    return frozenset(filter(None, os.fsdecode(result.stdout).split("\0")))
 
 
 def _is_checkout(git: Path) -> bool:
-    """A worktree's and a submodule's ``.git`` is a file; a folder of that name without ``HEAD`` is just a folder."""
+    """Whether ``.git`` marks a checkout: a file (worktree, submodule), or a folder that contains ``HEAD``."""
     return git.is_file() or (git / "HEAD").exists()
 
 
-def _unknown(folder: Path, reason: str) -> str:
+def _failure(folder: Path, reason: str) -> str:
     return (
         f"git cannot tell which files of {folder} it ignores ({reason}); install git and let the service read the checkout, or "
         "name a folder outside of it"

@@ -1,4 +1,4 @@
-"""A Git repository as a source: cloned into a cache, then read as a folder."""
+"""Reads a Git repository as a source: it is fetched into a cache and then read as a folder."""
 
 from __future__ import annotations
 
@@ -19,49 +19,51 @@ from rag.knowledge.loaders.git.commands import failure_reason, run_git
 from rag.settings import SourceSettings
 
 SECONDS = 600
-"""For a clone or a fetch; of a large repository over a slow line too."""
+"""Limit for a clone or fetch, enough for a large repository over a slow line."""
 _SSH = re.compile(r"^(?:[\w.-]+@)?[\w.-]+:(?!//)[^\s]+$")
 _SCHEME = re.compile(r"^(https|ssh|file|http)://", re.IGNORECASE)
 
 
 def read_repository(source: SourceSettings, cache: Path) -> Iterator[Candidate | Unreadable]:
-    """Every document of a repository's folder, as its branch says now; blocking.
+    """All documents of a repository's folder at the head of its branch. Blocks.
 
-    The time of change of each is that of the last commit when it was found changed. Raises ``KnowledgeError`` when the
-    repository cannot be fetched; what the index holds then stays.
+    A document's time of change is that of the newest commit at the sync that found it changed: a fetch of depth 1 has no
+    history. Raises ``KnowledgeError`` when the repository cannot be fetched; the index then stays as it is.
     """
-    home = _fetched(source, cache)
+    home = _fetch(source, cache)
     folder = (home / source.folder).resolve()
     if not folder.is_relative_to(home.resolve()) or not folder.exists():
         raise KnowledgeError(
             f"knowledge.sources: folder of {source.name!r} is {source.folder!r}, which {source.place} has not"
         )
-    stamp = _git(source, "log", "-1", "--format=%ct", at=home).strip()
-    for found in read_folder(source, folder, updated=datetime.fromtimestamp(int(stamp), UTC)):
-        if isinstance(found, Unreadable):  # nobody looks for a file in the cache
-            yield replace(found, path=found.path.removeprefix(f"{home.resolve()}/"))
+    timestamp = _git(source, "log", "-1", "--format=%ct", at=home).strip()
+    for entry in read_folder(source, folder, updated=datetime.fromtimestamp(int(timestamp), UTC)):
+        if isinstance(entry, Unreadable):  # shown without the cache's folder, where nobody looks for a file
+            yield replace(entry, path=entry.path.removeprefix(f"{home.resolve()}/"))
         else:
-            yield found
+            yield entry
 
 
-def _fetched(source: SourceSettings, cache: Path) -> Path:
-    """The clone in the cache, as the branch is now. One that another address or a crash left behind is made anew."""
-    address = _checked(source)
+def _fetch(source: SourceSettings, cache: Path) -> Path:
+    """The clone in the cache, at the branch's head. The folder is named after the address; an incomplete one is replaced."""
+    address = _checked_address(source)
     home = cache / f"git-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
     if not (home / ".git" / "HEAD").is_file():
         shutil.rmtree(home, ignore_errors=True)
-        _make(source, home)
+        _make_folder(source, home)
         _git(source, "init", "--quiet", ".", at=home)
-    (home / ".git" / "shallow.lock").unlink(missing_ok=True)  # of a fetch that was killed: nobody else works here
+    (home / ".git" / "shallow.lock").unlink(missing_ok=True)  # left by a killed fetch; the folder has one user
     (home / ".git" / "index.lock").unlink(missing_ok=True)
+    # Depth 1: only the newest files are read, and a history can be large.
     fetch = ("fetch", "--quiet", "--depth=1", "--no-tags", "--force", "source", source.branch or "HEAD")
     _git(source, *fetch, at=home, address=address)
     _git(source, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD", at=home)
+    # -ff also removes nested repositories, -x also ignored files, which an earlier checkout may have left.
     _git(source, "clean", "--quiet", "-dffx", at=home)
     return home
 
 
-def _make(source: SourceSettings, home: Path) -> None:
+def _make_folder(source: SourceSettings, home: Path) -> None:
     try:
         home.mkdir(parents=True)
     except OSError as error:
@@ -70,16 +72,17 @@ def _make(source: SourceSettings, home: Path) -> None:
         ) from error
 
 
-def _checked(source: SourceSettings) -> str:
-    """The address, if git may be given it. A path becomes absolute."""
+def _checked_address(source: SourceSettings) -> str:
+    """The source's address if it is safe to pass to git, with a path made absolute. Raises ``KnowledgeError``."""
     address = source.git or ""
     if source.branch.startswith("-") or re.search(r"[\s:^~?*\[\\]|\.\.", source.branch):
         raise KnowledgeError(
             f"knowledge.sources: branch of {source.name!r} is {source.branch!r}, which is no name of a branch"
         )
-    if not address.startswith("-"):
+    if not address.startswith("-"):  # git would read it as an option, and some options run a program
         if _SCHEME.match(address) or (_SSH.match(address) and not Path(address).exists()):
             return address
+        # helper::address makes git run the program git-remote-helper.
         if "::" not in address and (path := Path(address).expanduser()).is_dir():
             return str(path.resolve())
     raise KnowledgeError(
@@ -89,21 +92,21 @@ def _checked(source: SourceSettings) -> str:
 
 
 def _git(source: SourceSettings, *arguments: str, at: Path, address: str = "") -> str:
-    """What git says. Raises ``KnowledgeError`` with its last line, without what stands before @ in an address."""
+    """The output of git. Raises ``KnowledgeError`` with git's own reason, without user and password of an address."""
     try:
-        done = run_git(*arguments, at=at, seconds=SECONDS, address=address)
+        result = run_git(*arguments, at=at, seconds=SECONDS, address=address)
     except FileNotFoundError as error:
         raise KnowledgeError(f"source {source.name!r} needs git, which is not installed; install it") from error
     except subprocess.TimeoutExpired as error:
         raise KnowledgeError(
             f"source {source.name!r}: {source.place} did not answer in {SECONDS} seconds; try again"
         ) from error
-    if done.returncode:
+    if result.returncode:
         raise KnowledgeError(
-            f"source {source.name!r}: git {_verb(arguments)} of {source.place} failed ({failure_reason(done.stderr)}); "
+            f"source {source.name!r}: git {_verb(arguments)} of {source.place} failed ({failure_reason(result.stderr)}); "
             "check address, branch and access"
         )
-    return os.fsdecode(done.stdout)
+    return os.fsdecode(result.stdout)
 
 
 def _verb(arguments: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Addresses of a site: one spelling for each page, and which of them belong to a source."""
+"""Normalizes the addresses of a site to one spelling for each page, and decides which belong to a source."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from posixpath import normpath
 from urllib.parse import quote, urljoin, urlsplit
 
 LONGEST = 2000
-"""Characters; longer addresses are made by programs for programs."""
+"""The longest address in characters; longer ones are generated and lead to no pages for readers."""
 DEEPEST = 16
-"""Parts of a path; relative links in a site that answers every address grow it without end."""
+"""The most parts of a path: on a site that answers every address, relative links make paths grow without end."""
 REPEATED = 3
-"""Times that one part may stand in a path: /a/b/a/b/a/b/… is a loop."""
+"""How often one part may occur in a path: /a/b/a/b/a/b/… is a loop."""
 
 PORTS = {"http": 80, "https": 443}
 
@@ -33,7 +33,7 @@ _MEDIA = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where a source begins and ends. ``origin`` is scheme, host and port; ``prefix`` the beginning of its paths."""
+    """The boundaries of a source. ``origin``: scheme, host and port; ``prefix``: the beginning of its paths."""
 
     origin: str
     prefix: str = "/"
@@ -41,32 +41,33 @@ class Site:
     exclude: tuple[str, ...] = ()
 
     def page(self, link: str, base: str) -> str | None:
-        """The one spelling of a link that stands on ``base``; None where it leaves the site or leads nowhere."""
+        """The normalized address of a link on the page ``base``; None if it leaves the site or is invalid."""
         try:
-            address = normal(urljoin(base, link.strip().replace("\\", "/")))  # browsers take both for the same
+            address = normal(urljoin(base, link.strip().replace("\\", "/")))  # as browsers do
         except ValueError:
             return None
         if address is None or origin(address) not in aliases(self.origin):
             return None
+        # One origin for all aliases: otherwise a page would be read once for each of them.
         address = self.origin + address.removeprefix(origin(address))
         return None if len(address) > LONGEST or _endless(urlsplit(address).path) else address
 
     def covers(self, address: str) -> bool:
-        """Whether a page of this site is one that the source asks for."""
+        """Whether a page of this site belongs to the source."""
         path = address.removeprefix(self.origin)
-        return self._below(urlsplit(address).path) and self._chosen(path) and not _media(path)
+        return self._below(urlsplit(address).path) and self._is_selected(path) and not _media(path)
 
     def _below(self, path: str) -> bool:
         return path == self.prefix or path.startswith(self.prefix if self.prefix.endswith("/") else f"{self.prefix}/")
 
-    def _chosen(self, path: str) -> bool:
+    def _is_selected(self, path: str) -> bool:
         spellings = {path, path.partition("?")[0]}
         included = not self.include or _matches(spellings, self.include)
         return included and not _matches(spellings, self.exclude)
 
 
 def normal(address: str) -> str | None:
-    """An http or https address in its one spelling, without fragment, tracking parameters and name of a user."""
+    """A normalized http or https address, without fragment, tracking parameters and user name; None if invalid."""
     try:
         parts = urlsplit(address.strip())
         host, port = _host(parts.hostname or ""), parts.port
@@ -76,19 +77,19 @@ def normal(address: str) -> str | None:
         return None
     place = host if port in {None, PORTS[parts.scheme]} else f"{host}:{port}"
     query = "&".join(each for each in parts.query.split("&") if each and not _TRACKING.fullmatch(each))
-    path = _path(parts.path) + (f"?{_escaped(query)}" if query else "")
+    path = _path(parts.path) + (f"?{_escape(query)}" if query else "")
     return f"{parts.scheme}://{place}{path}"
 
 
 def origin(address: str) -> str:
-    """Scheme, host and port of an address in its one spelling."""
+    """Scheme, host and port of a normalized address."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 @lru_cache(maxsize=64)
 def aliases(place: str) -> frozenset[str]:
-    """The origins that are the same site: with and without ``www.``, http and https; with a port only itself."""
+    """The origins of the same site: with and without ``www.``, http and https; with an explicit port only itself."""
     parts = urlsplit(place)
     if parts.port is not None:
         return frozenset({place})
@@ -97,7 +98,7 @@ def aliases(place: str) -> frozenset[str]:
 
 
 def folder(address: str) -> str:
-    """The beginning of paths that a start page stands for: itself where it is a folder, else the folder it is in."""
+    """The path prefix of a start page: its own path if it is a folder, else that of the folder that contains it."""
     path = urlsplit(address).path
     head, _, last = path.rpartition("/")
     return f"{head}/" if "." in last else path
@@ -118,20 +119,20 @@ def _host(host: str) -> str:
 
 
 def _path(path: str) -> str:
-    path = _escaped(_SESSION.sub("", path)) or "/"
+    path = _escape(_SESSION.sub("", path)) or "/"
     if _DOTS.search(path):
         path = normpath(path) + ("/" if path.endswith(("/", "/.", "/..")) else "")
     return "/" + path.lstrip("/")
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     text = quote(text, safe="%/:@!$&'()*+,;=~?-._[]")
-    return _ESCAPE.sub(_spelled, text)
+    return _ESCAPE.sub(_unescape_plain, text)
 
 
-def _spelled(found: re.Match[str]) -> str:
-    character = chr(int(found[1], 16))
-    return character if _UNRESERVED.fullmatch(character) else found[0].upper()
+def _unescape_plain(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else match[0].upper()
 
 
 def _endless(path: str) -> bool:

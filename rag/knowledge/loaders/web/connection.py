@@ -1,4 +1,4 @@
-"""Connections that end in time and lead where they may."""
+"""Network connections with a deadline for each page, restricted to permitted addresses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 
-PATIENCE = 10.0
-"""Seconds without a byte; the whole of a page has its own limit."""
+READ_SECONDS = 10.0
+"""The longest time without a byte, in seconds; a whole page has its own limit."""
 
 
 class Clock(Protocol):
-    """What time it is, and waiting; both block."""
+    """Time and sleeping, in seconds; a seam for tests."""
 
     def now(self) -> float: ...
 
@@ -26,7 +26,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own."""
+    """The system's monotonic clock."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -36,7 +36,7 @@ class SystemClock:
 
 
 class Deadline:
-    """When the page that is being fetched has to be there."""
+    """The deadline of the page that is fetched."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -46,22 +46,23 @@ class Deadline:
         self._end = self._clock.now() + seconds
 
     def left(self) -> float:
-        """Seconds, at most those that one read may wait. Raises ``httpcore.ReadTimeout`` when none are left."""
+        """Seconds for the next read, ``READ_SECONDS`` at most. Raises ``httpcore.ReadTimeout`` when none are left."""
         left = self._end - self._clock.now()
         if left <= 0:
             raise httpcore.ReadTimeout("the page took too long")
-        return min(left, PATIENCE)
+        return min(left, READ_SECONDS)
 
 
-class Neighbourhood:
-    """Keeps a site that began on the public internet out of private networks, whatever its name resolves to later."""
+class NetworkGuard:
+    """Keeps a crawl that began at a public address out of private networks (protection against DNS rebinding)."""
 
     def __init__(self) -> None:
         self._public: bool | None = None
 
     def admit(self, host: str, addresses: list[str]) -> list[str]:
-        """The addresses that may be connected to. Raises ``httpcore.ConnectError`` when there is none."""
+        """The addresses to which connections are permitted. Raises ``httpcore.ConnectError`` if there is none."""
         public = [each for each in addresses if ip_address(each.partition("%")[0]).is_global]
+        # Decided by the first connection, whose host the operator named in the source or as the proxy.
         if self._public is None:
             self._public = bool(public)
         admitted = public if self._public else addresses
@@ -71,11 +72,11 @@ class Neighbourhood:
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """TCP connections to addresses that ``Neighbourhood`` admits, each read within the deadline."""
+    """Opens TCP connections to addresses that ``NetworkGuard`` admits; every read and write ends at the deadline."""
 
-    def __init__(self, deadline: Deadline, neighbourhood: Neighbourhood) -> None:
+    def __init__(self, deadline: Deadline, guard: NetworkGuard) -> None:
         self._deadline = deadline
-        self._neighbourhood = neighbourhood
+        self._guard = guard
         self._tcp = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -86,8 +87,8 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - the caller's signature
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        """Connects to the address that was checked, not to the name, which may resolve to another a moment later."""
-        addresses = self._neighbourhood.admit(host, _resolve(host, port))
+        """Connects to a checked address, not to the name, which may resolve to another address a moment later."""
+        addresses = self._guard.admit(host, _resolve(host, port))
         for address in addresses[:-1]:
             try:
                 return self._connect(address, port)
@@ -126,24 +127,24 @@ class _Stream(httpcore.NetworkStream):
 
 
 def proxy_address(url: str) -> str | None:
-    """The proxy that the environment names for an address, if any."""
+    """The proxy that the environment names for an address, or None."""
     parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):
         return None
-    found = getproxies()
-    return found.get(parts.scheme) or found.get("all")
+    results = getproxies()
+    return results.get(parts.scheme) or results.get("all")
 
 
 def proxy_at(proxy: str) -> httpcore.Proxy:
-    """A proxy as the environment writes it, with its name and password apart."""
+    """The proxy at an address; user and password are taken out of it."""
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    signed = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=signed)
+    credentials = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=credentials)
 
 
 def _resolve(host: str, port: int) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(f"{host} has no address ({error})") from error
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+    return list(dict.fromkeys(str(each[4][0]) for each in results))

@@ -1,4 +1,4 @@
-"""A page that was read as a document of the source."""
+"""Converts a fetched page to a document of the source."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _KINDS: dict[str, Kind] = {
     "application/vnd.ms-excel": "xls",
 }
 _BY_NAME = ("text/plain", "application/octet-stream", "")
-"""Types that servers give to what they do not know; the name's ending says more."""
+"""Media types that servers use for unknown files; the name's ending says more."""
 
-_ASIDE = re.compile(r"[/+.-](xml|json|javascript|css|calendar|octet-stream|zip|gzip|tar|executable)$")
+_ASSET = re.compile(r"[/+.-](xml|json|javascript|css|calendar|octet-stream|zip|gzip|tar|executable)$")
 _FILES = ("csv", "jsonl")
-"""One of these is many documents, which only a folder can be."""
+"""Kinds with several documents in one file; only folders support them."""
 
 
 def document_id(source: SourceSettings, address: str) -> str:
@@ -47,18 +47,18 @@ def document_id(source: SourceSettings, address: str) -> str:
 
 
 def kind_of(page: Stored) -> Kind | None:
-    """What a page is to be read as; None for what is not read."""
-    named = media_type(page)
-    if named not in _BY_NAME:
-        return _KINDS.get(named)
+    """The kind of a page; None if it is not read."""
+    name = media_type(page)
+    if name not in _BY_NAME:
+        return _KINDS.get(name)
     ending = kinds.kind_of(path_of(page.address))
     if ending in _FILES:
         return None
-    return ending or ("text" if named == "text/plain" else None)
+    return ending or ("text" if name == "text/plain" else None)
 
 
 def largest(address: str) -> int:
-    """Bytes up to which a page is read, by its name's ending."""
+    """The size limit of a page in bytes, by its name's ending."""
     return kinds.largest(kinds.kind_of(path_of(address)))
 
 
@@ -70,16 +70,16 @@ def media_type(page: Stored) -> str:
     return page.kind.partition(";")[0].strip().lower()
 
 
-def is_aside(page: Stored) -> bool:
-    """What no one expects to be read where a page merely links to it: pictures, feeds, archives."""
-    named = media_type(page)
-    return named.partition("/")[0] in {"image", "audio", "video", "font"} or bool(_ASIDE.search(named))
+def is_asset(page: Stored) -> bool:
+    """Whether a page is a picture, feed, archive or the like, which is skipped silently if pages only link to it."""
+    name = media_type(page)
+    return name.partition("/")[0] in {"image", "audio", "video", "font"} or bool(_ASSET.search(name))
 
 
 def candidate(
     source: SourceSettings, cache: Path, page: Stored, facts: Facts, updated: datetime | None, converter: Converter
 ) -> Candidate:
-    """The document of a page, which is read from the cache when it is loaded. Raises ``KnowledgeError``."""
+    """The candidate of a page; its bytes are read from the cache when it is loaded. Raises ``KnowledgeError``."""
     kind = kind_of(page)
     if kind is None:
         raise KnowledgeError(
@@ -102,34 +102,34 @@ class _Document:
     updated: datetime | None
 
     def load(self, body: bytes, converter: Converter) -> LoadedDocument:
-        title, markdown = self._converted(body, converter)
+        title, markdown = self._convert(body, converter)
         return LoadedDocument(
             id=document_id(self.source, self.page.address),
             source=self.source.name,
-            title=title or _named(self.page.address),
+            title=title or _title_from(self.page.address),
             url=self.page.address,
             markdown=markdown,
-            language=self.source.language or self._declared() or detect(markdown),
+            language=self.source.language or self._declared_language() or detect(markdown),
             audience=self.source.audience,
             tenant=self.source.tenant,
             updated_at=self.updated or http_date(self.page.modified),
         )
 
-    def _converted(self, body: bytes, converter: Converter) -> tuple[str, str]:
+    def _convert(self, body: bytes, converter: Converter) -> tuple[str, str]:
         if self.kind == "markdown":
-            named, markdown = front_matter(decode_page(body, charset(self.page.kind)))
-            return named or first_heading(markdown), markdown
+            title, markdown = front_matter(decode_page(body, charset(self.page.kind)))
+            return title or first_heading(markdown), markdown
         if self.kind == "text":
             return "", plain(decode_page(body, charset(self.page.kind)))
-        found = converter.convert(self.kind, body, url=self.page.address, charset=charset(self.page.kind))
-        return first_heading(found.markdown) or found.title, found.markdown
+        result = converter.convert(self.kind, body, url=self.page.address, charset=charset(self.page.kind))
+        return first_heading(result.markdown) or result.title, result.markdown
 
-    def _declared(self) -> str | None:
+    def _declared_language(self) -> str | None:
         code = self.language.lower().replace("_", "-").partition("-")[0]
         return code if code in LANGUAGES else None
 
 
-def _named(address: str) -> str:
+def _title_from(address: str) -> str:
     parts = urlsplit(address)
     name = PurePosixPath(unquote(parts.path)).stem or parts.hostname or address
     return name.replace("-", " ").replace("_", " ")

@@ -1,4 +1,4 @@
-"""One page after the other over HTTP: paced, limited in bytes and time, no redirect followed."""
+"""Fetches pages over HTTP one at a time: with a rate limit, limits of bytes and time, and without following redirects."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ import httpx
 
 from rag.errors import KnowledgeError
 from rag.knowledge.loaders.web.connection import (
-    PATIENCE,
+    READ_SECONDS,
     Clock,
     Deadline,
     GuardedBackend,
-    Neighbourhood,
+    NetworkGuard,
     proxy_address,
     proxy_at,
 )
 
 AGENT = "Cotorra"
-"""What robots.txt may name."""
+"""The crawler's name for robots.txt."""
 LONGEST = 30.0
-"""Seconds from the request to the last byte."""
+"""The longest time from the request to the last byte, in seconds."""
 WAIT = 30.0
-"""Seconds of Retry-After that are waited for; a stop of the service would have to wait as long."""
+"""The longest Retry-After that is obeyed, in seconds; stopping the service has to wait for it."""
 ATTEMPTS = 3
-PATIENT = 600.0
-"""Seconds of Retry-After that are waited for in all."""
+RETRY_SECONDS = 600.0
+"""Seconds of Retry-After that are obeyed in one crawl altogether."""
 REFUSAL = 65_536
-"""Bytes of an answer that is not the page."""
+"""The most bytes that are read of a response with an error status."""
 BUSY = (429, 503)
 
-_TIMEOUTS = dict.fromkeys(("connect", "read", "write", "pool"), PATIENCE)
+_TIMEOUTS = dict.fromkeys(("connect", "read", "write", "pool"), READ_SECONDS)
 
 
 class Unanswered(KnowledgeError):
-    """The site did not answer, or not in time: the page may be there all the same."""
+    """The site did not answer, or not in time; the page may still exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """``headers`` by their names in lower case; ``body`` is empty unless ``status`` is 200."""
+    """A response. The names of ``headers`` are in lower case; ``body`` is empty unless ``status`` is 200."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,14 +53,14 @@ class Answer:
 
 
 class Fetcher:
-    """GET requests to one site, ``rate`` a second at most; blocking."""
+    """Sends GET requests to one site, at most ``rate`` a second. Blocks."""
 
     def __init__(self, *, rate: float, clock: Clock) -> None:
         self._clock = clock
         self._interval = 1 / rate
         self._next = clock.now()
         self._deadline = Deadline(clock)
-        self._patience = PATIENT
+        self._retry_seconds_left = RETRY_SECONDS
         self._pools: dict[str | None, httpcore.ConnectionPool] = {}
 
     def close(self) -> None:
@@ -68,34 +68,34 @@ class Fetcher:
             pool.close()
 
     def slow_down(self, seconds: float) -> None:
-        """At least so many seconds lie between two requests from now on."""
+        """Raises the time between two requests to at least ``seconds``."""
         self._interval = max(self._interval, seconds)
 
     def get(self, url: str, *, most: int, headers: Mapping[str, str]) -> Answer:
-        """What the address answers, when it asks to wait, after that wait. ``most`` is in bytes, unpacked.
+        """The response of an address; a Retry-After is obeyed. ``most``: the largest body in bytes, unpacked.
 
         Raises ``Unanswered``, or ``KnowledgeError`` for a body that is too large or damaged.
         """
         for attempt in range(1, ATTEMPTS + 1):
             self._pace()
             answer = self._get(url, most, headers)
-            wait = self._asked_to_wait(answer)
-            if wait is None or wait > min(WAIT, self._patience) or attempt == ATTEMPTS:
+            wait = self._retry_after(answer)
+            if wait is None or wait > min(WAIT, self._retry_seconds_left) or attempt == ATTEMPTS:
                 break
-            self._patience -= wait
+            self._retry_seconds_left -= wait
             self._next = max(self._next, self._clock.now() + wait)
         return answer
 
     def _pool(self, url: str) -> httpcore.ConnectionPool:
-        """Connections of its own or to the proxy that the environment names, as everywhere else in Python."""
+        """The connections for an address: direct ones, or those to the proxy that the environment names."""
         proxy = proxy_address(url)
         if proxy not in self._pools:
-            # What a name leads to behind a proxy is the proxy's to decide; here only the proxy's own name is looked up.
+            # Behind a proxy the proxy resolves the site's name; here only the proxy's own name is resolved and checked.
             self._pools[proxy] = httpcore.ConnectionPool(
                 ssl_context=httpx.create_ssl_context(),
                 proxy=proxy_at(proxy) if proxy else None,
                 max_connections=1,
-                network_backend=GuardedBackend(self._deadline, Neighbourhood()),
+                network_backend=GuardedBackend(self._deadline, NetworkGuard()),
             )
         return self._pools[proxy]
 
@@ -104,28 +104,34 @@ class Fetcher:
             self._clock.sleep(wait)
         self._next = self._clock.now() + self._interval
 
-    def _asked_to_wait(self, answer: Answer) -> float | None:
-        """Seconds; None when nothing was asked."""
-        asked = answer.headers.get("retry-after", "").strip()
-        if answer.status not in BUSY or not asked:
+    def _retry_after(self, answer: Answer) -> float | None:
+        """Seconds of a Retry-After header (RFC 9110: a number or a date); None if there is none."""
+        header = answer.headers.get("retry-after", "").strip()
+        if answer.status not in BUSY or not header:
             return None
-        if asked.isdecimal():
-            return float(asked[:9])
-        moment = http_date(asked)
+        if header.isdecimal():
+            return float(header[:9])  # bounded, because a header may have any number of digits
+        moment = http_date(header)
         return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else None
 
     def _get(self, url: str, most: int, headers: Mapping[str, str]) -> Answer:
         self._deadline.start(LONGEST)
-        sent = {"User-Agent": agent(), "Accept": "text/html, */*;q=0.8", "Accept-Encoding": "gzip", **headers}
+        # Only gzip, because its unpacked size can be limited while it is read.
+        request_headers = {
+            "User-Agent": agent(),
+            "Accept": "text/html, */*;q=0.8",
+            "Accept-Encoding": "gzip",
+            **headers,
+        }
         try:
             with self._pool(url).stream(
-                "GET", url, headers=list(sent.items()), extensions={"timeout": _TIMEOUTS}
+                "GET", url, headers=list(request_headers.items()), extensions={"timeout": _TIMEOUTS}
             ) as response:
-                named = _folded(response.headers)
+                fields = _combined_headers(response.headers)
                 if response.status == 200:
-                    return Answer(status=200, headers=named, body=_body(response, named, most))
+                    return Answer(status=200, headers=fields, body=_body(response, fields, most))
                 _drain(response)
-                return Answer(status=response.status, headers=named, body=b"")
+                return Answer(status=response.status, headers=fields, body=b"")
         except httpcore.TimeoutException as error:
             raise Unanswered(f"did not answer in time; a page has {LONGEST:.0f} s") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ConnectionNotAvailable, OSError) as error:
@@ -133,7 +139,7 @@ class Fetcher:
 
 
 def agent() -> str:
-    """What the crawler calls itself."""
+    """The crawler's User-Agent."""
     try:
         return f"{AGENT}/{version('cotorra')}"
     except PackageNotFoundError:  # run from a folder that was never installed
@@ -141,27 +147,27 @@ def agent() -> str:
 
 
 def http_date(text: str) -> datetime | None:
-    """A date of HTTP; None for what is none."""
+    """An HTTP date; None if the text is none."""
     try:
-        found = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """Gzip streams to their bytes; at most ``most`` are ever unpacked. Raises ``KnowledgeError``."""
+def unpack(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Unpacks gzip, ``most`` bytes at most. Raises ``KnowledgeError`` for more and for damaged data."""
     size, stream = 0, zlib.decompressobj(wbits=31)
     try:
         for chunk in chunks:
             rest = chunk
             while rest:
-                if stream.eof:  # a further member: gzip files may be joined
+                if stream.eof:  # a gzip file may consist of several members
                     stream = zlib.decompressobj(wbits=31)
-                found = stream.decompress(rest, most - size + 1)
-                size += len(found)
-                _within(size, most)
-                yield found
+                block = stream.decompress(rest, most - size + 1)
+                size += len(block)
+                _check_size(size, most)
+                yield block
                 rest = stream.unused_data if stream.eof else stream.unconsumed_tail
     except zlib.error as error:
         raise KnowledgeError(f"is damaged gzip ({error})") from error
@@ -169,23 +175,23 @@ def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
         raise KnowledgeError("is damaged gzip (it ends early)")
 
 
-def _within(size: int, most: int) -> None:
+def _check_size(size: int, most: int) -> None:
     if size > most:
         raise KnowledgeError(f"has more than {most // 1_000_000} MB; a page of that size is a dump, not a page")
 
 
 def _body(response: httpcore.Response, headers: Mapping[str, str], most: int) -> bytes:
     packing = headers.get("content-encoding", "identity").strip().lower()
-    chunks = _counted(response.iter_stream(), most)
+    chunks = _limit_size(response.iter_stream(), most)
     if packing in {"gzip", "x-gzip"}:
-        return b"".join(unpacked(chunks, most))
+        return b"".join(unpack(chunks, most))
     if packing not in {"identity", ""}:
         raise KnowledgeError(f"is packed with {packing[:20]}, which was not asked for; only gzip is read")
     return b"".join(chunks)
 
 
 def _drain(response: httpcore.Response) -> None:
-    """Reads the few bytes of a refusal to their end, so that the connection serves for the next page."""
+    """Reads a short error response to its end, so that the connection can be reused for the next page."""
     size = 0
     for chunk in response.iter_stream():
         size += len(chunk)
@@ -193,18 +199,18 @@ def _drain(response: httpcore.Response) -> None:
             return
 
 
-def _counted(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+def _limit_size(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        _within(size, most)
+        _check_size(size, most)
         yield chunk
 
 
-def _folded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name; what comes several times is joined as HTTP says (RFC 9110, 5.3)."""
-    named: dict[str, str] = {}
+def _combined_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name; repeated ones are joined with commas (RFC 9110, 5.3)."""
+    fields: dict[str, str] = {}
     for name, value in headers:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        named[key] = f"{named[key]}, {text}" if key in named else text
-    return named
+        fields[key] = f"{fields[key]}, {text}" if key in fields else text
+    return fields

@@ -1,4 +1,4 @@
-"""The addresses that are still to be read, in the order in which they were found, each once."""
+"""Queue of the addresses that a crawl has still to read, in the order of discovery, each only once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 CLICKS = 50
-"""Links from the start page; a calendar's "next month" goes on for ever."""
+"""The most links between the start page and a page; a calendar's "next month" never ends."""
 HOPS = 5
-"""Redirects one after the other."""
+"""The most redirects in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """``listed`` says that a sitemap names it, so that it is worth a line when it cannot be read."""
+class Target:
+    """An address to read. ``listed``: a sitemap or the source names it, so it is reported if it cannot be read."""
 
     address: str
     clicks: int = 0
@@ -24,31 +24,31 @@ class Wanted:
 
 
 class Frontier:
-    """First found, first read. ``cut`` says that something was left out."""
+    """First in, first out. ``truncated`` tells that addresses were left out."""
 
     def __init__(self, pages: int) -> None:
-        self._most = 2 * pages + 20
-        self._waiting: deque[Wanted] = deque()
-        self._seen: set[str] = set()
-        self.cut = False
+        self._most = 2 * pages + 20  # redirects and copies are no pages of the source, so more addresses are allowed
+        self._queue: deque[Target] = deque()
+        self._addresses: set[str] = set()
+        self.truncated = False
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._queue)
 
-    def enter(self, wanted: Wanted) -> None:
-        """This one is being read already."""
-        self._seen.add(wanted.address)
+    def mark(self, target: Target) -> None:
+        """Records an address that is read outside the queue."""
+        self._addresses.add(target.address)
 
-    def add(self, wanted: Wanted) -> None:
-        """Passed over when it was found before. Redirects and copies are no pages, so twice as many may be asked for."""
-        if wanted.address in self._seen:
+    def add(self, target: Target) -> None:
+        """Adds an address unless it was added before or a limit is reached."""
+        if target.address in self._addresses:
             return
-        if wanted.clicks > CLICKS or len(self._seen) >= self._most:
-            self.cut = True
+        if target.clicks > CLICKS or len(self._addresses) >= self._most:
+            self.truncated = True
             return
-        self._seen.add(wanted.address)
-        self._waiting.append(wanted)
+        self._addresses.add(target.address)
+        self._queue.append(target)
 
-    def next(self) -> Wanted | None:
-        """The one that was found first of those that were not read yet."""
-        return self._waiting.popleft() if self._waiting else None
+    def next(self) -> Target | None:
+        """Removes and returns the oldest address; None if the queue is empty."""
+        return self._queue.popleft() if self._queue else None

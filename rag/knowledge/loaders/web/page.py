@@ -1,4 +1,4 @@
-"""What a page of HTML says to a crawler: where it leads, what it is called elsewhere, whether it may be indexed."""
+"""Reads the facts of an HTML page that a crawler needs: links, canonical address, language, robots rules."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lxml import etree
 from rag.knowledge.loaders.encoding import decode_page
 
 LINKS = 5000
-"""Links of one page that are looked at."""
+"""The most links of one page that are followed."""
 VERSION = 1
-"""Raise it when facts are read in another way: those in the cache are then read again."""
+"""Version of the facts in the cache: raise it when facts are read differently, so that they are read again."""
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _REFRESH = re.compile(r"^\s*\d+\s*[;,]\s*(?:url\s*=\s*)?[\"']?([^\"']+)", re.IGNORECASE)
@@ -25,7 +25,10 @@ _VISIBLE_MARKS = ("id", "name", "href", "class", "lang", "src", "alt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """``base`` resolves the links; ``content`` is a hash of what a reader sees, so that a fresh token is no change."""
+    """Facts of one page. ``base`` resolves the links. ``content`` hashes only what a reader sees.
+
+    So a hidden token that differs with every request does not count as a change of the page.
+    """
 
     content: str
     base: str = ""
@@ -36,12 +39,13 @@ class Facts:
 
 
 def read_page(body: bytes, kind: str) -> Facts:
-    """The facts of a page whose Content-Type is ``kind``. Raises ``KnowledgeError`` for an encoding that is not clear."""
+    """The facts of a page whose Content-Type is ``kind``. Raises ``KnowledgeError`` if its encoding cannot be determined."""
+    # Without the XML declaration, which may name another encoding than the UTF-8 that the parser gets.
     text = _DECLARATION.sub("", decode_page(body, charset(kind))).encode(errors="replace")
     root = etree.fromstring(text, _parser()) if text.strip() else None
     if root is None:
         return Facts(content=hashlib.sha256(body).hexdigest())
-    rules = robots_rules(" , ".join(_named(root, ("robots", "cotorra"))))
+    rules = robots_rules(" , ".join(_meta_contents(root, ("robots", "cotorra"))))
     return Facts(
         content=_content(root),
         base=next((each.get("href", "") for each in root.iter("base")), ""),
@@ -53,15 +57,16 @@ def read_page(body: bytes, kind: str) -> Facts:
 
 
 def charset(kind: str) -> str:
-    """The charset that a Content-Type names, or empty."""
-    found = _CHARSET.search(kind)
-    return found[1] if found else ""
+    """The charset in a Content-Type, or ""."""
+    match = _CHARSET.search(kind)
+    return match[1] if match else ""
 
 
 def robots_rules(text: str) -> frozenset[str]:
-    """The rules of a robots meta element or an X-Robots-Tag header that are meant for this crawler."""
+    """The rules of a robots meta element or an X-Robots-Tag header that apply to this crawler."""
     rules, mine = set(), True
     for each in text.lower().split(","):
+        # A crawler's name applies to all rules after it, up to the next name.
         agent, colon, rule = each.rpartition(":")
         if colon and "unavailable_after" not in agent:
             mine = agent.strip() == "cotorra"
@@ -74,7 +79,7 @@ def _parser() -> etree.HTMLParser:
     return etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=False)
 
 
-def _named(root: etree._Element, names: tuple[str, ...]) -> Iterator[str]:
+def _meta_contents(root: etree._Element, names: tuple[str, ...]) -> Iterator[str]:
     for each in root.iter("meta"):
         if each.get("name", "").strip().lower() in names:
             yield each.get("content", "")
@@ -85,19 +90,19 @@ def _relations(element: etree._Element) -> list[str]:
 
 
 def _links(root: etree._Element) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+    links: dict[str, None] = {}
     for each in root.iter("a", "area", "meta"):
         link = _refresh(each) if each.tag == "meta" else each.get("href", "")
-        if link and "nofollow" not in _relations(each) and len(found) < LINKS:
-            found[link] = None
-    return tuple(found)
+        if link and "nofollow" not in _relations(each) and len(links) < LINKS:
+            links[link] = None
+    return tuple(links)
 
 
 def _refresh(element: etree._Element) -> str:
     if element.get("http-equiv", "").lower() != "refresh":
         return ""
-    found = _REFRESH.match(element.get("content", ""))
-    return found[1].strip() if found else ""
+    match = _REFRESH.match(element.get("content", ""))
+    return match[1].strip() if match else ""
 
 
 def _content(root: etree._Element) -> str:

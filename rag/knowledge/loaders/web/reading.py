@@ -1,4 +1,4 @@
-"""A page as it is now: fetched when it changed, from the cache when it did not."""
+"""Reads pages with conditional requests: fetched if they changed, else from the cache."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from rag.knowledge.loaders.web.fetching import BUSY, Answer, Fetcher, Unanswered
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The page is at another address, which nobody checked yet."""
+    """A redirect to another address, which is not checked yet."""
 
     target: str
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The site answers that it does not have the page, or not for everyone."""
+    """The site answers that the page does not exist or is not public."""
 
     status: int
 
     @property
-    def gone(self) -> bool:
+    def is_final(self) -> bool:
+        """Whether the page was removed (404, 410); other statuses may be temporary."""
         return self.status in {404, 410}
 
 
 class Reader:
-    """What the addresses of a site hold; blocking."""
+    """Reads the pages of a site. Blocks."""
 
     def __init__(self, fetcher: Fetcher, cache: Cache) -> None:
         self._fetcher = fetcher
         self._cache = cache
 
     def read(self, address: str, most: int) -> Stored | Moved | Missing:
-        """At most ``most`` bytes. Raises ``Unanswered``, or ``KnowledgeError`` for a body that cannot be taken."""
-        known = self._cache.get(address)
-        answer = self._fetcher.get(address, most=most, headers=_conditions(known))
+        """Reads a page of at most ``most`` bytes. Raises ``Unanswered``, or ``KnowledgeError`` for a body that is refused."""
+        stored = self._cache.get(address)
+        answer = self._fetcher.get(address, most=most, headers=_conditions(stored))
         if answer.status == 200:
-            return self._cache.keep(_described(address, answer), answer.body)
-        if answer.status == 304 and known:
-            return self._cache.touch(replace(known, rules=answer.headers.get("x-robots-tag", known.rules)))
+            return self._cache.store(_metadata(address, answer), answer.body)
+        if answer.status == 304 and stored:
+            return self._cache.touch(replace(stored, rules=answer.headers.get("x-robots-tag", stored.rules)))
         if 300 <= answer.status < 400 and (target := answer.headers.get("location")):
             return Moved(urljoin(address, target))
         if 400 <= answer.status < 500 and answer.status not in BUSY:
@@ -49,20 +50,20 @@ class Reader:
         raise Unanswered(_refusal(answer))
 
 
-def _conditions(known: Stored | None) -> dict[str, str]:
-    if known is None or known.rules:  # "not changed" would not say that a page may be indexed again
+def _conditions(stored: Stored | None) -> dict[str, str]:
+    if stored is None or stored.rules:  # a 304 may lack X-Robots-Tag, so it could not lift a noindex
         return {}
-    named = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
+    named = {"If-None-Match": stored.etag, "If-Modified-Since": stored.modified}
     return {name: value for name, value in named.items() if value}
 
 
-def _described(address: str, answer: Answer) -> Stored:
+def _metadata(address: str, answer: Answer) -> Stored:
     header = answer.headers.get
     return Stored(
         address=address,
         etag=header("etag", ""),
         modified=header("last-modified", ""),
-        kind=header("content-type", "")[:200],
+        kind=header("content-type", "")[:200],  # bounded, because messages show it
         rules=header("x-robots-tag", ""),
     )
 

@@ -1,4 +1,4 @@
-"""What robots.txt lets a crawler read (RFC 9309), and how slowly."""
+"""The rules of robots.txt (RFC 9309): permitted pages and the delay between requests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rag.errors import KnowledgeError
 from rag.knowledge.loaders.web.fetching import AGENT
 
 LARGEST = 512_000
-"""Bytes; RFC 9309 asks for 500 KiB at least."""
+"""The largest robots.txt in bytes; RFC 9309 requires at least 500 KiB."""
 SLOWEST = 60.0
-"""Seconds between two requests; a site that asks for more does not want to be read."""
+"""The longest delay between two requests in seconds; a site that asks for more does not want to be crawled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Robots:
         return bool(self.rules.can_fetch(address, AGENT))
 
     def delay(self, place: str) -> float:
-        """Seconds between two requests. Raises ``KnowledgeError`` when so many are asked for that it means no."""
+        """Seconds between two requests. Raises ``KnowledgeError`` for more than ``SLOWEST``."""
         delay = self.rules.crawl_delay(AGENT) or 0.0
         if (rate := self.rules.request_rate(AGENT)) and rate.requests > 0:
             delay = max(delay, rate.seconds / rate.requests)
@@ -38,5 +38,5 @@ class Robots:
 
 
 def read_robots(body: bytes) -> Robots:
-    """The rules of a robots.txt; what is not UTF-8 in it is passed over."""
+    """Parses a robots.txt; bytes that are not UTF-8 are replaced."""
     return Robots(Protego.parse(body.decode("utf-8-sig", "replace")))

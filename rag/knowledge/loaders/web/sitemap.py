@@ -1,4 +1,4 @@
-"""Sitemaps (sitemaps.org, 0.9): the pages that a site names itself, from one file or an index of files."""
+"""Parses sitemaps (sitemaps.org, 0.9) and sitemap indexes, packed with gzip or not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from xml.parsers import expat
 
 from rag.errors import KnowledgeError
-from rag.knowledge.loaders.web.fetching import unpacked
+from rag.knowledge.loaders.web.fetching import unpack
 
 LARGEST = 50_000_000
 """Bytes unpacked, the protocol's own limit."""
@@ -21,7 +21,7 @@ _ROOTS = ("urlset", "sitemapindex")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One address of a sitemap and when what it leads to was changed."""
+    """One address of a sitemap, with the page's time of change."""
 
     address: str
     updated: datetime | None
@@ -29,27 +29,27 @@ class Entry:
 
 @dataclass(slots=True)
 class Sitemap:
-    """``index`` says that the entries are further sitemaps."""
+    """A parsed sitemap; if ``index`` is true, its entries are further sitemaps."""
 
     index: bool = False
     entries: list[Entry] = field(default_factory=list)
 
 
 def is_sitemap(body: bytes, kind: str) -> bool:
-    """Whether a body is to be read as a sitemap: gzip, or XML that is no page."""
+    """Whether a body is to be read as a sitemap: gzip, or XML."""
     beginning = body[:1000].lower()
     return body[:2] == b"\x1f\x8b" or any(root.encode() in beginning for root in _ROOTS) or kind.endswith("/xml")
 
 
 def read_sitemap(body: bytes) -> Sitemap:
-    """The entries of a sitemap, packed or not. Raises ``KnowledgeError`` for what is none.
+    """Parses a sitemap. Raises ``KnowledgeError`` for other files.
 
-    A file that declares entities is refused before one of them is expanded: no sitemap needs any.
+    A document type is refused before any entity is expanded (protection against entity bombs); no sitemap needs one.
     """
     chunks = (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
     reader = _Reader()
     try:
-        for chunk in unpacked(chunks, LARGEST) if body[:2] == b"\x1f\x8b" else chunks:
+        for chunk in unpack(chunks, LARGEST) if body[:2] == b"\x1f\x8b" else chunks:
             reader.parser.Parse(chunk, False)
         reader.parser.Parse(b"", True)
     except expat.ExpatError as error:
@@ -75,7 +75,7 @@ class _Reader:
         raise KnowledgeError("declares a document type, which no sitemap needs and attacks use; it was not read")
 
     def _start(self, name: str, _: object) -> None:
-        # Elements of other namespaces keep theirs: <image:loc> is no address of a page.
+        # Elements of other namespaces keep their full name: <image:loc> is not the address of a page.
         space, _, local = name.rpartition(" ")
         self._path.append(name if any(foreign in space for foreign in _FOREIGN) else local)
         if len(self._path) == 1:
@@ -90,18 +90,20 @@ class _Reader:
 
     def _characters(self, text: str) -> None:
         if len(self._path) == 3 and (name := self._path[2]) in {"loc", "lastmod"}:
-            self._values[name] = (self._values.get(name, "") + text)[:5000]
+            self._values[name] = (self._values.get(name, "") + text)[
+                :5000
+            ]  # bounded: a file may hold text of any length
 
     def _end(self, _: str) -> None:
-        if len(self._path) == 2 and len(self.sitemap.entries) < ENTRIES and (found := self._values.get("loc")):
-            self.sitemap.entries.append(Entry(found.strip(), moment(self._values.get("lastmod", ""))))
+        if len(self._path) == 2 and len(self.sitemap.entries) < ENTRIES and (address := self._values.get("loc")):
+            self.sitemap.entries.append(Entry(address.strip(), moment(self._values.get("lastmod", ""))))
         self._path.pop()
 
 
 def moment(text: str) -> datetime | None:
-    """A W3C date or time as sitemaps write it; None for what is none."""
+    """A W3C date or time, as in a sitemap; None if the text is none."""
     try:
-        found = datetime.fromisoformat(text.strip())
+        time = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""An adapter's files: read once, checked against the digest that was asked for, and only then parsed."""
+"""Reads an adapter's files once, compares them with the expected digest, and only then parses them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rag.errors import ModelError
 from rag.models.adapters import CONFIG, WEIGHTS, digest_of
 from rag.types import AdapterRef
 
-_REFUSED = (
+_UNSUPPORTED = (
     "use_dora",
     "modules_to_save",
     "target_parameters",
@@ -23,12 +23,12 @@ _REFUSED = (
     "lora_bias",
     "alora_invocation_tokens",
 )
-"""What peft 0.21 does not do, or does for the whole model, in a batch of several adapters."""
+"""Options that peft 0.21 does not support in a batch of several adapters, or applies to the whole model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFiles:
-    """An adapter's configuration and weights, as they were written."""
+    """An adapter's parsed configuration and weights."""
 
     name: str
     config: Mapping[str, Any]
@@ -36,15 +36,16 @@ class AdapterFiles:
 
 
 def read_adapter(adapter: AdapterRef, base: str) -> AdapterFiles:
-    """The adapter in the folder that is named; ``base`` is the hub name or folder of the model that it goes to. Blocks.
+    """Reads the adapter in ``adapter.path``; ``base`` is the hub name or folder of the base model. Blocks.
 
     Raises ``ModelError``, which names the adapter.
     """
+    # Both files are read before they are hashed: what is parsed below is what was checked, also if a file changes meanwhile.
     config, weights = _content(adapter)
-    if (found := digest_of(config, weights)) != adapter.digest:
+    if (digest := digest_of(config, weights)) != adapter.digest:
         raise ModelError(
             f"the adapter {adapter.name} in {adapter.path} is not the one that was registered "
-            f"(its digest is {found[:12]}, expected {adapter.digest[:12]}); restore its files or register it anew"
+            f"(its digest is {digest[:12]}, expected {adapter.digest[:12]}); restore its files or register it anew"
         )
     return AdapterFiles(name=adapter.name, config=_config(adapter, config, base), weights=_weights(adapter, weights))
 
@@ -54,9 +55,9 @@ def _content(adapter: AdapterRef) -> tuple[bytes, bytes]:
     try:
         return (folder / CONFIG).read_bytes(), (folder / WEIGHTS).read_bytes()
     except FileNotFoundError as exc:
-        lost = Path(exc.filename).name
+        missing = Path(exc.filename).name
         raise ModelError(
-            f"the adapter {adapter.name} has no {lost} in {folder}; only adapters saved as safetensors are loaded"
+            f"the adapter {adapter.name} has no {missing} in {folder}; only adapters saved as safetensors are loaded"
         ) from exc
     except OSError as exc:
         raise ModelError(f"the adapter {adapter.name} in {folder} cannot be read: {exc.strerror}") from exc
@@ -70,21 +71,21 @@ def _config(adapter: AdapterRef, content: bytes, base: str) -> dict[str, Any]:
         raise ModelError(f"the {CONFIG} of the adapter {adapter.name} is not an adapter's configuration") from exc
     if kind.upper() != "LORA":
         raise ModelError(f"the adapter {adapter.name} is of the kind {kind}; only LORA is served")
-    if used := [key for key in _REFUSED if config.get(key)]:
+    if used := [key for key in _UNSUPPORTED if config.get(key)]:
         raise ModelError(f"the adapter {adapter.name} uses {used[0]}, which cannot serve beside other adapters")
     if config.get("bias", "none") != "none":
         raise ModelError(f"the adapter {adapter.name} changes the model's own biases; train it with bias='none'")
-    _is_for(adapter, str(config.get("base_model_name_or_path") or ""), base)
+    _check_base_model(adapter, str(config.get("base_model_name_or_path") or ""), base)
     return dict(config)
 
 
-def _is_for(adapter: AdapterRef, trained: str, base: str) -> None:
-    """Names of the hub tell models apart; folders do not, there the shapes decide."""
-    if _of_the_hub(trained) and _of_the_hub(base) and trained.lower() != base.lower():
+def _check_base_model(adapter: AdapterRef, trained: str, base: str) -> None:
+    """Compares hub names only: a folder's name does not identify a model, so there the shapes of the weights decide."""
+    if _is_hub_name(trained) and _is_hub_name(base) and trained.lower() != base.lower():
         raise ModelError(f"the adapter {adapter.name} was trained on {trained}, but model.name is {base}")
 
 
-def _of_the_hub(name: str) -> bool:
+def _is_hub_name(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
 
 

@@ -1,8 +1,8 @@
-"""Where the replies under way keep their state, and how a model takes one step for all of them.
+"""State of the running replies, and one decoding step for all of them.
 
-Rows 0 to n - 1 are those that decode; one more may be filling, and it is the last. ``SlotBatch`` decodes all rows in one
-forward; ``LoneBatch`` decodes them one after another, for models whose layers keep something else than keys and values of all
-tokens (sliding windows, states of a recurrence).
+Rows 0 to n - 1 decode; one more row, the last, may be reading its prompt. ``SlotBatch`` decodes all rows in one forward pass.
+``LoneBatch`` decodes them one after another, for models whose layers store something else than the keys and values of all
+tokens (sliding windows, recurrent states).
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ from rag.models.local.devices import free_bytes
 from rag.models.local.engine.slots import SlotCache
 
 _SHARE = 0.8
-"""Of the free memory that may be taken; the rest is for the work itself."""
-Adapted = Callable[..., Tensor]
-"""A model's forward that is told which adapter each row asks for, and gives the logits of each row's last token."""
+"""The share of the free memory that the cache may take; the rest is for the computation itself."""
+Forward = Callable[..., Tensor]
+"""A forward pass with an adapter's name for each row; returns the logits of each row's last token."""
 State = list[tuple[Tensor, Tensor]]
 """Keys and values of some tokens, layer by layer."""
 
 
 class Batch(Protocol):
-    """The state of the replies under way; ``lengths`` has the tokens of each."""
+    """The state of the running replies; ``lengths`` holds the number of tokens in each row."""
 
     lengths: list[int]
     whole: bool
-    """A prompt must be read in one piece."""
+    """Whether a prompt must be read in one piece."""
 
     def add(self, tokens: int) -> int:
-        """A new last row that may grow to so many tokens: its number. MemoryError where there is no room."""
+        """Adds a row that may grow to ``tokens`` tokens; returns its number. Raises ``MemoryError`` if there is no room."""
 
     def fill(self, row: int, ids: Sequence[int], adapter: str) -> Tensor:
-        """Reads more of a prompt; the logits after it, (vocabulary,)."""
+        """Reads more tokens of a prompt; returns the logits after them, (vocabulary,)."""
 
     def decode(self, ids: Sequence[int], adapters: Sequence[str]) -> Tensor:
-        """One token more for each of the first rows; the logits after them, (rows, vocabulary)."""
+        """Adds one token to each of the first rows; returns the logits after them, (rows, vocabulary)."""
 
     def move(self, source: int, target: int) -> None: ...
 
     def pop(self) -> None:
-        """The last row ends."""
+        """Removes the last row."""
 
     def copy(self, row: int, length: int) -> State | None:
-        """The state of a row's first tokens, where it can be used again."""
+        """A copy of the state of a row's first ``length`` tokens; None if such a state cannot be reused."""
 
     def paste(self, row: int, state: State, length: int) -> None: ...
 
     def clear(self) -> None:
-        """All rows end, whatever state they are in."""
+        """Removes all rows. Works after a failed step too."""
 
 
 class SlotBatch:
-    """All rows in one cache, all of them decoded by one forward."""
+    """Holds all rows in one cache and decodes them in one forward pass."""
 
     whole = False
 
-    def __init__(self, forward: Adapted, layers: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, forward: Forward, layers: int, device: torch.device, dtype: torch.dtype) -> None:
         self.forward, self.layers = forward, layers
         self.device, self.dtype = device, dtype
         self.cache = SlotCache(layers)
@@ -76,10 +76,11 @@ class SlotBatch:
     def fill(self, row: int, ids: Sequence[int], adapter: str) -> Tensor:
         start, end = self.lengths[row], self.lengths[row] + len(ids)
         self._reserve(end)
-        self.lengths[row] = end  # also if it fails: what it wrote until then is wiped with the rest
+        self.lengths[row] = end  # before the forward pass: if that fails, what it wrote is wiped with the row
         self.cache.fill(row, start)
         places = torch.arange(start, end, device=self.device)[None]
-        mask = self._after(start, end) if start else None
+        # Without earlier tokens no mask is needed: torch's own causal attention is faster.
+        mask = self._causal_mask(start, end) if start else None
         return self.forward(self._tensor([list(ids)]), mask, places, self.cache, [adapter])[0]
 
     def decode(self, ids: Sequence[int], adapters: Sequence[str]) -> Tensor:
@@ -87,8 +88,8 @@ class SlotBatch:
         self._reserve(max(self.lengths[:count]) + 1)
         places = self._tensor(self.lengths[:count])
         self.cache.extend(places)
-        seen = torch.arange(self.cache.tokens, device=self.device) <= places[:, None]
-        mask = self._bias(seen)[:, None, None]
+        visible = torch.arange(self.cache.tokens, device=self.device) <= places[:, None]
+        mask = self._bias(visible)[:, None, None]
         logits = self.forward(self._tensor(ids)[:, None], mask, places[:, None], self.cache, list(adapters))
         for row in range(count):
             self.lengths[row] += 1
@@ -122,7 +123,7 @@ class SlotBatch:
         self.cache.reserve(len(self.lengths), max(tokens, longest), (len(self.lengths), longest))
 
     def _check_memory(self, rows: int, tokens: int) -> None:
-        """Before a reply begins: on a CPU there is no error to catch when memory runs out."""
+        """Raises ``MemoryError`` before a reply begins: on a CPU the kernel kills the process when memory runs out."""
         needed, free = (
             self.cache.bytes_of(rows, tokens) - self.cache.bytes_of(*self.cache.size),
             free_bytes(self.device),
@@ -132,24 +133,24 @@ class SlotBatch:
                 f"{rows} answers of up to {tokens} tokens need {needed >> 20} MiB more, {free >> 20} are free"
             )
 
-    def _after(self, start: int, end: int) -> Tensor:
-        """Who continues a text sees all of what stands before it."""
+    def _causal_mask(self, start: int, end: int) -> Tensor:
+        """Mask for tokens ``start`` to ``end``: each sees itself and all tokens before it, also those in the cache."""
         places = torch.arange(end, device=self.device)
         return self._bias(places <= places[start:, None])[None, None]
 
-    def _bias(self, seen: Tensor) -> Tensor:
-        return torch.zeros(seen.shape, dtype=self.dtype, device=self.device).masked_fill(~seen, float("-inf"))
+    def _bias(self, visible: Tensor) -> Tensor:
+        return torch.zeros(visible.shape, dtype=self.dtype, device=self.device).masked_fill(~visible, float("-inf"))
 
     def _tensor(self, values: object) -> Tensor:
         return torch.tensor(values, device=self.device)
 
 
 class LoneBatch:
-    """A cache of transformers' own for each row, and a forward for each: correct for every model, and no faster than one."""
+    """Holds a transformers cache for each row and decodes one row at a time: correct for every model, but without speedup."""
 
     whole = True
 
-    def __init__(self, forward: Adapted, model: nn.Module, device: torch.device) -> None:
+    def __init__(self, forward: Forward, model: nn.Module, device: torch.device) -> None:
         self.forward, self.model, self.device = forward, model, device
         self.caches: list[Cache] = []
         self.lengths: list[int] = []
@@ -177,7 +178,7 @@ class LoneBatch:
         self.caches.pop()
         self.lengths.pop()
 
-    def copy(self, row: int, length: int) -> State | None:  # noqa: ARG002 - a recurrence cannot be cut
+    def copy(self, row: int, length: int) -> State | None:  # noqa: ARG002 - a recurrent state cannot be cut to a length
         return None
 
     def paste(self, row: int, state: State, length: int) -> None:

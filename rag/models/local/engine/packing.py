@@ -1,6 +1,6 @@
-"""Weights laid out for the processor once, instead of with every product.
+"""Linear layers whose weights are converted to oneDNN's block layout once, instead of in every call.
 
-A CPU's matrix product wants its weights in blocks. torch rearranges them in each call, which for the few rows of a decoding
+A CPU's matrix product needs its weights in blocks. torch rearranges them in each call, which for the few rows of a decoding
 step costs as much as the product itself (two cores of an AMD EPYC, torch 2.13, 512 x 16384 in bfloat16: one row 1.9 ms against
 0.5, sixteen rows 3.3 ms against 2.0).
 """
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 _ROWS = 16
-"""Rows of a usual product: the layout is chosen for them, and others work with it."""
+"""Rows for which the layout is optimised; products with other numbers of rows work too."""
 
 
 class PackedLinear(nn.Linear):
     """A linear layer that keeps its weights in oneDNN's layout; it is for inference and has no gradient.
 
-    ``weight`` is empty, and there only to tell the kind of numbers and the device, as peft asks for them.
+    ``weight`` is empty; it exists because peft reads dtype and device from it.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -43,8 +43,8 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def pack(model: Any) -> None:
-    """Lays out all linear layers of a model on the CPU, one after another; each one's old weights go, if nobody shares them."""
+    """Replaces all linear layers of a model on the CPU by packed ones, one at a time: only one layer is in memory twice."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear:
+            if type(child) is nn.Linear:  # not isinstance: a subclass may compute something else
                 setattr(parent, name, PackedLinear(child))

@@ -1,4 +1,4 @@
-"""One reply, as it travels between who reads it and the engine's thread."""
+"""Requests to the engine's thread, and the way of their tokens back to the event loop."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rag.models.local.engine.sampling import Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """The last item of a reply: at a stop token, or at its limit."""
+class ReplyEnd:
+    """The last item of a reply: it ended at a stop token, or at its limit of tokens."""
 
     reason: Literal["stop", "length"]
 
 
-Item = int | Ended | Exception
-"""A token, the end, or why there is none."""
+Item = int | ReplyEnd | Exception
+"""A token, the end of the reply, or the error that ended it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Request:
-    """What is asked for, and where its tokens go. ``items`` belongs to ``loop``; ``cancelled`` may be set from any thread."""
+    """One reply. ``items`` receives its tokens and belongs to ``loop``; ``cancelled`` may be set from any thread."""
 
     prompt: Sequence[int]
     max_tokens: int
@@ -49,7 +49,7 @@ class Request:
 
 
 class Outbox:
-    """What a step of the engine has to say, handed to each event loop in one call."""
+    """Collects the items of one engine step and delivers them with one call to each event loop."""
 
     def __init__(self) -> None:
         self._items: dict[asyncio.AbstractEventLoop, list[tuple[Request, Item]]] = {}
@@ -62,7 +62,7 @@ class Outbox:
         for loop, items in batches.items():
             try:
                 loop.call_soon_threadsafe(_deliver, items)
-            except RuntimeError:  # the loop is closed: nobody reads these replies any more
+            except RuntimeError:  # the event loop is closed, so these replies have no reader
                 for request, _ in items:
                     request.cancelled = True
 

@@ -1,7 +1,7 @@
-"""Keys and values of several conversations at once: a transformers cache with a row for each of them.
+"""A transformers cache with one row of keys and values for each running reply.
 
-Rows are compact: those that are written to are the first ones, and a row that ends is replaced by a later one. What a forward
-means to do (fill one row, or add a token to each of the first rows) is said beforehand by ``fill`` and ``extend``.
+Rows in use are always the first ones: the last row moves into the place of a row that ends. Before each forward pass, ``fill``
+(read a prompt into one row) or ``extend`` (add a token to each of the first rows) says what it does.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 STEP = 64
-"""Tokens by which rows grow: kernels like lengths that are multiples of it."""
+"""Row lengths are multiples of this many tokens, which matrix kernels process faster."""
 
 
 class Plan:
-    """What the next forward does, for all layers: the same object in each of them."""
+    """What the next forward pass does. All layers share one object."""
 
     def __init__(self) -> None:
         self.filling = False
@@ -35,11 +35,11 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         self.plan, self.size = plan, (rows, tokens)
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.keys, self.values = (_room(states, *self.size) for states in (key_states, value_states))
+        self.keys, self.values = (_empty(states, *self.size) for states in (key_states, value_states))
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Stores what a forward computed, and returns all that it may look at."""
+        """Stores the new keys and values; returns all those that the forward pass may attend to."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         store = _fill if self.plan.filling else _extend
@@ -49,39 +49,39 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Tokens before those of the forward that runs: of one row, or all that a row may have."""
+        """Tokens before those of the current forward pass: of the row that is filled, or the room of a row less one."""
         return self.plan.start if self.plan.filling else self.size[1] - 1
 
     def get_max_length(self) -> int:
         return self.size[1]
 
     def move(self, source: int, target: int, length: int) -> None:
-        for kept in self._kept():
-            kept[target, :, :length] = kept[source, :, :length]
+        for buffer in self._buffers():
+            buffer[target, :, :length] = buffer[source, :, :length]
 
     def wipe(self, row: int, start: int, end: int) -> None:
-        for kept in self._kept():
-            kept[row, :, start:end] = 0
+        for buffer in self._buffers():
+            buffer[row, :, start:end] = 0
 
     def grow(self, rows: int, tokens: int, used: tuple[int, int]) -> None:
-        """To ``rows`` of ``tokens``; ``used`` rows and tokens are kept."""
+        """Resizes to ``rows`` rows of ``tokens`` tokens and copies the first ``used`` rows and tokens."""
         self.size = (rows, tokens)
         if self.is_initialized:
-            self.keys, self.values = (_grown(kept, rows, tokens, used) for kept in self._kept())
+            self.keys, self.values = (_enlarge(buffer, rows, tokens, used) for buffer in self._buffers())
 
     def copy(self, row: int, length: int) -> tuple[Tensor, Tensor]:
         return self.keys[row, :, :length].clone(), self.values[row, :, :length].clone()
 
     def paste(self, row: int, states: tuple[Tensor, Tensor]) -> None:
-        for kept, known in zip(self._kept(), states, strict=True):
-            kept[row, :, : known.shape[1]] = known
+        for buffer, source in zip(self._buffers(), states, strict=True):
+            buffer[row, :, : source.shape[1]] = source
 
-    def _kept(self) -> tuple[Tensor, Tensor]:
+    def _buffers(self) -> tuple[Tensor, Tensor]:
         return self.keys, self.values
 
 
 class SlotCache(Cache):  # type: ignore[misc]
-    """All layers of a model. ``rows`` and ``tokens`` are what there is room for."""
+    """The cache of all layers of a model, with room for ``rows`` rows of ``tokens`` tokens."""
 
     def __init__(self, layers: int) -> None:
         self.plan = Plan()
@@ -93,30 +93,31 @@ class SlotCache(Cache):  # type: ignore[misc]
         return self.rows, self.tokens
 
     def fill(self, row: int, start: int) -> None:
-        """The next forward continues one row from ``start``."""
+        """Prepares a forward pass that continues one row from token ``start``."""
         self.plan.filling, self.plan.row, self.plan.start = True, row, start
 
     def extend(self, places: Tensor) -> None:
-        """The next forward adds a token to each of the first rows, at ``places``, and looks at all that there is room for."""
+        """Prepares a forward pass that adds a token to each of the first rows, at ``places`` (rows,)."""
         self.plan.filling = False
         self.plan.rows, self.plan.places = torch.arange(len(places), device=places.device), places
 
     def reserve(self, rows: int, tokens: int, used: tuple[int, int]) -> None:
-        """Room for so many rows of so many tokens; ``used`` rows and tokens are kept.
+        """Makes room for ``rows`` rows of ``tokens`` tokens and keeps the first ``used`` rows and tokens.
 
-        A step looks at all the room, so there is little more than the longest row needs: an eighth, to grow seldom, and it
-        shrinks when that row has gone.
+        A step computes over the whole room, so rows get only an eighth more than the longest one needs, which is enough to
+        resize seldom, and the room shrinks when that row has ended.
         """
         if rows <= self.rows and tokens <= self.tokens <= 2 * tokens + STEP:
             return
-        kept = (min(used[0], self.rows), min(used[1], self.tokens))
-        wanted = (max(self.rows, 1 << (rows - 1).bit_length()), -(-(tokens + tokens // 8) // STEP) * STEP)
+        used = (min(used[0], self.rows), min(used[1], self.tokens))
+        # Rows grow by powers of two: each resize copies the whole cache.
+        size = (max(self.rows, 1 << (rows - 1).bit_length()), -(-(tokens + tokens // 8) // STEP) * STEP)
         for layer in self.layers:
-            layer.grow(*wanted, kept)
-        self.rows, self.tokens = wanted
+            layer.grow(*size, used)
+        self.rows, self.tokens = size
 
     def shrink(self) -> None:
-        """Nobody is written to: lets go of all room."""
+        """Frees the memory of all rows; none is in use."""
         self.rows, self.tokens = 1, STEP
         for layer in self.layers:
             layer.grow(self.rows, self.tokens, (0, 0))
@@ -126,7 +127,7 @@ class SlotCache(Cache):  # type: ignore[misc]
             layer.move(source, target, length)
 
     def wipe(self, row: int, start: int, end: int) -> None:
-        """Zeros where a reply stood: attention gives what is behind a row's end no weight, but NaN without weight is NaN."""
+        """Zeroes tokens ``start`` to ``end`` of a row: the mask's weight behind a row's end is 0, but 0 × NaN is NaN."""
         for layer in self.layers:
             if layer.is_initialized:
                 layer.wipe(row, start, end)
@@ -135,37 +136,37 @@ class SlotCache(Cache):  # type: ignore[misc]
         return [layer.copy(row, length) for layer in self.layers]
 
     def paste(self, row: int, states: list[tuple[Tensor, Tensor]]) -> None:
-        for layer, known in zip(self.layers, states, strict=True):
+        for layer, source in zip(self.layers, states, strict=True):
             if not layer.is_initialized:
-                layer.lazy_initialization(*(one[None] for one in known))
-            layer.paste(row, known)
+                layer.lazy_initialization(*(one[None] for one in source))
+            layer.paste(row, source)
 
     def bytes_of(self, rows: int, tokens: int) -> int:
-        """Memory for so many rows of so many tokens; 0 before the first forward told how wide they are."""
+        """Memory for ``rows`` rows of ``tokens`` tokens; 0 before the first forward pass, when no layer has its width."""
         return sum(rows * tokens * _width(layer) for layer in self.layers if layer.is_initialized)
 
 
-def _fill(kept: Tensor, new: Tensor, plan: Plan) -> Tensor:
+def _fill(buffer: Tensor, new: Tensor, plan: Plan) -> Tensor:
     end = plan.start + new.shape[2]
-    kept[plan.row, :, plan.start : end] = new[0]
-    return kept[plan.row : plan.row + 1, :, :end]
+    buffer[plan.row, :, plan.start : end] = new[0]
+    return buffer[plan.row : plan.row + 1, :, :end]
 
 
-def _extend(kept: Tensor, new: Tensor, plan: Plan) -> Tensor:
-    kept[plan.rows, :, plan.places] = new[:, :, 0]
-    return kept[: len(new)]
+def _extend(buffer: Tensor, new: Tensor, plan: Plan) -> Tensor:
+    buffer[plan.rows, :, plan.places] = new[:, :, 0]
+    return buffer[: len(new)]
 
 
-def _room(like: Tensor, rows: int, tokens: int) -> Tensor:
-    """Zeros, for the reason told at ``wipe``."""
+def _empty(like: Tensor, rows: int, tokens: int) -> Tensor:
+    """A buffer of zeros, for the reason that ``SlotCache.wipe`` gives."""
     return like.new_zeros(rows, like.shape[1], tokens, like.shape[3])
 
 
-def _grown(kept: Tensor, rows: int, tokens: int, used: tuple[int, int]) -> Tensor:
-    grown = _room(kept, rows, tokens)
-    grown[: used[0], :, : used[1]] = kept[: used[0], :, : used[1]]
-    return grown
+def _enlarge(buffer: Tensor, rows: int, tokens: int, used: tuple[int, int]) -> Tensor:
+    larger = _empty(buffer, rows, tokens)
+    larger[: used[0], :, : used[1]] = buffer[: used[0], :, : used[1]]
+    return larger
 
 
 def _width(layer: SlotLayer) -> int:
-    return sum(kept.shape[1] * kept.shape[3] * kept.element_size() for kept in (layer.keys, layer.values))
+    return sum(buffer.shape[1] * buffer.shape[3] * buffer.element_size() for buffer in (layer.keys, layer.values))

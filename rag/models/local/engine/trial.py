@@ -1,4 +1,4 @@
-"""Whether a model may write several replies in one forward: told by its layers, and tried once when it is loaded."""
+"""Tests once, when a model is loaded, whether a batch computes the same logits as the model without a cache."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rag.models.local.engine.batches import Batch
 
 _log = logging.getLogger(__name__)
 _LONG, _SHORT = 11, 4
-_NEAR = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
-"""How far logits may differ, as a share of their spread: the order of additions differs, the sums do not."""
+_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
+"""Largest difference of logits as a share of their spread: additions in another order round differently."""
 
 
 def full_layers(model: Any, window: int) -> int:
-    """How many layers a cache of all tokens needs; 0 where a layer keeps something else within this window."""
+    """Number of layers for a cache of all tokens; 0 if a layer stores something else within ``window`` tokens."""
     if model.config._attn_implementation != "sdpa":
         return 0
     try:
@@ -31,39 +31,40 @@ def full_layers(model: Any, window: int) -> int:
 
 
 def _is_full(layer: Any, window: int) -> bool:
-    """A sliding window that is longer than any conversation hides nothing."""
+    """Whether a layer stores all tokens. A sliding window at least as long as the model's window never drops one."""
     if type(layer) is DynamicSlidingWindowLayer:
         return int(layer.sliding_window) >= window
     return type(layer) is DynamicLayer
 
 
-def uncached(model: Any) -> list[Tensor]:
-    """What a batch must compute: the logits of the same texts in forwards without a cache."""
+def uncached_logits(model: Any) -> list[Tensor]:
+    """Reference logits for ``agrees``: the same prompts in forward passes without a cache."""
     first, second = _prompts(model)
     with torch.no_grad():
-        return [_last(model, ids) for ids in (first[:-2], first[:-1], first, second)]
+        return [_last_logits(model, ids) for ids in (first[:-2], first[:-1], first, second)]
 
 
 def agrees(batch: Batch, model: Any, expected: list[Tensor]) -> bool:
-    """Two prompts, the second joining later and in pieces, then a token for both: are the logits those expected?"""
+    """Whether a batch gives the expected logits for two prompts; the second one joins later and is read in pieces."""
     try:
         with torch.no_grad():
-            found = _written(batch, model)
-    except Exception as exc:  # noqa: BLE001 - whatever a model of any architecture raises, it is not for this batch
+            actual = _batched_logits(batch, model)
+    except Exception as exc:  # noqa: BLE001 - an architecture may raise anything; then the model cannot use this batch
         _log.info("%s does not work with %s: %s", model.name_or_path, type(batch).__name__, exc)
         return False
     finally:
         batch.clear()
-    return all(_are_near(one, other) for one, other in zip(found, expected, strict=True))
+    return all(_are_close(one, other) for one, other in zip(actual, expected, strict=True))
 
 
 def _prompts(model: Any) -> tuple[list[int], list[int]]:
     size = model.config.get_text_config(decoder=True).vocab_size
+    # Fixed tokens, so that a model is always judged in the same way.
     words = torch.randint(0, size, (_LONG + _SHORT + 3,), generator=torch.Generator().manual_seed(0)).tolist()
     return words[:_LONG], words[_LONG:]
 
 
-def _written(batch: Batch, model: Any) -> list[Tensor]:
+def _batched_logits(batch: Batch, model: Any) -> list[Tensor]:
     first, second = _prompts(model)
     row = batch.add(len(first))
     logits = [batch.fill(row, first[:-2], BASE)]
@@ -77,12 +78,12 @@ def _written(batch: Batch, model: Any) -> list[Tensor]:
     return logits
 
 
-def _last(model: Any, ids: list[int]) -> Tensor:
+def _last_logits(model: Any, ids: list[int]) -> Tensor:
     logits: Tensor = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1]
     return logits
 
 
-def _are_near(found: Tensor, expected: Tensor) -> bool:
-    dtype, found, expected = expected.dtype, found.float(), expected.float()
+def _are_close(actual: Tensor, expected: Tensor) -> bool:
+    dtype, actual, expected = expected.dtype, actual.float(), expected.float()
     spread = (expected.max() - expected.min()).clamp(min=1e-6)
-    return float((found - expected).abs().max() / spread) <= _NEAR.get(dtype, 0.05)
+    return float((actual - expected).abs().max() / spread) <= _TOLERANCE.get(dtype, 0.05)

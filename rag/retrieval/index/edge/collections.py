@@ -1,8 +1,8 @@
-"""The collections of one process: a folder each, and a small file that names the serving one.
+"""The collections of one process: a folder for each, and a file that names the serving one.
 
-``passages/lock`` belongs to the process that owns them all, ``passages/current.json`` is the serving one's recipe, and
-``passages/<fingerprint>`` is a Qdrant Edge folder with ``recipe.json``, written when its making was finished. A folder
-is renamed before it is deleted, so one with a fingerprint for its name is never half gone.
+``passages/lock`` is locked by the process that owns the collections. ``passages/current.json`` holds the recipe of the serving
+one. ``passages/<fingerprint>`` is a Qdrant Edge folder with ``recipe.json``, which is written after its creation is complete.
+A folder is renamed before it is deleted, so a folder named by a fingerprint is never partly deleted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rag.retrieval.index.edge.passages import EdgeIndex
 log = logging.getLogger(__name__)
 
 FORMER = "index"
-"""Where releases before collections kept their one index, below the home folder; goes with the first switch."""
+"""The folder of the single index that releases before collections had, below the home folder; the first switch deletes it."""
 RECIPE = "recipe.json"
 DROPPED = ".dropped"
 
@@ -39,12 +39,12 @@ class EdgeCollections:
         self._lock: int | None = None
 
     async def open(self) -> None:
-        """Lock the folder; delete what a death left behind."""
+        """Locks the folder, and deletes folders that an interrupted process did not."""
         async with self._changing:
-            await asyncio.to_thread(self._own)
+            await asyncio.to_thread(self._lock_folder)
 
     async def serving(self) -> Recipe | None:
-        """What the small file says. One that cannot be understood counts as none: the next switch writes it anew."""
+        """The recipe in ``current.json``; an invalid file counts as none, and the next switch writes it again."""
         return await asyncio.to_thread(self._serving)
 
     async def index(self, recipe: Recipe) -> EdgeIndex:
@@ -52,11 +52,11 @@ class EdgeCollections:
         async with self._changing:
             name = recipe.fingerprint
             if name not in self._open:
-                self._open[name] = await self._opened(recipe)
+                self._open[name] = await self._open_index(recipe)
             return self._open[name]
 
     async def switch(self, recipe: Recipe) -> None:
-        """Replace the small file, then delete the other folders."""
+        """Replaces ``current.json``, then deletes the other folders."""
         await self.index(recipe)
         async with self._changing:
             if await asyncio.to_thread(self._serving) != recipe:
@@ -67,7 +67,7 @@ class EdgeCollections:
             await asyncio.to_thread(self._drop_all_but, recipe.fingerprint)
 
     async def close(self) -> None:
-        """Close every index, then unlock."""
+        """Closes every index, then unlocks the folder."""
         async with self._changing:
             while self._open:
                 await self._open.popitem()[1].close()
@@ -75,18 +75,18 @@ class EdgeCollections:
             if lock is not None:
                 os.close(lock)
 
-    async def _opened(self, recipe: Recipe) -> EdgeIndex:
+    async def _open_index(self, recipe: Recipe) -> EdgeIndex:
         if self._lock is None:
             raise IndexUnavailable(f"the passages in {self._folder} are not open")
         folder = self._folder / recipe.fingerprint
-        made = await asyncio.to_thread(_is_made, folder)
+        is_complete = await asyncio.to_thread(_is_complete, folder)
         index = EdgeIndex(folder, recipe.dimension)
         await index.open()
-        if not made:
+        if not is_complete:
             await asyncio.to_thread(_write, folder / RECIPE, recipe.to_json())
         return index
 
-    def _own(self) -> None:
+    def _lock_folder(self) -> None:
         if self._lock is not None:
             return
         try:
@@ -95,6 +95,7 @@ class EdgeCollections:
         except OSError as error:
             raise IndexUnavailable(f"the passages in {self._folder} failed: {error.strerror}") from error
         try:
+            # The kernel releases it with the process, so a crash leaves no stale lock.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(lock)
@@ -103,8 +104,8 @@ class EdgeCollections:
                 "or set QDRANT_URL to share an index between processes"
             ) from error
         self._lock = lock
-        for left in self._folder.glob(f"*{DROPPED}"):
-            _delete(left)
+        for leftover in self._folder.glob(f"*{DROPPED}"):
+            _delete(leftover)
         if self._has_former() and self._serving() is None:
             log.warning(
                 "%s is an index of version 0.1, which is not read any more: all documents are read anew, then it is deleted",
@@ -130,15 +131,15 @@ class EdgeCollections:
         return (self._former / "edge_config.json").exists()
 
 
-def _is_made(folder: Path) -> bool:
-    """Whether the collection is there. One that its making did not finish has nothing in it, and may be unreadable."""
+def _is_complete(folder: Path) -> bool:
+    """Whether a collection exists completely. A partly created one is deleted: it is empty and may be unreadable."""
     if not (folder / RECIPE).exists() and folder.exists():
         _drop(folder)
     return folder.exists()
 
 
 def _drop(folder: Path) -> None:
-    """Rename, then delete; what cannot be deleted now is tried again when the collections are opened next."""
+    """Renames a folder and deletes it; what cannot be deleted now is tried again by the next ``open``."""
     try:
         dropped = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}{DROPPED}")
         _delete(folder if folder.suffix == DROPPED else folder.rename(dropped))
@@ -153,14 +154,14 @@ def _delete(folder: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """The whole text or nothing, also after a power cut."""
+    """Replaces a file by one with this text, atomically, also if the power fails."""
     fresh = path.with_suffix(".new")
     try:
         with fresh.open("w") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
+        fresh.replace(path)  # after fsync: else some file systems can leave an empty file after a power failure
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -1,7 +1,7 @@
-"""Copying a shard into its successor, slice by slice, while searches and replacements go on. Blocking, each step short.
+"""Copies a shard to its successor in small slices, while searches and replacements continue. Each step blocks briefly.
 
-The engine could reclaim the space of deleted points by itself, but holds the interpreter's lock meanwhile: two seconds
-for 15,000 passages, in which nothing else happens in this process (qdrant-edge-py 0.9).
+The engine can reclaim the space of deleted points itself, but it holds Python's global interpreter lock meanwhile: two
+seconds for 15,000 passages, during which the whole process stands still (qdrant-edge-py 0.9).
 """
 
 from __future__ import annotations
@@ -19,56 +19,58 @@ if TYPE_CHECKING:
     from qdrant_edge import PointId
 
 SLICE = 32
-"""Points a step: some 8 ms."""
+"""Points of one step, which takes about 8 ms."""
 
 
-class Copying:
-    """One copy under way. ``changed`` says which documents were written or removed since it began."""
+class ShardCopy:
+    """One copy in progress. The index reports documents that change meanwhile with ``mark_changed``."""
 
     def __init__(self, successor: qdrant.EdgeShard) -> None:
         self.successor = successor
         self.written = 0
         self._changed: set[str] = set()
         self._offset: PointId | None = None
-        self._done = False
+        self._is_copied = False
 
-    def changed(self, documents: Iterable[str]) -> None:
-        """Their copies are no longer what they were."""
+    def mark_changed(self, documents: Iterable[str]) -> None:
+        """Marks documents that were written or removed; they are copied again."""
         self._changed.update(documents)
 
     def step(self, shard: qdrant.EdgeShard) -> bool:
-        """A slice, then a changed document; False when there is nothing more to do."""
-        if not self._done:
+        """Copies one slice, or after all slices one changed document. False if nothing is left."""
+        if not self._is_copied:
             self._slice(shard)
         elif self._changed:
-            self._again(shard, self._changed.pop())
-        return not self._done or bool(self._changed)
+            self._copy_document(shard, self._changed.pop())
+        return not self._is_copied or bool(self._changed)
 
     def catch_up(self, shard: qdrant.EdgeShard) -> None:
-        """All that is left, in one step that nothing can come between: now the two are the same."""
+        """Copies all that is left. In the index's thread no write can come between, so both shards are equal after it."""
         while self.step(shard):
             pass
 
     def flush(self) -> None:
-        """To the disk: seconds on a slow one, for which no search need wait. What comes later is in the log, as ever."""
+        """Flushes the copy to disk, which may take seconds. Later writes are in the write-ahead log."""
         self.successor.flush()
 
     def _slice(self, shard: qdrant.EdgeShard) -> None:
         self._offset = self._copy(shard, self._offset, None)
-        self._done = self._offset is None
+        self._is_copied = self._offset is None
 
-    def _again(self, shard: qdrant.EdgeShard, document: str) -> None:
-        chosen = matching(document=[document])
-        delete(self.successor, chosen)
-        offset = self._copy(shard, None, chosen)
+    def _copy_document(self, shard: qdrant.EdgeShard, document: str) -> None:
+        selection = matching(document=[document])
+        delete(self.successor, selection)
+        offset = self._copy(shard, None, selection)
         while offset is not None:
-            offset = self._copy(shard, offset, chosen)
+            offset = self._copy(shard, offset, selection)
 
-    def _copy(self, shard: qdrant.EdgeShard, offset: PointId | None, chosen: qdrant.Filter | None) -> PointId | None:
-        request = qdrant.ScrollRequest(offset=offset, limit=SLICE, filter=chosen, with_payload=True, with_vector=True)
-        found, following = shard.scroll(request)
-        if found:
-            points = [qdrant.Point(record.id, record.vector or {}, record.payload) for record in found]
+    def _copy(self, shard: qdrant.EdgeShard, offset: PointId | None, selection: qdrant.Filter | None) -> PointId | None:
+        request = qdrant.ScrollRequest(
+            offset=offset, limit=SLICE, filter=selection, with_payload=True, with_vector=True
+        )
+        records, following = shard.scroll(request)
+        if records:
+            points = [qdrant.Point(record.id, record.vector or {}, record.payload) for record in records]
             write(self.successor, points)
             self.written += len(points)
         return following

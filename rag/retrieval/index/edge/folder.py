@@ -1,7 +1,7 @@
-"""The folder of an Edge index: a shard in a folder of its own, and a small file that names it.
+"""The folder of an Edge index: shards in folders of their own, and a file that names the current one.
 
-The file is replaced in one step, so a death at any moment leaves the former shard or its successor, whole. What the file
-does not name is left over, and goes when the index opens. Blocking.
+The file is replaced atomically, so after an interruption at any moment either the former shard or its successor is current
+and complete. Other shards are remains, which ``open`` deletes. Blocks.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from rag.retrieval.index.records import DENSE, SPARSE
 
 CURRENT = "current.json"
 NEVER_HNSW = 10**9
-"""KB of vectors in a segment. Building a graph holds the interpreter's lock all the time (20 s for 30,000 passages)."""
+"""Size of a segment in KB from which on a graph is built: never, because building it holds Python's global interpreter lock
+all the time (20 s for 30,000 passages)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Current:
-    """Which shard counts, and how many points were ever written to it."""
+    """The number of the current shard, and how many points were ever written to it."""
 
     shard: int
     written: int
 
 
 class EdgeFolder:
-    """Where the shards of one index are kept."""
+    """The folder with the shards of one index."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
         self.path = folder
         self._dimension = dimension
 
     def open(self) -> tuple[qdrant.EdgeShard, Current]:
-        """The shard that counts; the first time, a new one. Its lock is held when the leftovers go."""
+        """Loads the current shard, or creates the first one. The remains are deleted only after its lock is held."""
         self.path.mkdir(parents=True, exist_ok=True)
         current = self._read()
         if current is None:
@@ -50,13 +51,14 @@ class EdgeFolder:
         else:
             shard = qdrant.EdgeShard.load(str(self._place(current.shard)), self._config())
             self._clear(current.shard)
+        # A folder of an earlier release may lack the index of a newer field.
         for name in records.KEYWORDS:
             if name not in shard.info().payload_schema:
                 shard.update(qdrant.UpdateOperation.create_field_index(name, qdrant.PayloadSchemaType.Keyword))
         return shard, current
 
     def create(self, number: int) -> qdrant.EdgeShard:
-        """A further shard, empty; it does not count yet."""
+        """Creates an empty shard, which is not current yet."""
         place = self._place(number)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -66,18 +68,18 @@ class EdgeFolder:
         return shard
 
     def write(self, current: Current) -> None:
-        """Name the shard that counts, from now on and after any death."""
+        """Makes a shard the current one, durably."""
         draft = self.path / f"{CURRENT}.new"
         with draft.open("w") as file:
             json.dump({"shard": current.shard, "written": current.written}, file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path / CURRENT)
-        with suppress(OSError):  # the name counts by now, and not every file system can sync a folder
+        with suppress(OSError):  # not every file system can sync a folder, and the new file is in place already
             _sync(self.path)
 
     def drop(self, number: int) -> None:
-        """Delete a shard that counts no more; what cannot be deleted now is left over."""
+        """Deletes a shard that is no longer current; what cannot be deleted now is left for the next ``open``."""
         shutil.rmtree(self._place(number), ignore_errors=True)
 
     def _read(self) -> Current | None:
@@ -86,9 +88,9 @@ class EdgeFolder:
         except FileNotFoundError:
             return None
 
-    def _clear(self, kept: int | None) -> None:
+    def _clear(self, current: int | None) -> None:
         for each in self.path.glob("shard-*"):
-            if kept is None or each != self._place(kept):
+            if current is None or each != self._place(current):
                 shutil.rmtree(each, ignore_errors=True)
 
     def _place(self, number: int) -> Path:

@@ -1,7 +1,7 @@
-"""The passage index in this process: Qdrant Edge, with its write-ahead log, in one folder.
+"""The passage index in this process: Qdrant Edge with its write-ahead log, in one folder.
 
-One thread of its own does everything, in jobs of a few milliseconds: most of them are too long for the event loop, and
-since the last steps of a replacement are one job, no search can come between them.
+One thread runs all operations as jobs of a few milliseconds, most of which are too long for the event loop. The last steps
+of a replacement are one job, so no search can run between them.
 """
 
 from __future__ import annotations
@@ -17,78 +17,88 @@ import qdrant_edge as qdrant
 from rag.errors import ConfigurationError, IndexLocked, IndexUnavailable
 from rag.retrieval.index import records
 from rag.retrieval.index.edge import writing as edge_writing
-from rag.retrieval.index.edge.copying import Copying
+from rag.retrieval.index.edge.copying import ShardCopy
 from rag.retrieval.index.edge.folder import Current, EdgeFolder
-from rag.retrieval.index.edge.search import EdgeSearch, matching
-from rag.retrieval.index.edge.writing import SLICE
-from rag.retrieval.index.passages import Choose, Found, IndexedPassage, IndexQuery
+from rag.retrieval.index.edge.search import CACHED_PLACES, EdgeSearch, matching
+from rag.retrieval.index.passages import Choose, IndexedPassage, IndexQuery, RetrievedPassage
 from rag.retrieval.index.records import Marker
 from rag.types import Passage
 
 P = ParamSpec("P")
 T = TypeVar("T")
+SLICE = 64
+"""Points written at once: 15 ms, in which no search runs."""
 WASTE = 0.2
-"""The share of points that are deleted, from which on they are left behind."""
+"""The share of deleted points from which on the others are copied to a new shard."""
 ENOUGH = 1000
-"""Deleted points that are worth it."""
+"""The fewest deleted points for which that is worthwhile."""
 
 
 class EdgeIndex:
-    """A PassageIndex in a folder that one process owns."""
+    """A PassageIndex in a folder that one process owns.
 
-    def __init__(self, folder: Path, dimension: int) -> None:
+    ``at_once``: passages written at once; ``enough``: deleted points that are worth settling for; ``known``: places of points
+    that a search remembers.
+    """
+
+    def __init__(
+        self, folder: Path, dimension: int, *, at_once: int = SLICE, enough: int = ENOUGH, known: int = CACHED_PLACES
+    ) -> None:
         self._folder = EdgeFolder(folder, dimension)
         self._shard: qdrant.EdgeShard | None = None
         self._current = Current(shard=0, written=0)
         self._written = 0
-        self._copying: Copying | None = None
+        self._copying: ShardCopy | None = None
         self._settling = asyncio.Lock()
-        self._search = EdgeSearch()
+        self._at_once = at_once
+        self._enough = enough
+        self._search = EdgeSearch(known)
         self._thread = ThreadPoolExecutor(1, "edge-index")
 
     async def open(self) -> None:
-        """Load the folder or create it, and finish what an interruption left."""
+        """Loads or creates the folder, and cleans up after interrupted replacements."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-        await self._run(edge_writing.tidy)
+        await self._run(edge_writing.clean_up)
 
     async def replace(self, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]) -> None:
-        """Write the new version, a long one bit by bit, then make it count and delete the older ones as one job."""
-        marker, first = await self._run(edge_writing.begin, document, source, digest, passages)
-        if len(passages) > SLICE:
-            for start in range(0, len(passages), SLICE):
-                await self._run(self._write_waiting, marker, passages[start : start + SLICE])
-        await self._run(self._finish, marker, passages, first)
+        """Writes a long version in slices, then makes it visible and deletes the older ones in one job."""
+        marker, delete_first = await self._run(edge_writing.begin, document, source, digest, passages)
+        waiting = len(passages) > self._at_once
+        if waiting:
+            for start in range(0, len(passages), self._at_once):
+                await self._run(self._write_waiting, marker, passages[start : start + self._at_once])
+        await self._run(self._finish, marker, passages, delete_first=delete_first, waiting=waiting)
 
     async def remove(self, documents: Collection[str]) -> None:
-        """Delete all versions of documents."""
+        """Deletes all versions of documents."""
         if documents:
             await self._run(self._remove, documents)
 
     async def documents(self, source: str) -> Mapping[str, str]:
-        """Digest by document id."""
-        chosen = matching(kind=[records.MARKER], source=[source])
-        markers = await self._run(edge_writing.newest_markers, chosen)
+        """Digests by document id."""
+        selection = matching(kind=[records.MARKER], source=[source])
+        markers = await self._run(edge_writing.newest_markers, selection)
         return {document: marker.digest for document, marker in markers.items()}
 
     async def sources(self) -> frozenset[str]:
-        """From the documents' markers."""
+        """The sources in the documents' markers."""
         markers = await self._run(edge_writing.markers, matching(kind=[records.MARKER]))
         return frozenset(marker.source for marker in markers)
 
-    async def search(self, query: IndexQuery, choose: Choose) -> list[Found]:
-        """All legs, the choice and the fetching, as one job."""
+    async def search(self, query: IndexQuery, choose: Choose) -> list[RetrievedPassage]:
+        """Runs all legs, the selection and the fetch as one job."""
         return [] if query.scope.empty else await self._run(self._search.search, query, choose)
 
     async def passages(self, document: str) -> list[Passage]:
-        """The newest version's passages by position."""
+        """The passages of the newest version, in reading order."""
         return await self._run(edge_writing.passages, document)
 
     async def count(self) -> int:
-        """Passages of all documents."""
+        """The number of passages of all documents."""
         return await self._run(edge_writing.count)
 
     async def settle(self) -> None:
-        """Where many points are deleted, copy the others to a new shard, which takes the place of the old one."""
+        """Copies the points to a new shard, which replaces the old one, if many points are deleted."""
         async with self._settling:
             copying, former = await self._run(self._begin_copy), self._current.shard
             if copying is None:
@@ -96,16 +106,18 @@ class EdgeIndex:
             try:
                 while await self._run(copying.step):
                     pass
+                # In another thread: searches go on. What is written meanwhile is copied by the steps after it.
                 await asyncio.to_thread(copying.flush)
                 while await self._run(copying.step):
                     pass
                 await self._run(self._switch, copying)
             finally:
+                # Submitted, not awaited: it must also run when this task was cancelled.
                 self._thread.submit(self._end_copy, copying)
             await asyncio.to_thread(self._folder.drop, former)
 
     async def close(self) -> None:
-        """Flush and release the folder."""
+        """Flushes and releases the folder."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
 
     async def _run(self, job: Callable[Concatenate[qdrant.EdgeShard, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -136,45 +148,53 @@ class EdgeIndex:
             shard.close()
 
     def _write_waiting(self, shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage]) -> None:
-        self._note([marker.document], len(passages))
+        self._record_write([marker.document], len(passages))
         edge_writing.write(shard, edge_writing.passage_points(marker, passages, waiting=True))
 
-    def _finish(self, shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage], first: bool) -> None:
-        self._note([marker.document], 1 + len(passages))
-        edge_writing.finish(shard, marker, passages, first)
+    def _finish(
+        self,
+        shard: qdrant.EdgeShard,
+        marker: Marker,
+        passages: Sequence[IndexedPassage],
+        *,
+        delete_first: bool,
+        waiting: bool,
+    ) -> None:
+        self._record_write([marker.document], 1 + len(passages))
+        edge_writing.finish(shard, marker, passages, delete_first=delete_first, waiting=waiting)
 
     def _remove(self, shard: qdrant.EdgeShard, documents: Collection[str]) -> None:
-        self._note(documents, 0)
+        self._record_write(documents, 0)
         edge_writing.delete(shard, matching(document=documents))
 
-    def _note(self, documents: Collection[str], written: int) -> None:
-        """Before a write, so that one that fails half way is copied again too."""
+    def _record_write(self, documents: Collection[str], written: int) -> None:
+        """Records a write before it happens, so that documents of a write that fails half way are copied again too."""
         self._written += written
         if self._copying is not None:
-            self._copying.changed(documents)
+            self._copying.mark_changed(documents)
 
-    def _begin_copy(self, shard: qdrant.EdgeShard) -> Copying | None:
+    def _begin_copy(self, shard: qdrant.EdgeShard) -> ShardCopy | None:
         deleted = self._written - shard.info().points_count
-        if deleted < max(ENOUGH, WASTE * self._written):
+        if deleted < max(self._enough, WASTE * self._written):
             return None
-        self._copying = Copying(self._folder.create(self._current.shard + 1))
+        self._copying = ShardCopy(self._folder.create(self._current.shard + 1))
         return self._copying
 
-    def _switch(self, shard: qdrant.EdgeShard, copying: Copying) -> None:
-        """The last step of copying: nothing can come between what is caught up with and the new name."""
+    def _switch(self, shard: qdrant.EdgeShard, copying: ShardCopy) -> None:
+        """Replaces the shard by its copy, in one job: no write can come between catching up and the switch."""
         copying.catch_up(shard)
         current = Current(shard=self._current.shard + 1, written=copying.written)
         self._folder.write(current)
         self._shard, self._current, self._written = copying.successor, current, current.written
         shard.close()
 
-    def _end_copy(self, copying: Copying) -> None:
+    def _end_copy(self, copying: ShardCopy) -> None:
         self._copying = None
         if copying.successor is not self._shard:
             copying.successor.close()
 
     def _failure(self, error: Exception) -> Exception:
-        """qdrant-edge-py 0.9 raises bare ``Exception`` for all that the engine reports; anything else is our defect."""
+        """Maps an exception: qdrant-edge-py 0.9 raises plain ``Exception`` for engine errors; other classes are our bugs."""
         reason = str(error).removeprefix("Service runtime error: ").partition("\n")[0]
         if type(error) is not Exception and not isinstance(error, OSError):
             return error

@@ -1,8 +1,8 @@
-"""A search in Qdrant Edge: one batch for the legs, one retrieval for what was chosen. Blocking.
+"""Searches in Qdrant Edge: one batch for all legs, then one retrieval of the selected points. Blocks.
 
-Qdrant's binary quantization compares one bit a dimension with 8 bits of the question's, and the best eight times as many
-as asked for are compared again by their vectors. Unlike other quantizations it needs no building (qdrant-edge-py 0.9),
-and in 20,000 passages of 384 dimensions it finds the ten nearest that an exact comparison finds, in a quarter of the time.
+Qdrant's binary quantization compares one bit a dimension with 8 bits of the query's; eight times as many candidates as needed
+are then rescored with their full vectors. Unlike other quantizations it needs no index to be built (qdrant-edge-py 0.9). In
+20,000 passages of 384 dimensions it finds the same ten nearest as an exact comparison, in a quarter of the time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import qdrant_edge as qdrant
 
 from rag.retrieval.index import records
-from rag.retrieval.index.passages import Choose, Found, IndexQuery, Leg, Match, Scope
+from rag.retrieval.index.passages import Choose, IndexQuery, Leg, Match, RetrievedPassage, Scope
 from rag.retrieval.index.records import DENSE, SPARSE
 from rag.retrieval.sparse import SparseVector
 
@@ -22,77 +22,78 @@ if TYPE_CHECKING:
     from qdrant_edge import ConditionType, MatchType, PointId
 
 RESCORED = qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=True, oversampling=8.0))
-KNOWN = 50_000
-"""Points whose place in a document is kept in memory, some 20 MB."""
+CACHED_PLACES = 50_000
+"""Points whose place in a document is cached in memory, about 20 MB."""
 
 
 class EdgeSearch:
-    """Searches a shard that nobody changes meanwhile.
+    """Searches a shard; the shard must not change during a search.
 
-    Reading a payload takes 10 µs, ten times as long as finding the point. What a key stands for never changes, so the
-    places of points that were found before are remembered.
+    Reading a payload takes 10 µs, ten times as long as finding the point. The document, position and version of a key never
+    change, so they are cached.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: int = CACHED_PLACES) -> None:
+        self._known = known
         self._places: dict[PointId, tuple[str, str, int, int, str]] = {}
 
-    def search(self, shard: qdrant.EdgeShard, query: IndexQuery, choose: Choose) -> list[Found]:
-        """The whole of it."""
+    def search(self, shard: qdrant.EdgeShard, query: IndexQuery, choose: Choose) -> list[RetrievedPassage]:
+        """Runs the legs, lets ``choose`` select matches, and fetches these with their neighbours."""
         visible = _visible(query.scope)
         legs = self._matches(shard, query, visible)
-        old = records.outdated(legs)  # where a replacement was cut short and nobody has tidied up yet
+        old = records.outdated(legs)  # an interrupted replacement left an older version
         if old:
             legs = self._matches(shard, query, _without(old, visible))
-        fetching = records.Fetching(records.chosen(choose, legs), query.reach)
-        fetched = shard.retrieve(list(fetching.keys), True, False) if fetching.keys else []
-        return fetching.found({str(record.id): record.payload or {} for record in fetched}, query.scope)
+        fetch = records.PassageFetch(records.choose_matches(choose, legs), query.reach)
+        points = shard.retrieve(list(fetch.keys), True, False) if fetch.keys else []
+        return fetch.passages({str(record.id): record.payload or {} for record in points}, query.scope)
 
     def _matches(self, shard: qdrant.EdgeShard, query: IndexQuery, visible: qdrant.Filter) -> list[list[Match]]:
-        """A leg without words finds nothing, and is not asked."""
-        requests = [_request(leg, query.candidates, visible) for leg in query.legs if _says_something(leg)]
+        """The matches of each leg, best first; a leg without words has none and is not sent to the engine."""
+        requests = [_request(leg, query.candidates, visible) for leg in query.legs if _is_searchable(leg)]
         answers = shard.query_batch(qdrant.QueryBatchRequest(requests)) if requests else []
         scored = [[(point.id, point.score) for point in points] for points in answers]
-        self._learn(shard, {key for points in scored for key, _ in points})
+        self._load_places(shard, {key for points in scored for key, _ in points})
         following = iter(scored)
-        return [self._read(next(following)) if _says_something(leg) else [] for leg in query.legs]
+        return [self._read(next(following)) if _is_searchable(leg) else [] for leg in query.legs]
 
-    def _learn(self, shard: qdrant.EdgeShard, found: set[PointId]) -> None:
-        new = [key for key in found if key not in self._places]
-        if len(self._places) + len(new) > KNOWN:
+    def _load_places(self, shard: qdrant.EdgeShard, keys: set[PointId]) -> None:
+        new = [key for key in keys if key not in self._places]
+        if len(self._places) + len(new) > self._known:
             self._places.clear()
-            new = list(found)
+            new = list(keys)
         for record in shard.retrieve(new, records.MATCHED, False) if new else ():
             payload = record.payload or {}
             place = payload["document"], payload["position"], payload["version"], payload["language"]
             self._places[record.id] = str(record.id), *place
 
     def _read(self, points: Sequence[tuple[PointId, float]]) -> list[Match]:
-        found = []
+        matches = []
         for point, score in points:
             key, document, position, version, language = self._places[point]
-            found.append(
+            matches.append(
                 Match(key=key, document=document, position=position, version=version, score=score, language=language)
             )
-        return found
+        return matches
 
 
 def matching(*conditions: qdrant.FieldCondition, **fields: Collection[str]) -> qdrant.Filter:
-    """A filter: each field has one of its values, and the conditions hold."""
-    named = [qdrant.FieldCondition(name, match=_match(values)) for name, values in fields.items()]
-    return qdrant.Filter(must=[*named, *conditions])
+    """A filter for points whose fields each have one of the given values and that meet all conditions."""
+    field_conditions = [qdrant.FieldCondition(name, match=_match(values)) for name, values in fields.items()]
+    return qdrant.Filter(must=[*field_conditions, *conditions])
 
 
 def sparse_vector(vector: SparseVector) -> qdrant.SparseVector:
-    """The engine's own."""
+    """Converts to the engine's own class."""
     return qdrant.SparseVector(list(vector.indices), list(vector.values))
 
 
 def _match(values: Collection[str]) -> MatchType:
-    """Of one value, which is a little faster, or of several."""
+    """A match of one value, which is a little faster, or of any of several."""
     return qdrant.MatchValue(*values) if len(values) == 1 else qdrant.MatchAny(sorted(values))
 
 
-def _says_something(leg: Leg) -> bool:
+def _is_searchable(leg: Leg) -> bool:
     return leg.sparse is None or bool(leg.sparse.indices)
 
 

@@ -1,4 +1,4 @@
-"""Reading and writing documents in Qdrant Edge, as rag.retrieval.index.records describes them. Blocking."""
+"""Reads and writes documents in Qdrant Edge in the format of rag.retrieval.index.records. Blocks."""
 
 from __future__ import annotations
 
@@ -17,84 +17,88 @@ from rag.types import Passage
 if TYPE_CHECKING:
     from qdrant_edge import NamedVector
 
-SLICE = 64
-"""Points written at once: 15 ms, in which no search runs."""
-
 
 def version_points(marker: Marker, passages: Iterable[IndexedPassage]) -> list[qdrant.Point]:
-    """All points of one version of a document: what a small one's replacement writes in its first step."""
+    """All points of one version of a document, for a small document that is written in one step."""
     return [_marker_point(marker), *passage_points(marker, passages, waiting=False)]
 
 
 def passage_points(marker: Marker, passages: Iterable[IndexedPassage], *, waiting: bool) -> list[qdrant.Point]:
-    """Passages, with a reader or waiting for it."""
+    """The points of passages; if ``waiting``, without ``reader``, so that no search finds them yet."""
     return [_passage_point(marker, indexed, waiting) for indexed in passages]
 
 
 def write(shard: qdrant.EdgeShard, points: list[qdrant.Point]) -> None:
-    """Insert points."""
+    """Inserts or replaces points."""
     shard.update(UpdateOperation.upsert_points(points))
 
 
 def begin(
     shard: qdrant.EdgeShard, document: str, source: str, digest: str, passages: Sequence[IndexedPassage]
 ) -> tuple[Marker, bool]:
-    """The marker of the version to come, and whether the older ones must go before it can be seen."""
+    """The marker of the new version, and whether the older ones must be deleted before it becomes visible."""
     existing = markers(shard, matching(kind=[records.MARKER], document=[document]))
     marker = records.marker_for(document, source, digest, passages, existing)
     return marker, records.readers_change(marker, existing)
 
 
-def finish(shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage], first: bool) -> None:
-    """From the second step of a replacement on; ``first`` if the older versions must go first."""
-    if first:
+def finish(
+    shard: qdrant.EdgeShard, marker: Marker, passages: Sequence[IndexedPassage], *, delete_first: bool, waiting: bool
+) -> None:
+    """Runs the second and later steps of a replacement; ``delete_first``: delete the older versions first.
+
+    ``waiting``: the passages were written already and wait for their readers.
+    """
+    if delete_first:
         _delete_older(shard, marker)
-    if len(passages) <= SLICE:
-        write(shard, version_points(marker, passages))
-    else:
+    if waiting:
         for reader, keys in records.keys_by_reader(marker, passages).items():
             shard.update(UpdateOperation.set_payload(list(keys), {"reader": reader}))
+        # The marker last: where it is missing, the next sync writes the document again.
         write(shard, [_marker_point(marker)])
+    else:
+        write(shard, version_points(marker, passages))
     newest_markers(shard, matching(kind=[records.MARKER], document=[marker.document]))
     _delete_older(shard, marker)
 
 
-def delete(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> None:
-    """Delete points; their space stays taken until the index settles."""
-    shard.update(UpdateOperation.delete_points_by_filter(chosen))
+def delete(shard: qdrant.EdgeShard, selection: qdrant.Filter) -> None:
+    """Deletes points; their space is freed only by ``EdgeIndex.settle``."""
+    shard.update(UpdateOperation.delete_points_by_filter(selection))
 
 
-def tidy(shard: qdrant.EdgeShard) -> None:
-    """Finish what an interruption left: nobody else writes here."""
+def clean_up(shard: qdrant.EdgeShard) -> None:
+    """Deletes older versions and waiting passages that an interrupted replacement left."""
+    # At any age: this process owns the folder, so no other one can still be writing them.
     newest_markers(shard, matching(kind=[records.MARKER]))
-    nobody = qdrant.IsEmptyCondition("reader")
+    without_reader = qdrant.IsEmptyCondition("reader")
     shard.update(
         UpdateOperation.delete_points_by_filter(
-            qdrant.Filter(must=[nobody, *(matching(kind=[records.PASSAGE]).must or ())])
+            qdrant.Filter(must=[without_reader, *(matching(kind=[records.PASSAGE]).must or ())])
         )
     )
 
 
-def newest_markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> dict[str, Marker]:
-    """The versions that count, by document, after deleting the others."""
-    found = markers(shard, chosen)
-    for marker in records.superseding(found):
+def newest_markers(shard: qdrant.EdgeShard, selection: qdrant.Filter) -> dict[str, Marker]:
+    """Deletes the older versions and returns the newest ones, by document."""
+    current = markers(shard, selection)
+    for marker in records.superseding(current):
         _delete_older(shard, marker)
-    return records.newest(found)
+    return records.newest(current)
 
 
-def markers(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> list[Marker]:
-    """All that match."""
-    return [records.marker_of(payload) for payload in _payloads(shard, chosen)]
+def markers(shard: qdrant.EdgeShard, selection: qdrant.Filter) -> list[Marker]:
+    """The markers that match a filter."""
+    return [records.marker_of(payload) for payload in _payloads(shard, selection)]
 
 
 def passages(shard: qdrant.EdgeShard, document: str) -> list[Passage]:
-    """Those of the version that counts."""
+    """The passages of a document's newest version, in reading order."""
     return records.current_passages(list(_payloads(shard, matching(kind=[records.PASSAGE], document=[document]))))
 
 
 def count(shard: qdrant.EdgeShard) -> int:
-    """All passages."""
+    """The number of passages of all documents."""
     return shard.count(qdrant.CountRequest(exact=True, filter=matching(kind=[records.PASSAGE])))
 
 
@@ -103,12 +107,12 @@ def _delete_older(shard: qdrant.EdgeShard, marker: Marker) -> None:
     delete(shard, matching(older, document=[marker.document]))
 
 
-def _payloads(shard: qdrant.EdgeShard, chosen: qdrant.Filter) -> Iterator[Mapping[str, object]]:
+def _payloads(shard: qdrant.EdgeShard, selection: qdrant.Filter) -> Iterator[Mapping[str, object]]:
     offset = None
     while True:
-        request = qdrant.ScrollRequest(offset=offset, limit=records.PAGE, filter=chosen, with_payload=True)
-        found, offset = shard.scroll(request)
-        yield from (record.payload or {} for record in found)
+        request = qdrant.ScrollRequest(offset=offset, limit=records.PAGE, filter=selection, with_payload=True)
+        page, offset = shard.scroll(request)
+        yield from (record.payload or {} for record in page)
         if offset is None:
             return
 

@@ -1,4 +1,4 @@
-"""A search on a Qdrant server: what is asked, and how the answers are read."""
+"""Builds the search requests for a Qdrant server and reads its responses."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from rag.retrieval.sparse import SparseVector
 
 
 def requests(query: IndexQuery, visible: models.Filter) -> list[models.QueryRequest]:
-    """One for each leg that says something: a leg without words finds nothing, and is not asked."""
-    return [_request(leg, query.candidates, visible) for leg in query.legs if _says_something(leg)]
+    """A request for each leg; a leg without words would find nothing, so it gets none."""
+    return [_request(leg, query.candidates, visible) for leg in query.legs if _is_searchable(leg)]
 
 
 def matches(query: IndexQuery, answers: Sequence[models.QueryResponse]) -> list[list[Match]]:
-    """The answers to these requests, with nothing where nothing was asked."""
+    """The matches of each leg in the responses; empty for a leg without a request."""
     following = iter(answers)
-    return [_read(next(following).points) if _says_something(leg) else [] for leg in query.legs]
+    return [_read(next(following).points) if _is_searchable(leg) else [] for leg in query.legs]
 
 
 def visible(scope: Scope, hidden: Iterable[tuple[str, int]] = ()) -> models.Filter:
-    """What is in the scope, without these versions of documents."""
+    """A filter for the passages in a scope, without the ``hidden`` versions of documents."""
     without = [_version(document, number) for document, number in hidden]
     return models.Filter(must=matching(**records.fields_of(scope)).must, must_not=list(without) or None)
 
 
 def matching(*conditions: models.FieldCondition, **fields: Collection[str]) -> models.Filter:
-    """A filter: each field has one of its values, and the conditions hold."""
-    named = [
+    """A filter for points whose fields each have one of the given values and that meet all conditions."""
+    field_conditions = [
         models.FieldCondition(key=name, match=models.MatchAny(any=sorted(values))) for name, values in fields.items()
     ]
-    return models.Filter(must=[*named, *conditions])
+    return models.Filter(must=[*field_conditions, *conditions])
 
 
 def sparse_vector(vector: SparseVector) -> models.SparseVector:
-    """The client's own."""
+    """Converts to the client's own class."""
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
 
 
@@ -47,7 +47,7 @@ def _version(document: str, number: int) -> models.Filter:
     return matching(condition, document=[document])
 
 
-def _says_something(leg: Leg) -> bool:
+def _is_searchable(leg: Leg) -> bool:
     return leg.sparse is None or bool(leg.sparse.indices)
 
 

@@ -1,4 +1,4 @@
-"""What a replacement sends to a Qdrant server, as rag.retrieval.index.records describes it."""
+"""The points and filters that a replacement sends to a Qdrant server; see rag.retrieval.index.records."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from rag.retrieval.index.records import DENSE, PASSAGE, SPARSE, Marker
 from rag.retrieval.index.server.search import matching, sparse_vector
 
 LIMIT = 16 * 2**20
-"""Bytes of a request, estimated from above; a Qdrant server refuses 32 MiB by default (service.max_request_size_mb)."""
+"""The largest estimated request in bytes; a Qdrant server refuses 32 MiB by default (service.max_request_size_mb)."""
 NUMBER = 24
-"""Bytes of a number in JSON at most, with its comma."""
+"""The most bytes of a number in JSON, with its comma."""
 ABANDONED = 3600.0
-"""Seconds after which nobody is still writing a document."""
+"""Seconds after which no process can still be writing a document."""
 
 
-def batches(passages: Sequence[IndexedPassage]) -> list[list[IndexedPassage]]:
-    """Passages that fit into one request each time; one that is larger by itself goes alone."""
-    found: list[list[IndexedPassage]] = [[]]
-    room = LIMIT
+def batches(passages: Sequence[IndexedPassage], limit: int = LIMIT) -> list[list[IndexedPassage]]:
+    """Splits passages into batches of at most ``limit`` bytes a request; a passage that is too large gets its own."""
+    result: list[list[IndexedPassage]] = [[]]
+    room = limit
     for each in passages:
         size = _size(each)
-        if size > room and found[-1]:
-            found.append([])
-            room = LIMIT
-        found[-1].append(each)
+        if size > room and result[-1]:
+            result.append([])
+            room = limit
+        result[-1].append(each)
         room -= size
-    return found
+    return result
 
 
 def version_points(marker: Marker, passages: Iterable[IndexedPassage]) -> list[models.PointStruct]:
-    """All points of one version of a document: what a small one's replacement writes in its first step."""
+    """All points of one version of a document, for a small document that is written in one step."""
     return [marker_point(marker), *passage_points(marker, passages, waiting=False)]
 
 
 def passage_points(
     marker: Marker, passages: Iterable[IndexedPassage], *, waiting: bool
 ) -> Iterator[models.PointStruct]:
-    """Passages, with a reader or waiting for it."""
+    """The points of passages; if ``waiting``, without ``reader``, so that no search finds them yet."""
     for indexed in passages:
         key, payload = records.passage_point(marker, indexed, waiting=waiting)
         vectors = {DENSE: list(indexed.dense), SPARSE: sparse_vector(indexed.sparse)}
@@ -51,23 +51,23 @@ def passage_points(
 
 
 def marker_point(marker: Marker) -> models.PointStruct:
-    """What makes a version count."""
+    """The marker's point, which makes a version count."""
     key, payload = records.marker_point(marker)
     return models.PointStruct(id=key, vector={}, payload=payload)
 
 
-def older(marker: Marker) -> models.Filter:
-    """Whatever there is of a document's former versions."""
+def older_versions(marker: Marker) -> models.Filter:
+    """A filter for all points of a document's older versions."""
     return matching(
         models.FieldCondition(key="version", range=models.Range(lt=marker.version)), document=[marker.document]
     )
 
 
-def abandoned() -> models.Filter:
-    """Passages whose replacement was cut short before anybody could read them."""
-    begun = models.FieldCondition(key="version", range=models.Range(lt=records.version_before(ABANDONED)))
-    nobody = models.IsEmptyCondition(is_empty=models.PayloadField(key="reader"))
-    return models.Filter(must=[nobody, *(matching(begun, kind=[PASSAGE]).must or ())])
+def abandoned_passages() -> models.Filter:
+    """A filter for passages of interrupted replacements that never became visible."""
+    old_version = models.FieldCondition(key="version", range=models.Range(lt=records.version_before(ABANDONED)))
+    without_reader = models.IsEmptyCondition(is_empty=models.PayloadField(key="reader"))
+    return models.Filter(must=[without_reader, *(matching(old_version, kind=[PASSAGE]).must or ())])
 
 
 def _size(each: IndexedPassage) -> int:

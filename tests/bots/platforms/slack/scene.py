@@ -120,8 +120,8 @@ class Scene:
         return self.slack.workspace.replies(message.address["channel"], message.address["thread_ts"])
 
     async def quiet(self) -> None:
-        """Lets background furniture finish."""
-        tasks = [t for t in asyncio.all_tasks() if (t.get_coro().__qualname__ or "").endswith("_quietly")]  # type: ignore[union-attr]
+        """Waits for optional interface calls in the background."""
+        tasks = [t for t in asyncio.all_tasks() if (t.get_coro().__qualname__ or "").endswith("_run_optional")]  # type: ignore[union-attr]
         await asyncio.gather(*tasks)
 
 

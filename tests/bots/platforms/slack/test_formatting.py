@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bots.messages import OutgoingReply
-from bots.platforms.slack.receiving.events import command, readable
-from bots.platforms.slack.replying.blocks import Press, from_value, furniture, to_value
+from bots.platforms.slack.receiving.events import command, visible_text
+from bots.platforms.slack.replying.blocks import Press, footer, from_value, to_value
 from bots.platforms.slack.replying.formatting import (
     POST_CHARACTERS,
     escape,
@@ -90,7 +90,7 @@ def test_many_sources_stay_within_slacks_limits() -> None:
     found = tuple(
         source(number, title="A long title " * 30, url="https://x.example/" + "p" * 900) for number in range(1, 60)
     )
-    blocks = furniture(OutgoingReply(turn_id="t", kind="answer", text="a", sources=found), "c")
+    blocks = footer(OutgoingReply(turn_id="t", kind="answer", text="a", sources=found), "c")
     assert len(blocks) <= 49
     assert all(len(element["text"]) <= 3000 for block in blocks[:-1] for element in block["elements"])
 
@@ -107,7 +107,7 @@ def test_a_press_survives_its_button() -> None:
 
 def test_slacks_markup_is_read_as_a_person_reads_it() -> None:
     raw = "<@UBOT> ask <@U2|ana> in <#C1|general> <!here>, see <https://x.example|the page> &amp; <mailto:a@b.c|a@b.c>"
-    assert readable(raw, "UBOT") == "ask @U2 in #general @here, see the page (https://x.example) & mailto:a@b.c"
+    assert visible_text(raw, "UBOT") == "ask @U2 in #general @here, see the page (https://x.example) & mailto:a@b.c"
 
 
 def test_a_long_text_is_no_command() -> None:

@@ -21,7 +21,7 @@ from bots.platforms.slack.handover.channel import METADATA
 from bots.queue.replies import Lease, ReplyLedger
 from rag.answering.answerer import Quoted, Writer
 from rag.store.client import text
-from tests.bots.engine import emptied, until
+from tests.bots.engine import emptied
 from tests.bots.platforms.handover_scene import (
     ANSWER,
     CHANNEL,
@@ -38,6 +38,7 @@ from tests.loopback.slack import LoopbackSlack
 from tests.loopback.slack_faults import Fault
 from tests.loopback.slack_state import BOT_USER, Message
 from tests.loopback.telegram_values import BLOCKED
+from tests.waiting import until
 
 ASKED = "I have asked a person to take over"
 

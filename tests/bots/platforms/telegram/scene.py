@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -21,15 +22,17 @@ from bots.messages import ChannelKind, IncomingMessage, OutgoingReply, Sender
 from bots.platforms.telegram.pacing import Timing
 from bots.platforms.telegram.platform import TelegramPlatform
 from bots.platforms.telegram.replying.streaming import TelegramReply
+from bots.platforms.telegram.replying.typing_mark import TASK
 from bots.platforms.telegram.settings import TelegramSettings
 from bots.queue.inbox import Inbox
 from bots.queue.outbox import FeedbackEntry
-from bots.queue.replies import Lease, ReplyEntry, ReplyLedger
+from bots.queue.replies import Lease, ReplyEntry, ReplyLedger, ReplyRecord
 from bots.settings import WorkerSettings
 from rag.types import Passage, Source
 from tests.loopback.telegram import LoopbackTelegram
 from tests.loopback.telegram_people import Person
 from tests.loopback.telegram_values import TOKEN
+from tests.waiting import until
 
 QUICK = Timing(
     private=0.02, group=0.02, typing=0.03, patience=0.5, pause=0.01, longest_pause=0.05, lease=0.4, long_poll=5
@@ -50,15 +53,28 @@ class Reports:
         self.errors.append((method, code))
 
 
+class Ledger(ReplyLedger):
+    """The real one; ``failures`` are raised first by who looks for a reply."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        super().__init__(redis, keys)
+        self.failures: list[Exception] = []
+
+    async def find(self, conversation: str, turn_id: str) -> ReplyRecord | None:
+        if self.failures:
+            raise self.failures.pop()
+        return await super().find(conversation, turn_id)
+
+
 class Scene:
-    """One platform and what came out of it."""
+    """One platform and what came out of it. ``passed``: seconds that its clock is ahead of the real one."""
 
     def __init__(self, telegram: LoopbackTelegram, redis: Redis, keys: Keys, **settings: Any) -> None:
         self.telegram = telegram
         self.redis = redis
         self.keys = keys
         self.settings = settings
-        self.ledger = ReplyLedger(redis, keys)
+        self.ledger = Ledger(redis, keys)
         self.inbox = Inbox(redis, keys, WorkerSettings())
         self.accepted: list[IncomingMessage] = []
         self.refusals: list[Exception] = []
@@ -67,6 +83,7 @@ class Scene:
         self.moves: list[tuple[str, str]] = []
         self.reports = Reports()
         self.busy = False
+        self.passed = 0.0
         self.platform = self.another()
 
     def another(self, timing: Timing = QUICK) -> TelegramPlatform:
@@ -82,6 +99,7 @@ class Scene:
             metrics=self.reports,
             busy=lambda: self.busy,
             timing=timing,
+            clock=lambda: monotonic() + self.passed,
         )
 
     async def _record(self, entry: FeedbackEntry) -> None:
@@ -110,6 +128,10 @@ class Scene:
 
     async def until(self, condition: Callable[[], object]) -> None:
         await self.telegram.until(condition)
+
+    def typing(self) -> bool:
+        """Whether some reply would show the typing mark again."""
+        return any(task.get_name() == TASK for task in asyncio.all_tasks())
 
     async def entry(self, message: IncomingMessage) -> ReplyEntry:
         """The ledger's entry, under a lease that a worker would hold."""
@@ -145,9 +167,7 @@ async def served(platform: TelegramPlatform, port: int) -> AsyncIterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(10):
-            while not server.started:
-                await asyncio.sleep(0.005)
+        await until(lambda: server.started)
         yield
     finally:
         server.should_exit = True

@@ -157,7 +157,7 @@ async def test_without_drafts_the_reply_goes_on_by_edits(redis: Redis, keys: Key
         message = question()
         reply = await scene.reply(message)
         await reply.show("The")
-        await asyncio.sleep(QUICK.private)
+        scene.passed += QUICK.private
         await reply.show("The whole")
         if failure is BLOCKED:
             with pytest.raises(DeliveryRefused):

@@ -123,16 +123,10 @@ async def test_a_button_that_is_not_ours_does_nothing(scene: Scene, data: str) -
     assert (scene.feedback, scene.telegram.callbacks) == ([], [])
 
 
-async def test_a_rating_that_is_not_stored_comes_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_rating_that_is_not_stored_comes_again(scene: Scene) -> None:
     shown = await answered(scene, question())
-    find, failures = scene.ledger.find, [StoreUnavailable("Redis is gone")]
-
-    async def gone_once(conversation: str, turn_id: str) -> object:
-        if failures:
-            raise failures.pop()
-        return await find(conversation, turn_id)
-
-    monkeypatch.setattr(scene.ledger, "find", gone_once)
+    scene.ledger.failures.append(StoreUnavailable("Redis is gone"))
     await scene.person().taps(shown, shown.data()[0])
     await scene.settled()
     assert len(scene.feedback) == 1
+    assert scene.ledger.failures == []

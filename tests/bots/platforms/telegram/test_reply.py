@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from bots.messages import OutgoingReply
 from bots.queue.replies import Lease, Post
 from tests.bots.platforms.telegram.scene import QUICK, WHOLE, Scene, answer, deliver, open_scene, question, source
 from tests.loopback.telegram_values import FAULT, LOST, RESET, Failure, bad_request, limited
+from tests.waiting import until
 
 GROUP = -100500
 LONG = "\n\n".join(f"Paragraph {number}. " + "word " * 150 for number in range(9))
@@ -62,7 +62,7 @@ async def test_states_are_edits_of_one_message(scene: Scene) -> None:
     await reply.show("The")
     [shown] = scene.telegram.visible(77)
     assert shown.text == "The"
-    await asyncio.sleep(QUICK.private)
+    scene.passed += QUICK.private
     await reply.show("The whole")
     await reply.finish(answer(message))
     assert shown.states == ["The", "The whole", WHOLE]
@@ -71,7 +71,7 @@ async def test_states_are_edits_of_one_message(scene: Scene) -> None:
 async def test_states_in_between_are_left_out_when_they_come_too_fast(redis: Redis, keys: Keys) -> None:
     async with open_scene(redis, keys) as scene:
         message = question()
-        slow = scene.another(replace(QUICK, private=0.3))
+        slow = scene.another(replace(QUICK, private=30.0))
         reply = await scene.reply(message, slow)
         for length in range(1, 40):
             await reply.show("word " * length)
@@ -86,7 +86,7 @@ async def test_under_backlog_only_the_first_state_is_shown(scene: Scene) -> None
     message = question()
     reply = await scene.reply(message)
     await reply.show("The")
-    await asyncio.sleep(QUICK.private)
+    scene.passed += QUICK.private
     await reply.show("The whole")
     await reply.finish(answer(message))
     assert scene.telegram.visible(77)[0].states == ["The", WHOLE]
@@ -112,20 +112,17 @@ async def test_typing_is_repeated_while_working_and_ends_with_the_reply(scene: S
     await reply.status("retrieve")
     await scene.until(lambda: scene.telegram.count("sendChatAction") >= 3)
     await reply.finish(answer(message))
-    shown = scene.telegram.count("sendChatAction")
-    await asyncio.sleep(QUICK.typing * 3)
-    assert scene.telegram.count("sendChatAction") <= shown + 1
+    await until(lambda: not scene.typing())
 
 
 async def test_an_abandoned_reply_stops_typing_by_itself(redis: Redis, keys: Keys) -> None:
     async with open_scene(redis, keys) as scene:
-        short = scene.another(replace(QUICK, typing=0.01, typing_limit=0.05))
+        short = scene.another(replace(QUICK, typing=0.01, typing_limit=30.0))
         await (await scene.reply(question(), short)).status("retrieve")
         await scene.until(lambda: scene.telegram.count("sendChatAction") >= 2)
-        await asyncio.sleep(0.1)
-        shown = scene.telegram.count("sendChatAction")
-        await asyncio.sleep(0.1)
-        assert scene.telegram.count("sendChatAction") == shown
+        assert scene.typing()
+        scene.passed += 30.0
+        await until(lambda: not scene.typing())
         await short.close()
 
 
@@ -154,7 +151,7 @@ async def test_the_answer_stands_once_and_whole_though_a_call_fails(
         await reply.status("answer")
         for end in (500, 2500, 5000):
             await reply.show(LONG[:end])
-            await asyncio.sleep(QUICK.private)
+            scene.passed += QUICK.private
         try:
             await reply.finish(final)
             break
@@ -279,7 +276,19 @@ async def test_who_lost_the_lease_sends_nothing(scene: Scene) -> None:
         await reply.show("The")
     with pytest.raises(LeaseLost):
         await reply.finish(answer(message))
+    assert not scene.typing()
     assert scene.telegram.calls == []
+
+
+async def test_who_loses_the_lease_on_the_way_stops_typing(scene: Scene) -> None:
+    message = question()
+    reply = await scene.reply(message)
+    await reply.status("retrieve")
+    await scene.redis.set(scene.keys.lease(message.conversation), "another worker")
+    with pytest.raises(LeaseLost):
+        await reply.show("The")
+    await until(lambda: not scene.typing())
+    assert scene.texts() == []
 
 
 async def test_a_lease_is_needed_even_for_what_was_finished(scene: Scene) -> None:

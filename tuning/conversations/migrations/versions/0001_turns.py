@@ -1,4 +1,4 @@
-"""Turns, the passages they showed, feedback, and what was forgotten."""
+"""Tables for turns, their passages, feedback, and what was forgotten."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def upgrade() -> None:
     _create_turns()
     _create_snapshots()
     _create_feedback()
-    _create_what_outlives_turns()
+    _create_names_and_tombstones()
 
 
 def _create_turns() -> None:
@@ -72,7 +72,7 @@ def _create_feedback() -> None:
     )
 
 
-def _create_what_outlives_turns() -> None:
+def _create_names_and_tombstones() -> None:
     op.create_table(
         "renames",
         sa.Column("old", sa.String, primary_key=True),

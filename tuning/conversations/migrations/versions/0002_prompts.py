@@ -1,4 +1,4 @@
-"""What the prompt of a turn was made of, and how its answer was written."""
+"""Columns for the parts of a turn's prompt, and for how its answer was written."""
 
 from __future__ import annotations
 
