@@ -1,0 +1,67 @@
+"""What a question asks for, as far as headings, tables and definitions can tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from math import log
+
+from rag.answering.quotes import Quotable
+from rag.answering.selection import Candidate, Terms
+from rag.knowledge.chunking import context
+from rag.types import Passage
+
+SAME = 0.8
+"""Share of common terms from which on a heading is the question."""
+SHORT = 600
+"""Characters of a section that is quoted entirely where its heading is the question."""
+ROWS = 8
+"""Rows of a long table at most that are quoted as those asked for."""
+NAME = 3
+"""Terms of a heading that names a thing rather than says something of it."""
+DEFINITION = 200
+"""Characters of a sentence that says what a thing is, and …"""
+SUBJECT = 80
+"""… those in which its subject stands."""
+
+
+class Asked:
+    """A question; ``terms`` gives those of a text in a language."""
+
+    def __init__(self, question: str, terms: Callable[[str, str], Terms]) -> None:
+        self._question = question
+        self._terms = terms
+
+    def heads(self, passage: Passage) -> bool:
+        """Whether the heading of a passage's section is the question, word order and stop words aside."""
+        heading = passage.headings[-1] if passage.headings else passage.title
+        asked, named = self._terms(self._question, passage.language), self._terms(heading, passage.language)
+        return bool(asked) and len(asked & named) >= SAME * max(len(asked), len(named))
+
+    def short(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """All units of the best passage whose heading is the question, if it is short; else none."""
+        first = [one for one in found if one.number == found[0].number]
+        return first if sum(len(one.unit.words) for one in first) <= SHORT else []
+
+    def is_defined_by(self, passage: Passage, sentence: str) -> bool:
+        """Whether a section's first sentence says what the thing is that its heading names and the question asks about."""
+        heading = passage.headings[-1] if passage.headings else passage.title
+        named, subject = (self._terms(text, passage.language) for text in (heading, sentence[:SUBJECT]))
+        asked = self._terms(self._question, passage.language)
+        return len(sentence) <= DEFINITION and 0 < len(named) <= NAME and named <= subject and bool(named & asked)
+
+    def rows(self, passage: Passage, table: Quotable) -> list[int] | None:
+        """The rows of a table that hold what is asked for and its head and headings do not name.
+
+        Empty if the question names nothing else; None if it does, and no row has it.
+        """
+        head = "\n".join(table.text.split("\n")[:2])
+        known = self._terms(f"{context(passage)}{table.lead}\n{head}", passage.language)
+        wanted = self._terms(self._question, passage.language) - known
+        met = [wanted & self._terms(row, passage.language) for row in table.parts]
+        rarity = Counter(term for terms in met for term in terms)
+        scores = [sum(1 / log(1 + rarity[term] + 1) for term in terms) for terms in met]
+        if not wanted:
+            return []
+        best = max(scores, default=0.0)
+        return [place for place, score in enumerate(scores) if score >= best][:ROWS] if best else None

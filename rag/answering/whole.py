@@ -1,0 +1,304 @@
+"""Makes quotes whole: a list with all its items, a procedure with all its steps, a section's yes or no with what follows it.
+
+What is too long for an answer is cut between two items, rows or steps, and a sign says how many more there are and where.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from rag.answering.quotes import Quotable, cited, units_of
+from rag.answering.reach import Reach
+from rag.answering.readable import quotable_markdown
+from rag.answering.selection import Candidate, section
+from rag.prompts.plain import plain_passage
+from rag.prompts.sentences import Rest, the_rest
+from rag.retrieval.sections import Section
+from rag.text.blocks import parse
+from rag.text.joining import Span, joined, number_of
+from rag.types import Hit, Passage
+
+LONGEST = 1600
+"""Characters of a list, procedure or table in an answer, about what fits a phone's screen twice."""
+LONGEST_CODE = 3000
+"""Characters of code, which is not cut within a passage of it."""
+BETWEEN = 6
+"""Units at most between two steps that belong to one procedure."""
+_YES_OR_NO = re.compile(r"\W*(?:yes|no|sí|si)\b(?=[^\w\s])", re.IGNORECASE)
+
+Rows = Callable[[Quotable], Sequence[int] | None]
+"""Which rows of a long table are asked for, by number; empty if none can be told from the others, None if it has them not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """What is quoted of one section: ``blocks`` of Markdown with the marker of ``number``, in reading order.
+
+    ``hit`` holds all that is quoted: its passage may be longer than the one that was retrieved.
+    """
+
+    number: int
+    hit: Hit
+    blocks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The units chosen from one section. ``rows`` finds rows in its long tables; ``defines``: a sentence says what it is about."""
+
+    candidates: Sequence[Candidate]
+    section: Section
+    language: str
+    rows: Rows
+    defines: Callable[[str], bool]
+    opens: bool = False
+
+
+def excerpt(choice: Choice) -> Excerpt | None:
+    """The units of one section with what they need to be understood; None if nothing of them answers."""
+    best = max(choice.candidates, key=lambda one: one.score)
+    own = [one.hit.passage for one in choice.candidates]
+    reach = Reach(choice.section.passages, own)
+    passages = reach.passages or [plain_passage(own[0])]
+    spans = reach.spans or joined([parse(passages[0].text)])
+    units, opening = units_of(span.block for span in spans), _opening(reach, choice.section)
+    page = _Page(
+        units=units, spans=spans, choice=choice, number=min(one.number for one in choice.candidates), passage=own[0]
+    )
+    page.find(choice.candidates, best, begins=opening is None)
+    blocks = list(page.blocks())
+    if not blocks:
+        return None
+    if opening and page.wants(opening.text):
+        blocks.insert(0, cited(page.number, opening.text, opening.lead))
+        passages = [choice.section.passages[0], *passages]
+    hit = min(choice.candidates, key=lambda one: one.number).hit
+    return Excerpt(number=page.number, hit=_widened(hit, passages, own), blocks=tuple(blocks))
+
+
+def by_section(chosen: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The chosen units of each section, in the order of reading."""
+    return [list(units) for _, units in groupby(chosen, key=section)]
+
+
+def by_passage(chosen: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The chosen units of each retrieved passage, for a section of which no more is known."""
+    return [list(units) for _, units in groupby(chosen, key=lambda one: one.number)]
+
+
+def _opening(reach: Reach, known: Section) -> Quotable | None:
+    """The section's first unit where it stands before what was read."""
+    block = reach.opening() if known.begins else None
+    units = units_of([block]) if block else []
+    return units[0] if units and units[0].kind == "text" else None
+
+
+def _widened(hit: Hit, passages: Sequence[Passage], own: Sequence[Passage]) -> Hit:
+    """The hit with the text of all passages that are quoted; the same where it has them already."""
+    if len(set(own)) == 1 and all(each.text in hit.passage.text for each in passages):
+        return hit
+    text = "\n\n".join(each.text for each in passages)
+    return replace(hit, passage=replace(hit.passage, text=text, position=passages[0].position))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Page:
+    """The units that were read of a section, and which of them (by place) the answer quotes."""
+
+    units: Sequence[Quotable]
+    spans: Sequence[Span]
+    choice: Choice
+    number: int
+    passage: Passage
+    chosen: set[int] = field(default_factory=set)
+    wanted: set[str] = field(default_factory=set)
+    lost: list[Quotable] = field(default_factory=list)
+
+    def find(self, candidates: Sequence[Candidate], best: Candidate, *, begins: bool) -> None:
+        """Finds the chosen units again among those of the whole blocks, and adds what belongs to them."""
+        for one in candidates:
+            place = _place(one.unit, self.units)
+            if place is None:
+                self.lost.append(one.unit)
+            else:
+                self.chosen.add(place)
+        self.wanted = set(best.unit.contents)
+        if begins and self.units and self.chosen and self.wants(self.units[0].text):
+            self.chosen.add(0)
+        for place in sorted(self.chosen):
+            self._add_neighbours(place)
+
+    def wants(self, sentence: str) -> bool:
+        """Whether the section's first sentence must come with any other of it."""
+        return bool(self.choice.opens or _YES_OR_NO.match(sentence) or self.choice.defines(sentence))
+
+    def blocks(self) -> Iterator[str]:
+        """The Markdown of the quotes, each block with one marker at its end."""
+        for places in self._groups():
+            units = [self.units[place] for place in places]
+            if units[0].kind == "table":
+                yield from self._table(units[0])
+            elif len(places) > 1 and any(unit.kind == "steps" for unit in units):
+                yield from self._listing("steps", _pieces(units), units[0].lead)
+            elif units[0].item or units[0].kind in ("list", "steps"):
+                rest: Rest = "steps" if units[0].kind == "steps" else "items"
+                yield from self._listing(rest, _pieces(units), "" if units[0].item else units[0].lead, units[0].text)
+            elif units[0].kind == "code":
+                yield from self._code(units[0])
+            else:
+                yield cited(self.number, self._sentences(places))
+        yield from (cited(self.number, unit.text, unit.lead) for unit in self.lost)
+
+    def _add_neighbours(self, place: int) -> None:
+        unit, following = self.units[place], self.units[place + 1 : place + 2]
+        first = next((at for at, other in enumerate(self.units) if other.block == unit.block), place)
+        if unit.kind == "text" and unit.block >= 0 and _YES_OR_NO.match(self.units[first].text):
+            self.chosen.add(first)
+        if unit.item:
+            self.chosen |= {at for at, other in enumerate(self.units) if other.item and other.block == unit.block}
+        if unit.kind == "text" and following and following[0].kind == "steps" and number_of(following[0].text) == 1:
+            self.chosen.add(place + 1)
+            place += 1
+        if self.units[place].kind == "steps":
+            self.chosen |= set(self._procedure(place))
+
+    def _procedure(self, place: int) -> range:
+        """The places from a procedure's first steps to its last ones, with the notes and code between them."""
+        first = last = place
+        while (after := self._steps_from(last, _last_number(self.units[last]) + 1)) > last:
+            last = after
+        while (before := self._steps_before(first)) < first:
+            first = before
+        return range(first, last + 1)
+
+    def _steps_from(self, place: int, number: int) -> int:
+        for at in range(place + 1, min(place + 2 + BETWEEN, len(self.units))):
+            if self.units[at].kind == "steps":
+                return at if number_of(self.units[at].parts[0]) == number else place
+        return place
+
+    def _steps_before(self, place: int) -> int:
+        start = number_of(self.units[place].parts[0])
+        for at in range(place - 1, max(place - 2 - BETWEEN, -1), -1):
+            if self.units[at].kind == "steps":
+                return at if start == _last_number(self.units[at]) + 1 else place
+        return place
+
+    def _groups(self) -> Iterator[list[int]]:
+        """The chosen places, block by block; all of a procedure in one group."""
+        places = sorted(self.chosen)
+        while places:
+            unit = self.units[places[0]]
+            if unit.kind == "steps":
+                group = [at for at in self._procedure(places[0]) if at in places]
+            else:
+                group = [at for at in places if self.units[at].block == unit.block]
+            yield group
+            places = [at for at in places if at not in group]
+
+    def _sentences(self, places: Sequence[int]) -> str:
+        text = self.units[places[0]].words
+        for before, place in zip(places, places[1:], strict=False):
+            text += (" " if place == before + 1 else " … ") + self.units[place].words
+        return text
+
+    def _listing(self, rest: Rest, pieces: Sequence[_Piece], lead: str, text: str = "") -> Iterator[str]:
+        """A list, whole or cut between two items. ``text`` is its source, which is kept where nothing was cut by splitting."""
+        start, stop = self._window(pieces)
+        shown = pieces[start:stop]
+        is_original = stop - start == len(pieces) and lead and text
+        yield cited(self.number, text if is_original else _glued(shown), lead)
+        missing = sum(piece.counts for piece in pieces) - sum(piece.counts for piece in shown)
+        if missing:
+            yield the_rest(self.choice.language, rest, missing, self.passage)
+
+    def _window(self, pieces: Sequence[_Piece]) -> tuple[int, int]:
+        """The pieces that fit: from the first on, or from the one that answers if that lies further down."""
+        stop = _fitting(pieces, 0)
+        asked = next((at for at, piece in enumerate(pieces) if piece.text in self.wanted), 0)
+        # steps that a page numbers "1. 1. 1." would get wrong numbers if the first were left out
+        is_counted = len(pieces) < 2 or number_of(pieces[0].text) != number_of(pieces[1].text) or pieces[0].bullet  # noqa: PLR2004
+        if asked < stop or not is_counted:
+            return 0, stop
+        return asked, _fitting(pieces, asked)
+
+    def _table(self, table: Quotable) -> Iterator[str]:
+        if len(table.text) <= LONGEST:
+            yield cited(self.number, table.text, table.lead)
+            return
+        rows = self.choice.rows(table)
+        if rows is None:
+            return
+        pieces = [_Piece(text=row) for row in table.parts]
+        places = rows or range(_fitting(pieces, 0))
+        head = table.text.split("\n")[:2]
+        yield cited(self.number, "\n".join([*head, *(table.parts[place] for place in places)]), table.lead)
+        yield the_rest(self.choice.language, "rows", len(table.parts) - len(places), self.passage)
+
+    def _code(self, code: Quotable) -> Iterator[str]:
+        if len(code.text) <= LONGEST_CODE:
+            yield cited(self.number, code.text, code.lead)
+            return
+        # what was retrieved is a complete part of it, between fences of its own
+        part = next((one.unit.text for one in self.choice.candidates if set(one.unit.parts) & set(code.parts)), "")
+        yield cited(self.number, part, code.lead)
+        yield the_rest(self.choice.language, "code", 0, self.passage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """A part of a list that is not cut; ``counts`` is 0 for what stands between two items."""
+
+    text: str
+    counts: int = 1
+
+    @property
+    def bullet(self) -> bool:
+        return number_of(self.text) is None
+
+
+def _pieces(units: Sequence[Quotable]) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    for place, unit in enumerate(units):
+        if unit.kind == "steps" or (unit.kind == "list" and not unit.item):
+            if place and unit.lead:
+                pieces.append(_Piece(text=unit.lead, counts=0))
+            pieces += [_Piece(text=part) for part in unit.parts]
+        else:
+            pieces.append(_Piece(text=unit.words, counts=int(unit.item)))
+    return pieces
+
+
+def _glued(pieces: Sequence[_Piece]) -> str:
+    """Items one below the other; what stands between two items in a paragraph of its own."""
+    text = pieces[0].text if pieces else ""
+    for before, piece in zip(pieces, pieces[1:], strict=False):
+        text += ("\n" if before.counts and piece.counts else "\n\n") + piece.text
+    return text
+
+
+def _fitting(pieces: Sequence[_Piece], start: int) -> int:
+    """The number of the first piece that does not fit any more; what stands before it ends with an item, if it can."""
+    length, stop = 0, start
+    for at in range(start, len(pieces)):
+        length += len(pieces[at].text) + 1
+        if length > LONGEST and at > start:
+            break
+        stop = at + 1
+    return stop
+
+
+def _last_number(unit: Quotable) -> int:
+    return number_of(unit.parts[-1]) or 0
+
+
+def _place(unit: Quotable, units: Sequence[Quotable]) -> int | None:
+    """The unit that has most of the contents of another, which may be a part of it."""
+    contents = set(unit.contents)
+    common = [len(contents & set(other.contents)) for other in units]
+    if not any(common):
+        return next((at for at, other in enumerate(units) if other.lead == unit.text), None)
+    return common.index(max(common))
