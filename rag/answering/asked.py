@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import log
@@ -24,6 +25,9 @@ DEFINITION = 200
 SUBJECT = 80
 """… those in which its subject stands."""
 
+_NAME = re.compile(r"\b\w*\d\w*|(?<=[^\W\d_][ ,])[^\W\d_a-zà-öø-ÿ]\w+")
+"""Words with a digit, or with a capital behind another word."""
+
 
 class Asked:
     """A question; ``terms`` gives those of a text in a language."""
@@ -43,7 +47,7 @@ class Asked:
         first = [one for one in found if one.number == found[0].number]
         return first if sum(len(one.unit.words) for one in first) <= SHORT else []
 
-    def is_defined_by(self, passage: Passage, sentence: str) -> bool:
+    def defines(self, passage: Passage, sentence: str) -> bool:
         """Whether a section's first sentence says what the thing is that its heading names and the question asks about."""
         heading = passage.headings[-1] if passage.headings else passage.title
         named, subject = (self._terms(text, passage.language) for text in (heading, sentence[:SUBJECT]))
@@ -55,13 +59,32 @@ class Asked:
 
         Empty if the question names nothing else; None if it does, and no row has it.
         """
-        head = "\n".join(table.text.split("\n")[:2])
-        known = self._terms(f"{context(passage)}{table.lead}\n{head}", passage.language)
-        wanted = self._terms(self._question, passage.language) - known
+        wanted = self._wanted(passage, table)
         met = [wanted & self._terms(row, passage.language) for row in table.parts]
         rarity = Counter(term for terms in met for term in terms)
-        scores = [sum(1 / log(1 + rarity[term] + 1) for term in terms) for terms in met]
+        scores = [sum(1 / log(2 + rarity[term]) for term in terms) for terms in met]
         if not wanted:
             return []
+        names = self._names(passage, table)
+        if names and not names & frozenset(rarity):
+            return None
         best = max(scores, default=0.0)
         return [place for place, score in enumerate(scores) if score >= best][:ROWS] if best else None
+
+    def names_a_row(self, passage: Passage, table: Quotable) -> bool:
+        """Whether the question names a thing, by a number or a capital, that the table's head and headings do not name."""
+        return bool(self._names(passage, table))
+
+    def is_met(self, passage: Passage, table: Quotable, text: str) -> bool:
+        """Whether a text has what the question names, or else something that the table's head and headings do not name."""
+        missing = self._names(passage, table) or self._wanted(passage, table)
+        return bool(missing & self._terms(text, passage.language))
+
+    def _names(self, passage: Passage, table: Quotable) -> Terms:
+        names = " ".join(match[0] for match in _NAME.finditer(self._question))
+        return self._wanted(passage, table) & self._terms(names, passage.language)
+
+    def _wanted(self, passage: Passage, table: Quotable) -> Terms:
+        head = "\n".join(table.text.split("\n")[:2])
+        known = self._terms(f"{context(passage)}{table.lead}\n{head}", passage.language)
+        return self._terms(self._question, passage.language) - known

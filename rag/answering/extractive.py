@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
-from functools import partial
 from itertools import groupby
 from typing import Protocol
 
@@ -109,8 +108,7 @@ class ExtractiveAnswerer:
                     candidates=units,
                     section=known,
                     language=language,
-                    rows=partial(asked.rows, passage),
-                    defines=partial(asked.is_defined_by, passage),
+                    question=asked,
                     opens=bool(headed),
                 )
                 excerpts.append(excerpt(choice))

@@ -6,9 +6,10 @@ What is too long for an answer is cut between two items, rows or steps, and a si
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, pairwise
+from typing import Protocol
 
 from rag.answering.quotes import Quotable, cited, units_of
 from rag.answering.reach import Reach
@@ -29,8 +30,22 @@ BETWEEN = 6
 """Units at most between two steps that belong to one procedure."""
 _YES_OR_NO = re.compile(r"\W*(?:yes|no|sí|si)\b(?=[^\w\s])", re.IGNORECASE)
 
-Rows = Callable[[Quotable], Sequence[int] | None]
-"""Which rows of a long table are asked for, by number; empty if none can be told from the others, None if it has them not."""
+
+class Question(Protocol):
+    """What a question asks for; ``rag.answering.asked`` implements it."""
+
+    def defines(self, passage: Passage, sentence: str) -> bool:
+        """Whether a section's first sentence says what its heading names and the question asks about."""
+
+    def rows(self, passage: Passage, table: Quotable) -> Sequence[int] | None:
+        """The rows of a long table that are asked for; empty if it asks for none in particular, None if they are not there."""
+
+    def names_a_row(self, passage: Passage, table: Quotable) -> bool:
+        """Whether the question names a thing, by a number or a capital, that the table's head and headings do not name."""
+
+    def is_met(self, passage: Passage, table: Quotable, text: str) -> bool:
+        """Whether a text has what is asked for and the table's head and headings do not name."""
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +62,12 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The units chosen from one section. ``rows`` finds rows in its long tables; ``defines``: a sentence says what it is about."""
+    """The units chosen from one section. ``opens``: its first sentence is quoted in any case."""
 
     candidates: Sequence[Candidate]
     section: Section
     language: str
-    rows: Rows
-    defines: Callable[[str], bool]
+    question: Question
     opens: bool = False
 
 
@@ -70,13 +84,13 @@ def excerpt(choice: Choice) -> Excerpt | None:
     )
     page.find(choice.candidates, best, begins=opening is None)
     blocks = list(page.blocks())
-    if not blocks:
+    if not blocks or page.lacks_what_is_asked():
         return None
     if opening and page.wants(opening.text):
         blocks.insert(0, cited(page.number, opening.text, opening.lead))
         passages = [choice.section.passages[0], *passages]
     hit = min(choice.candidates, key=lambda one: one.number).hit
-    return Excerpt(number=page.number, hit=_widened(hit, passages, own), blocks=tuple(blocks))
+    return Excerpt(number=page.number, hit=_widened(hit, passages, own, "\n".join(blocks)), blocks=tuple(blocks))
 
 
 def by_section(chosen: Sequence[Candidate]) -> list[list[Candidate]]:
@@ -96,12 +110,21 @@ def _opening(reach: Reach, known: Section) -> Quotable | None:
     return units[0] if units and units[0].kind == "text" else None
 
 
-def _widened(hit: Hit, passages: Sequence[Passage], own: Sequence[Passage]) -> Hit:
-    """The hit with the text of all passages that are quoted; the same where it has them already."""
-    if len(set(own)) == 1 and all(each.text in hit.passage.text for each in passages):
+def _widened(hit: Hit, passages: Sequence[Passage], own: Sequence[Passage], quoted: str) -> Hit:
+    """The hit with the text of all passages that were retrieved or are quoted; the same where it has them already."""
+    lines = {line.strip() for line in quoted.splitlines() if line.strip()}
+    kept = [each for each in passages if any(each.text in one.text for one in own) or _is_quoted(each, lines)]
+    if not kept or all(each.text in hit.passage.text for each in kept):
         return hit
-    text = "\n\n".join(each.text for each in passages)
-    return replace(hit, passage=replace(hit.passage, text=text, position=passages[0].position))
+    text = "\n\n".join(each.text for each in kept)
+    return replace(hit, passage=replace(hit.passage, text=text, position=kept[0].position))
+
+
+def _is_quoted(passage: Passage, lines: Collection[str]) -> bool:
+    """Whether a line of a passage is quoted. The two lines that head each part of a table are no sign of that."""
+    own = [line.strip() for line in passage.text.splitlines()]
+    own = own[2:] if passage.text.startswith("|") else own
+    return any(quotable_markdown(line) in lines or f"{line} [" in lines for line in own if line)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,6 +139,7 @@ class _Page:
     chosen: set[int] = field(default_factory=set)
     wanted: set[str] = field(default_factory=set)
     lost: list[Quotable] = field(default_factory=list)
+    dropped: list[Quotable] = field(default_factory=list)
 
     def find(self, candidates: Sequence[Candidate], best: Candidate, *, begins: bool) -> None:
         """Finds the chosen units again among those of the whole blocks, and adds what belongs to them."""
@@ -130,16 +154,34 @@ class _Page:
             self.chosen.add(0)
         for place in sorted(self.chosen):
             self._add_neighbours(place)
+        self.chosen |= {at for at, unit in enumerate(self.units) if self._may_hold_the_row(unit)}
+
+    def _may_hold_the_row(self, unit: Quotable) -> bool:
+        """Whether a thing that the question names is one that a long table below the same heading lists, or lacks."""
+        if not self.chosen or unit.kind != "table" or len(unit.text) <= LONGEST:
+            return False
+        return self.choice.question.names_a_row(self.passage, unit)
 
     def wants(self, sentence: str) -> bool:
         """Whether the section's first sentence must come with any other of it."""
-        return bool(self.choice.opens or _YES_OR_NO.match(sentence) or self.choice.defines(sentence))
+        return bool(self.choice.opens or _YES_OR_NO.match(sentence) or self.choice.question.defines(self.passage, sentence))
+
+    def lacks_what_is_asked(self) -> bool:
+        """Whether a table was left out because no row of it is asked for, and the sentences beside it do not answer either."""
+        sentences = " ".join(self.units[place].text for place in self.chosen if self.units[place].kind != "table")
+        met = (self.choice.question.is_met(self.passage, table, sentences) for table in self.dropped)
+        return bool(self.dropped) and not any(met)
 
     def blocks(self) -> Iterator[str]:
         """The Markdown of the quotes, each block with one marker at its end."""
-        for places in self._groups():
+        before = ""
+        for places, following in pairwise([*self._groups(), []]):
             units = [self.units[place] for place in places]
-            if units[0].kind == "table":
+            if before:
+                units[0], before = replace(units[0], lead=f"{before} {units[0].lead}"), ""
+            if following and units[0].kind == "text" and self._is_led_to(places[-1], following[0]):
+                before = self._sentences(units, places)
+            elif units[0].kind == "table":
                 yield from self._table(units[0])
             elif len(places) > 1 and any(unit.kind == "steps" for unit in units):
                 yield from self._listing("steps", _pieces(units), units[0].lead)
@@ -149,7 +191,7 @@ class _Page:
             elif units[0].kind == "code":
                 yield from self._code(units[0])
             else:
-                yield cited(self.number, self._sentences(places))
+                yield cited(self.number, self._sentences(units, places))
         yield from (cited(self.number, unit.text, unit.lead) for unit in self.lost)
 
     def _add_neighbours(self, place: int) -> None:
@@ -199,10 +241,15 @@ class _Page:
             yield group
             places = [at for at in places if at not in group]
 
-    def _sentences(self, places: Sequence[int]) -> str:
-        text = self.units[places[0]].words
-        for before, place in zip(places, places[1:], strict=False):
-            text += (" " if place == before + 1 else " … ") + self.units[place].words
+    def _is_led_to(self, place: int, following: int) -> bool:
+        """Whether the sentence that introduces the following unit stands behind this one in the same paragraph."""
+        unit, other = self.units[place], self.units[following]
+        return following == place + 1 and bool(other.lead) and other.block == unit.block + 1 and not _is_alone(other.lead)
+
+    def _sentences(self, units: Sequence[Quotable], places: Sequence[int]) -> str:
+        text = units[0].words
+        for unit, (before, place) in zip(units[1:], pairwise(places), strict=True):
+            text += (" " if place == before + 1 else " … ") + unit.words
         return text
 
     def _listing(self, rest: Rest, pieces: Sequence[_Piece], lead: str, text: str = "") -> Iterator[str]:
@@ -229,8 +276,9 @@ class _Page:
         if len(table.text) <= LONGEST:
             yield cited(self.number, table.text, table.lead)
             return
-        rows = self.choice.rows(table)
+        rows = self.choice.question.rows(self.passage, table)
         if rows is None:
+            self.dropped.append(table)
             return
         pieces = [_Piece(text=row) for row in table.parts]
         places = rows or range(_fitting(pieces, 0))
@@ -267,6 +315,8 @@ def _pieces(units: Sequence[Quotable]) -> list[_Piece]:
             if place and unit.lead:
                 pieces.append(_Piece(text=unit.lead, counts=0))
             pieces += [_Piece(text=part) for part in unit.parts]
+        elif place and not unit.item and units[place - 1].block == unit.block:
+            pieces[-1] = _Piece(text=f"{pieces[-1].text} {unit.words}", counts=0)
         else:
             pieces.append(_Piece(text=unit.words, counts=int(unit.item)))
     return pieces
@@ -275,7 +325,7 @@ def _pieces(units: Sequence[Quotable]) -> list[_Piece]:
 def _glued(pieces: Sequence[_Piece]) -> str:
     """Items one below the other; what stands between two items in a paragraph of its own."""
     text = pieces[0].text if pieces else ""
-    for before, piece in zip(pieces, pieces[1:], strict=False):
+    for before, piece in pairwise(pieces):
         text += ("\n" if before.counts and piece.counts else "\n\n") + piece.text
     return text
 
@@ -289,6 +339,11 @@ def _fitting(pieces: Sequence[_Piece], start: int) -> int:
             break
         stop = at + 1
     return stop
+
+
+def _is_alone(lead: str) -> bool:
+    """Whether a lead is a line in bold or a question, each a paragraph of its own."""
+    return lead.startswith("**") or lead.endswith("?")
 
 
 def _last_number(unit: Quotable) -> int:
