@@ -48,6 +48,7 @@ QUESTION_CHARACTERS = 2000
 SAME_LANGUAGE = 0.8
 """A passage in the question's language is preferred when its score is at least this share of the best one's."""
 
+
 class Sections(Protocol):
     """Seam: the section around a passage, as far as readers may see it; ``IndexedSections`` implements it."""
 
@@ -100,10 +101,10 @@ class ExtractiveAnswerer:
         chosen = asked.short(headed) or choose(headed or found, self._quotes)
         scope = Scope(audiences=question.audiences, tenants=frozenset({"", question.tenant}))
         excerpts = []
-        for candidates in by_section(chosen):
-            passage = candidates[0].hit.passage
+        for section in by_section(chosen):
+            passage = section[0].hit.passage
             known = await self._sections.around(passage, scope) if self._sections else Section()
-            for units in [candidates] if known.passages else by_passage(candidates):
+            for units in [section] if known.passages else by_passage(section):
                 choice = Choice(
                     candidates=units,
                     section=known,

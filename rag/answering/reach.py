@@ -54,7 +54,9 @@ class Reach:
         if last and following and (goes_on(last[-1], following[0]) or _introduces(last[-1], following[0])):
             return self._last + 1
         numbers = [number for block in last if (number := _end(block)) is not None]
-        return self._place_of_step(numbers[-1] + 1, range(self._last + 1, self._last + 1 + GAP)) if numbers else self._last
+        return (
+            self._place_of_step(numbers[-1] + 1, range(self._last + 1, self._last + 1 + GAP)) if numbers else self._last
+        )
 
     def _previous(self) -> int:
         first, before = self._blocks(self._first), self._blocks(self._first - 1)

@@ -47,7 +47,6 @@ class Question(Protocol):
         """Whether a text has what is asked for and the table's head and headings do not name."""
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
     """What is quoted of one section: ``blocks`` of Markdown with the marker of ``number``, in reading order.
@@ -164,7 +163,9 @@ class _Page:
 
     def wants(self, sentence: str) -> bool:
         """Whether the section's first sentence must come with any other of it."""
-        return bool(self.choice.opens or _YES_OR_NO.match(sentence) or self.choice.question.defines(self.passage, sentence))
+        return bool(
+            self.choice.opens or _YES_OR_NO.match(sentence) or self.choice.question.defines(self.passage, sentence)
+        )
 
     def lacks_what_is_asked(self) -> bool:
         """Whether a table was left out because no row of it is asked for, and the sentences beside it do not answer either."""
@@ -244,7 +245,9 @@ class _Page:
     def _is_led_to(self, place: int, following: int) -> bool:
         """Whether the sentence that introduces the following unit stands behind this one in the same paragraph."""
         unit, other = self.units[place], self.units[following]
-        return following == place + 1 and bool(other.lead) and other.block == unit.block + 1 and not _is_alone(other.lead)
+        return (
+            following == place + 1 and bool(other.lead) and other.block == unit.block + 1 and not _is_alone(other.lead)
+        )
 
     def _sentences(self, units: Sequence[Quotable], places: Sequence[int]) -> str:
         text = units[0].words
@@ -267,7 +270,7 @@ class _Page:
         stop = _fitting(pieces, 0)
         asked = next((at for at, piece in enumerate(pieces) if piece.text in self.wanted), 0)
         # steps that a page numbers "1. 1. 1." would get wrong numbers if the first were left out
-        is_counted = len(pieces) < 2 or number_of(pieces[0].text) != number_of(pieces[1].text) or pieces[0].bullet  # noqa: PLR2004
+        is_counted = len(pieces) < 2 or number_of(pieces[0].text) != number_of(pieces[1].text) or pieces[0].bullet
         if asked < stop or not is_counted:
             return 0, stop
         return asked, _fitting(pieces, asked)

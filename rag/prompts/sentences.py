@@ -105,6 +105,29 @@ def the_rest(language: str, rest: Rest, count: int, passage: Passage) -> str:
     return texts[count != 1].replace("{count}", str(count)).replace("{page}", _linked(passage))
 
 
+_MONTHS = {
+    "en": (
+        "January", "February", "March", "April", "May", "June",
+        "July", "August", "September", "October", "November", "December",
+    ),
+    "es": (
+        "enero", "febrero", "marzo", "abril", "mayo", "junio",
+        "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre",
+    ),
+}  # fmt: skip
+
+
+def dated(title: str, passage: Passage, language: str) -> str:
+    """A source's title with the day of the page's last change, where that is known: "Holidays (updated 3 May 2026)"."""
+    changed = passage.updated_at
+    if changed is None:
+        return title
+    month = _MONTHS["es" if language == "es" else "en"][changed.month - 1]
+    if language == "es":
+        return f"{title} (actualizado el {changed.day} de {month} de {changed.year})"
+    return f"{title} (updated {changed.day} {month} {changed.year})"
+
+
 def _linked(passage: Passage) -> str:
     """The titles of page and section, as a link if there is one that a reader can open."""
     title = plain(Source(number=1, passage=passage, score=0.0).title)
