@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Protocol
 
+from rag.answering.listing import LONGEST, Piece, fitting, glued, pieces_of, procedure, window
 from rag.answering.quotes import Quotable, cited, units_of
 from rag.answering.reach import Reach
 from rag.answering.readable import quotable_markdown
@@ -22,12 +23,10 @@ from rag.text.blocks import parse
 from rag.text.joining import Span, joined, number_of
 from rag.types import Hit, Passage
 
-LONGEST = 1600
-"""Characters of a list, procedure or table in an answer, about what fits a phone's screen twice."""
 LONGEST_CODE = 3000
 """Characters of code, which is not cut within a passage of it."""
-BETWEEN = 6
-"""Units at most between two steps that belong to one procedure."""
+ONE_ITEM = 600
+"""Characters of a list from which on an item that answers alone is quoted alone."""
 _YES_OR_NO = re.compile(r"\W*(?:yes|no|sí|si)\b(?=[^\w\s])", re.IGNORECASE)
 
 
@@ -184,11 +183,8 @@ class _Page:
                 before = self._sentences(units, places)
             elif units[0].kind == "table":
                 yield from self._table(units[0])
-            elif len(places) > 1 and any(unit.kind == "steps" for unit in units):
-                yield from self._listing("steps", _pieces(units), units[0].lead)
             elif units[0].item or units[0].kind in ("list", "steps"):
-                rest: Rest = "steps" if units[0].kind == "steps" else "items"
-                yield from self._listing(rest, _pieces(units), "" if units[0].item else units[0].lead, units[0].text)
+                yield from self._listing(units)
             elif units[0].kind == "code":
                 yield from self._code(units[0])
             else:
@@ -200,35 +196,23 @@ class _Page:
         first = next((at for at, other in enumerate(self.units) if other.block == unit.block), place)
         if unit.kind == "text" and unit.block >= 0 and _YES_OR_NO.match(self.units[first].text):
             self.chosen.add(first)
-        if unit.item:
-            self.chosen |= {at for at, other in enumerate(self.units) if other.item and other.block == unit.block}
+        if unit.item and not self._answers_alone(place):
+            self.chosen |= set(self._items(unit))
         if unit.kind == "text" and following and following[0].kind == "steps" and number_of(following[0].text) == 1:
             self.chosen.add(place + 1)
             place += 1
         if self.units[place].kind == "steps":
-            self.chosen |= set(self._procedure(place))
+            self.chosen |= set(procedure(self.units, place))
 
-    def _procedure(self, place: int) -> range:
-        """The places from a procedure's first steps to its last ones, with the notes and code between them."""
-        first = last = place
-        while (after := self._steps_from(last, _last_number(self.units[last]) + 1)) > last:
-            last = after
-        while (before := self._steps_before(first)) < first:
-            first = before
-        return range(first, last + 1)
+    def _items(self, item: Quotable) -> list[int]:
+        """The places of all items of the list that an item stands in."""
+        return [at for at, other in enumerate(self.units) if other.item and other.block == item.block]
 
-    def _steps_from(self, place: int, number: int) -> int:
-        for at in range(place + 1, min(place + 2 + BETWEEN, len(self.units))):
-            if self.units[at].kind == "steps":
-                return at if number_of(self.units[at].parts[0]) == number else place
-        return place
-
-    def _steps_before(self, place: int) -> int:
-        start = number_of(self.units[place].parts[0])
-        for at in range(place - 1, max(place - 2 - BETWEEN, -1), -1):
-            if self.units[at].kind == "steps":
-                return at if start == _last_number(self.units[at]) + 1 else place
-        return place
+    def _answers_alone(self, place: int) -> bool:
+        """Whether this is the only item chosen of a list that is long."""
+        items = self._items(self.units[place])
+        is_long = sum(len(self.units[at].text) for at in items) > ONE_ITEM
+        return is_long and not self.choice.opens and len(self.chosen & set(items)) == 1
 
     def _groups(self) -> Iterator[list[int]]:
         """The chosen places, block by block; all of a procedure in one group."""
@@ -236,7 +220,7 @@ class _Page:
         while places:
             unit = self.units[places[0]]
             if unit.kind == "steps":
-                group = [at for at in self._procedure(places[0]) if at in places]
+                group = [at for at in procedure(self.units, places[0]) if at in places]
             else:
                 group = [at for at in places if self.units[at].block == unit.block]
             yield group
@@ -255,25 +239,16 @@ class _Page:
             text += (" " if place == before + 1 else " … ") + unit.words
         return text
 
-    def _listing(self, rest: Rest, pieces: Sequence[_Piece], lead: str, text: str = "") -> Iterator[str]:
-        """A list, whole or cut between two items. ``text`` is its source, which is kept where nothing was cut by splitting."""
-        start, stop = self._window(pieces)
-        shown = pieces[start:stop]
-        is_original = stop - start == len(pieces) and lead and text
-        yield cited(self.number, text if is_original else _glued(shown), lead)
-        missing = sum(piece.counts for piece in pieces) - sum(piece.counts for piece in shown)
-        if missing:
+    def _listing(self, units: Sequence[Quotable]) -> Iterator[str]:
+        """A list or a procedure, whole or cut between two items."""
+        first, pieces = units[0], pieces_of(units)
+        shown = window(pieces, self.wanted)
+        is_whole = len(units) == 1 and not first.item and len(shown) == len(pieces)
+        yield cited(self.number, first.text if is_whole else glued(shown), "" if first.item else first.lead)
+        all_items = len(self._items(first)) if first.item else sum(piece.counts for piece in pieces)
+        if missing := all_items - sum(piece.counts for piece in shown):
+            rest: Rest = "steps" if first.kind == "steps" else "items"
             yield the_rest(self.choice.language, rest, missing, self.passage)
-
-    def _window(self, pieces: Sequence[_Piece]) -> tuple[int, int]:
-        """The pieces that fit: from the first on, or from the one that answers if that lies further down."""
-        stop = _fitting(pieces, 0)
-        asked = next((at for at, piece in enumerate(pieces) if piece.text in self.wanted), 0)
-        # steps that a page numbers "1. 1. 1." would get wrong numbers if the first were left out
-        is_counted = len(pieces) < 2 or number_of(pieces[0].text) != number_of(pieces[1].text) or pieces[0].bullet
-        if asked < stop or not is_counted:
-            return 0, stop
-        return asked, _fitting(pieces, asked)
 
     def _table(self, table: Quotable) -> Iterator[str]:
         if len(table.text) <= LONGEST:
@@ -283,8 +258,7 @@ class _Page:
         if rows is None:
             self.dropped.append(table)
             return
-        pieces = [_Piece(text=row) for row in table.parts]
-        places = rows or range(_fitting(pieces, 0))
+        places = rows or range(fitting([Piece(text=row) for row in table.parts], 0))
         head = table.text.split("\n")[:2]
         yield cited(self.number, "\n".join([*head, *(table.parts[place] for place in places)]), table.lead)
         yield the_rest(self.choice.language, "rows", len(table.parts) - len(places), self.passage)
@@ -294,63 +268,14 @@ class _Page:
             yield cited(self.number, code.text, code.lead)
             return
         # what was retrieved is a complete part of it, between fences of its own
-        part = next((one.unit.text for one in self.choice.candidates if set(one.unit.parts) & set(code.parts)), "")
-        yield cited(self.number, part, code.lead)
+        parts = (one.unit.text for one in self.choice.candidates if set(one.unit.parts) & set(code.parts))
+        yield cited(self.number, next(parts, code.text), code.lead)
         yield the_rest(self.choice.language, "code", 0, self.passage)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
-    """A part of a list that is not cut; ``counts`` is 0 for what stands between two items."""
-
-    text: str
-    counts: int = 1
-
-    @property
-    def bullet(self) -> bool:
-        return number_of(self.text) is None
-
-
-def _pieces(units: Sequence[Quotable]) -> list[_Piece]:
-    pieces: list[_Piece] = []
-    for place, unit in enumerate(units):
-        if unit.kind == "steps" or (unit.kind == "list" and not unit.item):
-            if place and unit.lead:
-                pieces.append(_Piece(text=unit.lead, counts=0))
-            pieces += [_Piece(text=part) for part in unit.parts]
-        elif place and not unit.item and units[place - 1].block == unit.block:
-            pieces[-1] = _Piece(text=f"{pieces[-1].text} {unit.words}", counts=0)
-        else:
-            pieces.append(_Piece(text=unit.words, counts=int(unit.item)))
-    return pieces
-
-
-def _glued(pieces: Sequence[_Piece]) -> str:
-    """Items one below the other; what stands between two items in a paragraph of its own."""
-    text = pieces[0].text if pieces else ""
-    for before, piece in pairwise(pieces):
-        text += ("\n" if before.counts and piece.counts else "\n\n") + piece.text
-    return text
-
-
-def _fitting(pieces: Sequence[_Piece], start: int) -> int:
-    """The number of the first piece that does not fit any more; what stands before it ends with an item, if it can."""
-    length, stop = 0, start
-    for at in range(start, len(pieces)):
-        length += len(pieces[at].text) + 1
-        if length > LONGEST and at > start:
-            break
-        stop = at + 1
-    return stop
 
 
 def _is_alone(lead: str) -> bool:
     """Whether a lead is a line in bold or a question, each a paragraph of its own."""
     return lead.startswith("**") or lead.endswith("?")
-
-
-def _last_number(unit: Quotable) -> int:
-    return number_of(unit.parts[-1]) or 0
 
 
 def _place(unit: Quotable, units: Sequence[Quotable]) -> int | None:

@@ -153,4 +153,83 @@ CASES = (
         holds=tuple(f"{n}. " for n in range(1, 8)),
         lacks=("more step",),
     ),
+    # written after the code; of these only "one of many long bullets" changed it
+    Case(
+        name="bullets after an introduction in mid-section",
+        asked="How do I apply for parental leave?",
+        holds=("To apply for parental leave:", "- Tell", "- Send", "- Attach", "- Agree", "- Set an automatic reply."),
+    ),
+    Case(
+        name="no with a comma, by a detail",
+        asked="What happens to my unused days in January?",
+        holds=("No, but", "January"),
+    ),
+    Case(
+        name="steps with code and a paragraph in an item",
+        asked="How do I restore a database?",
+        holds=(
+            "1. Stop",
+            "2. Find",
+            "   ```\n   ls -t",
+            "3. Restore",
+            "psql shop\n   ```",
+            "This takes about ten",
+            "4. Start",
+        ),
+    ),
+    Case(
+        name="nested bullets",
+        asked="What is not backed up?",
+        holds=(
+            "The following is not backed up:",
+            "* `/tmp`",
+            "* thumbnails\n  * of products\n  * of avatars",
+            "* sessions",
+        ),
+    ),
+    Case(
+        name="small table",
+        asked="How long are weekly backups kept?",
+        holds=("| daily", "| weekly | 8 weeks |", "| yearly"),
+    ),
+    Case(
+        name="pasos tras una frase",
+        asked="¿Cómo devuelvo un artículo?",
+        holds=("1. Entra", "2. Pulsa", "3. Elige", "4. Pega", "5. Lleva la caja a una oficina de correos."),
+    ),
+    Case(name="no, desde otro sitio", asked="¿Es gratis la devolución desde Canarias?", holds=("No.", "4,95 €")),
+    Case(
+        name="puntos sin introducción",
+        asked="¿Qué artículos no se pueden devolver?",
+        holds=("- Ropa interior", "- Productos", "- Alimentos", "- Programas", "- Tarjetas regalo"),
+    ),
+    Case(
+        name="code after a colon",
+        asked="How do I handle 429?",
+        holds=("Wait and try again:", "```python", "2**attempt)\n```"),
+    ),
+    Case(
+        name="row of a table of codes",
+        asked="What does error E137 mean?",
+        holds=("| E137 |", "59 more rows: [API limits: Error codes"),
+        lacks=("| E136 |",),
+    ),
+    Case(name="code that a table lacks", asked="What does error E999 mean?", abstains=True),
+    Case(name="yes with a colon", asked="how much is a higher limit", holds=("Yes: write to sales.", "20 euros")),
+    Case(
+        name="steps counted through three lists",
+        asked="What is on the onboarding checklist?",
+        holds=("Before the first day:", "1)", "2)", "On the first day:", "3)", "4)", "5)", "After a week:", "6)", "7)"),
+    ),
+    Case(
+        name="one of many long bullets",
+        asked="When are towels changed?",
+        holds=("- Towels are changed on Monday.", "6 more items: [Kitchen rules](<https://"),
+        lacks=("dishwasher",),
+    ),
+    Case(
+        name="long bullets asked for together",
+        asked="What are the kitchen rules?",
+        holds=("- Dishes", "- Food", "- The coffee", "- Rubbish", "- Towels", "- Whoever", "- Music is fine"),
+    ),
 )
