@@ -75,6 +75,9 @@ def procedure(units: Sequence[Quotable], place: int) -> range:
         last = after
     while (before := _steps_before(units, first)) < first:
         first = before
+    # below "12." code that is indented as below "9." stands outside of the list
+    if units[last].text.endswith(":") and last + 1 < len(units) and units[last + 1].kind == "code":
+        last += 1
     return range(first, last + 1)
 
 

@@ -89,10 +89,10 @@ def _holds(passage: Passage, piece: Passage) -> bool:
 
 
 def _introduces(block: Block, following: Block) -> bool:
-    """Whether a text leads to what follows it: by a colon, or because steps begin there."""
-    if block.kind != "text" or following.kind in ("text", "heading"):
+    """Whether a text or a last item leads to what follows it: by a colon, or because steps begin there."""
+    if block.kind not in ("text", "list", "steps") or following.kind in ("text", "heading"):
         return False
-    return block.text.endswith((":", ":**")) or _start(following) == 1
+    return block.text.endswith((":", ":**")) or (block.kind == "text" and _start(following) == 1)
 
 
 def _start(block: Block) -> int | None:

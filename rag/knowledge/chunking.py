@@ -182,7 +182,8 @@ def _units(blocks: Sequence[Block], room: _Room) -> list[str]:
             units[-1] += f"\n\n{block.text}"
         else:
             units += [block.text] if fits(block.text) else _split_block(block, room)
-        ends_with_colon = block.kind == "text" and block.text.endswith((":", ":**"))
+        # steps too: below "10." code that is indented as below "9." stands outside of the list
+        ends_with_colon = block.kind in ("text", "list", "steps") and block.text.endswith((":", ":**"))
     return units
 
 

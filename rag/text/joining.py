@@ -47,7 +47,7 @@ def goes_on(block: Block, following: Block) -> bool:
 
 def number_of(item: str) -> int | None:
     """The number of a step; None for a bullet."""
-    digits = re.match(r"\s*(\d{1,9})[.)]", item)
+    digits = re.match(r"\s*(\d{1,9})[.)](?:\s|$)", item)
     return int(digits[1]) if digits else None
 
 

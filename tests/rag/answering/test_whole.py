@@ -17,7 +17,7 @@ from rag.retrieval.retriever import HybridRetriever, Pair
 from rag.retrieval.sections import IndexedSections
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings, RetrievalSettings, SourceSettings
-from rag.types import Answer, Done, Question
+from rag.types import Answer, Delta, Done, Question
 from tests.rag.answering.whole_pages import CASES, PAGES, Case
 
 
@@ -60,6 +60,29 @@ async def ask(chain: ConversationalChain, text: str) -> Answer:
     asked = Question(turn_id="t", conversation="c", text=text, audiences=frozenset({"public"}))
     done = [event async for event in chain.astream(asked, ()) if isinstance(event, Done)]
     return done[0].answer
+
+
+async def test_what_is_quoted_stands_in_the_passage_that_is_cited_and_kept(chain: ConversationalChain) -> None:
+    answer = await ask(chain, "How is the yearly inventory done?")
+    [source] = answer.sources
+    assert answer.shown[0].passage == source.passage
+    quoted = [line.removesuffix(" [1]") for line in answer.text.splitlines() if line[:1].isdigit()]
+    assert len(quoted) > 15
+    assert all(line in source.passage.text for line in quoted)
+
+
+async def test_a_whole_list_is_sent_while_it_is_written_and_no_code_is_sent_half(chain: ConversationalChain) -> None:
+    text = "How do I install Quill on Linux?"
+    asked = Question(turn_id="t", conversation="c", text=text, audiences=frozenset({"public"}))
+    deltas = [event.text async for event in chain.astream(asked, ()) if isinstance(event, Delta)]
+    assert len(deltas) > 8
+    assert all(delta.count("```") in (0, 2) for delta in deltas)
+
+
+async def test_each_block_of_one_source_has_one_marker(chain: ConversationalChain) -> None:
+    answer = await ask(chain, "How do I claim travel expenses?")
+    assert answer.text.count("[1]") == 1
+    assert answer.text.endswith("[1]")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

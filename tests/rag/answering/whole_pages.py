@@ -232,4 +232,15 @@ CASES = (
         asked="What are the kitchen rules?",
         holds=("- Dishes", "- Food", "- The coffee", "- Rubbish", "- Towels", "- Whoever", "- Music is fine"),
     ),
+    Case(
+        name="code below step ten, indented too little for the list",
+        asked="How do I add a node to the cluster?",
+        holds=(
+            "To add a node:",
+            "1. Install",
+            "9. Wait",
+            "10. Move the first share of the data to it:\n\n   ```sh\n   cluster-agent rebalance",
+            "12. Move the rest:\n\n   ```sh\n   cluster-agent rebalance --to node-17\n   ```",
+        ),
+    ),
 )
