@@ -27,6 +27,7 @@ SUBJECT = 80
 
 _NAME = re.compile(r"\b\w*\d\w*|(?<=[^\W\d_][ ,])[^\W\d_a-zà-öø-ÿ]\w+")
 """Words with a digit, or with a capital behind another word."""
+_WORD = re.compile(r"\w+")
 
 
 class Asked:
@@ -66,13 +67,13 @@ class Asked:
         if not wanted:
             return []
         names = self._names(passage, table)
-        if names and not names & frozenset(rarity):
+        if names and not names & rarity.keys():
             return None
         best = max(scores, default=0.0)
         return [place for place, score in enumerate(scores) if score >= best][:ROWS] if best else None
 
     def names_a_row(self, passage: Passage, table: Quotable) -> bool:
-        """Whether the question names a thing, by a number or a capital, that the table's head and headings do not name."""
+        """Whether the question names a thing of the kind that the table lists, and that its head and headings do not name."""
         return bool(self._names(passage, table))
 
     def is_met(self, passage: Passage, table: Quotable, text: str) -> bool:
@@ -81,10 +82,19 @@ class Asked:
         return bool(missing & self._terms(text, passage.language))
 
     def _names(self, passage: Passage, table: Quotable) -> Terms:
-        names = " ".join(match[0] for match in _NAME.finditer(self._question))
-        return self._wanted(passage, table) & self._terms(names, passage.language)
+        """What the question names that looks like the first cells of the rows: "E137" among codes, "Spain" among countries."""
+        listed = {_shape(word) for row in table.parts for word in _WORD.findall(row.strip("| ").partition("|")[0])}
+        names = [match[0] for match in _NAME.finditer(self._question) if _shape(match[0]) in listed]
+        return self._wanted(passage, table) & self._terms(" ".join(names), passage.language)
 
     def _wanted(self, passage: Passage, table: Quotable) -> Terms:
         head = "\n".join(table.text.split("\n")[:2])
         known = self._terms(f"{context(passage)}{table.lead}\n{head}", passage.language)
         return self._terms(self._question, passage.language) - known
+
+
+def _shape(word: str) -> str:
+    """Runs of letters as one letter, runs of digits as one digit; a word of letters alone keeps its case."""
+    if word.isalpha():
+        return "A" if word[0].isupper() else "a"
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", word))

@@ -243,4 +243,9 @@ CASES = (
             "12. Move the rest:\n\n   ```sh\n   cluster-agent rebalance --to node-17\n   ```",
         ),
     ),
+    Case(
+        name="row asked for with a value that no row has",
+        asked="How do I change the port of the mail server to 9000?",
+        holds=("| `network.port` | 8080 |", "21 more rows: [Settings of the mail server"),
+    ),
 )
