@@ -248,4 +248,15 @@ CASES = (
         asked="How do I change the port of the mail server to 9000?",
         holds=("| `network.port` | 8080 |", "21 more rows: [Settings of the mail server"),
     ),
+    Case(
+        name="no, a passage away",
+        asked="What do offers to holiday guests on platforms lead to?",
+        holds=("No.", "lead to a warning at first"),
+    ),
+    Case(
+        name="code that a table lacks, among words that it has",
+        asked="Which number do I tell the hotline after error E999 in the module?",
+        lacks=("| E1",),
+        abstains=True,
+    ),
 )
