@@ -104,7 +104,8 @@ class ExtractiveAnswerer:
         for section in by_section(chosen):
             passage = section[0].hit.passage
             known = await self._sections.around(passage, scope) if self._sections else Section()
-            for units in [section] if known.passages else by_passage(section):
+            # hits of a long section may lie further apart than one looks up: each then cites itself
+            for units in [section] if _holds(known, section) else by_passage(section):
                 choice = Choice(
                     candidates=units,
                     section=known,
@@ -193,6 +194,11 @@ class ExtractiveAnswerer:
         borders = np.cumsum([len(parts.units) for _, parts in missing])[:-1]
         for (_, parts), own in zip(missing, np.split(vectors, borders), strict=True):
             parts.vectors = own
+
+
+def _holds(known: Section, candidates: Sequence[Candidate]) -> bool:
+    """Whether a section that was looked up has the passages of all candidates."""
+    return {one.hit.passage.position for one in candidates} <= {each.position for each in known.passages}
 
 
 def _weighed(hits: Sequence[Hit], language: str) -> NumberedHits:

@@ -14,9 +14,11 @@ from rag.answering.readable import quotable_markdown
 from rag.answering.reader import PassageReader, PassageScores, Unread
 from rag.errors import ModelError
 from rag.grounding.citations import Citations
+from rag.retrieval.index.passages import Scope
+from rag.retrieval.sections import Section
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
-from rag.types import Exchange, Hit
+from rag.types import Exchange, Hit, Passage
 from tests.rag.fakes import WordEmbeddings, passage, question
 
 STEPS = """To connect Slack, create an app and set its tokens.
@@ -158,6 +160,26 @@ async def test_a_follow_up_is_answered_with_the_words_of_the_conversation_and_no
     text = "".join(await answer(answerer, "And contractors?", [hit(page)], history=history))
     assert "Contractors get no vacation at all. [1]" in text
     assert first not in text
+
+
+class Nearby:
+    """Sections that hold the passage that is looked up, and no other."""
+
+    async def around(self, passage: Passage, scope: Scope) -> Section:
+        assert scope.audiences == {"public"}
+        return Section(passages=(passage,), begins=True)
+
+
+async def test_hits_too_far_apart_in_a_section_cite_themselves(embeddings: WordEmbeddings) -> None:
+    answerer = ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(), sections=Nearby())
+    hits = [
+        hit("All tokens start with xoxb.", number=1),
+        hit("Apps have tokens that expire after a year.", number=90),
+    ]
+    text = "".join(await answer(answerer, "When do tokens of apps expire, and how do they start?", hits))
+    assert "All tokens start with xoxb. [1]" in text
+    assert "Apps have tokens that expire after a year. [2]" in text
+    assert text.count("According to") == 1
 
 
 class Numbers(PassageReader):
