@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Literal
 
 Stage = Literal["condense", "retrieve", "answer", "ground"]
@@ -149,9 +150,16 @@ class Source:
     @property
     def title(self) -> str:
         """The titles of page and section, without bidirectional control characters."""
-        last = self.passage.headings[-1] if self.passage.headings else ""
-        title = self.passage.title if last in ("", self.passage.title) else f"{self.passage.title}: {last}"
+        page, *sections = _named_places(self.passage)
+        title = f"{page}: {sections[-1]}" if sections and sections[-1] != page else page
         return TURNING.sub("", title)
+
+
+def _named_places(passage: Passage) -> tuple[str, ...]:
+    """The page's title and the headings; headings alone where the title is only the name of the file."""
+    file_name = PurePosixPath(passage.document).stem.replace("-", " ").replace("_", " ")
+    is_file_name = passage.title == file_name and passage.title not in passage.headings
+    return passage.headings if is_file_name and passage.headings else (passage.title, *passage.headings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

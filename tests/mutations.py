@@ -31,6 +31,11 @@ _SCRIPTS = "bots/queue/scripts.py"
 _INBOX, _LEASES = ("tests/bots/queue/test_inbox.py",), ("tests/bots/queue/test_leases.py",)
 _LEASE, _STORE_LEASE = "rag/store/lease.py", ("tests/rag/store/test_lease.py",)
 _MULTILINGUAL = ("tests/rag/retrieval/test_multilingual.py",)
+_WHOLE, _ASKED = "rag/answering/whole.py", "rag/answering/asked.py"
+_REACH, _LISTING, _JOINING = "rag/answering/reach.py", "rag/answering/listing.py", "rag/text/joining.py"
+_EXCERPT = "rag/retrieval/index/edge/writing.py"
+_ANSWERS, _JOINED = ("tests/rag/answering/test_whole.py",), ("tests/rag/text/test_joining.py",)
+_INDEX = ("tests/rag/retrieval/test_passage_index.py",)
 _RANKING = ("tests/rag/retrieval/test_ranking_bounds.py",)
 
 
@@ -100,5 +105,13 @@ MUTATIONS: Sequence[Mutation] = (
     _of("recorder: what was recorded stays", "bots/queue/recorder.py", "*(item.place for item in run))", "run[0].place)", "tests/bots/queue/test_recorder.py"),
     _of("recorder: refused entries outlive forgetting", "bots/queue/recorder.py", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n                await self._forget_refused(entry)\n", "                await asyncio.to_thread(self._log.forget, entry.conversation, entry.speaker, entry.at)\n", "tests/bots/queue/test_recorder.py"),
     _of("lease: let go by another", _LEASE, "return owns_lease(lease, token) and redis.call('DEL', lease) == 1", "return redis.call('DEL', lease) == 1", *_STORE_LEASE),
+    _of("whole: what is left out is not counted", _WHOLE, "if missing := all_items - sum(", "if missing := 0 * all_items * sum(", *_ANSWERS),
+    _of("whole: yes and no are lost", _WHOLE, "self.choice.opens or _YES_OR_NO.match(sentence)", "self.choice.opens", *_ANSWERS),
+    _of("whole: a named thing that no row has", _ASKED, "if names and not names & rarity.keys():", "if names and not rarity:", *_ANSWERS),
+    _of("whole: the next passage is not read", _REACH, "            self._last = after", "            break", *_ANSWERS),
+    _of("whole: a procedure ends with its first list", _LISTING, "        last = after", "        break", *_ANSWERS),
+    _of("sections: readers do not matter", _EXCERPT, "records.fields_of(scope) | {", "{} | {", *_INDEX),
+    _of("joining: steps go on with any number", _JOINING, "after in (before, before + 1)", "after > 0", *_JOINED),
+    _of("chunking: parts of code look whole", "rag/knowledge/chunking.py", "longer = run + run[0]", "longer = run", *_JOINED),
 )  # fmt: skip
 """Each is a fault that a user or an operator would meet."""

@@ -14,6 +14,7 @@ from bots.queue.outbox import OutboxEntry
 from bots.queue.replies import ReplyLedger
 from bots.texts import say
 from rag.memory.conversation import ConversationMemory
+from rag.prompts.sentences import dated
 from rag.types import Source
 
 
@@ -78,7 +79,8 @@ class Commands:
         ]
         if not allowed:
             return say(message.language, "no_sources")
-        lines = [_source_line(s.number, s.title, s.passage.url) for s in allowed]
+        language = message.language or "en"
+        lines = [_source_line(s.number, dated(s.title, s.passage, language), s.passage.url) for s in allowed]
         return "\n".join((say(message.language, "sources"), "", *lines))
 
     async def _last_sources(self, conversation: str) -> tuple[Source, ...]:

@@ -18,6 +18,7 @@ from bots.desk.operation import Desk
 from bots.desk.seam import AsideMessage, AskRequest, Complete, FoundPassage, SyncedSource, Text
 from bots.errors import BotsError
 from rag.errors import RagError
+from rag.prompts.sentences import dated
 from rag.types import Answer
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def print_sources(answer: Answer) -> None:
     if answer.sources:
         print()
     for source in answer.sources:
-        print(f"[{source.number}] {source.title}  {source.passage.url}".rstrip())
+        title = dated(source.title, source.passage, answer.language)
+        print(f"[{source.number}] {title}  {source.passage.url}".rstrip())
 
 
 async def converse(desk: Desk, audiences: frozenset[str]) -> None:

@@ -1,47 +1,50 @@
-"""Composes the Markdown of an answer from selected quotes, in pieces that can be streamed."""
+"""Composes the Markdown of an answer from excerpts, in pieces that can be streamed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
-from rag.answering.selection import Candidate, section
+from rag.answering.whole import Excerpt
 from rag.prompts.sentences import plain, say
-from rag.types import Source
+from rag.types import Passage, Source
 
 PIECE = 120
 """Most characters of a piece, if there is a space to cut at."""
 
-_PIECE = re.compile(rf".{{1,{PIECE}}}(?=\s|\Z)\s*|\S+\s*", re.DOTALL)
+_PIECE = re.compile(rf".{{1,{PIECE}}}(?=\s|\Z)\s*|\s*\S+\s*", re.DOTALL)
+_FRAMED = re.compile(r"(?ms)^[ \t>]*(?P<run>`{3,}|~{3,}).*?^[ \t>]*(?P=run)[ \t]*$|^[ \t>]*\|.*?(?=\n\n|\Z)")
+"""Code and tables: half a fence or row would be shown as broken Markdown."""
 
 
-def composed(chosen: Sequence[Candidate], language: str) -> Iterator[str]:
+def composed(excerpts: Sequence[Excerpt], language: str) -> Iterator[str]:
     """The pieces of an answer: for each section a line that names it, then its quotes with their citation markers."""
-    opening = ""
-    for _, quotes in groupby(chosen, key=section):
-        section_quotes = list(quotes)
-        title = plain(Source(number=1, passage=section_quotes[0].hit.passage, score=0.0).title)
-        yield f"{opening}{say(language, 'also' if opening else 'according', page=title)}\n\n"
-        for previous, candidate in zip([None, *section_quotes], section_quotes, strict=False):
-            yield from _pieces(_glue(previous, candidate) + candidate.unit.cited(candidate.number))
-        opening = "\n\n"
+    for before, excerpt in zip([None, *excerpts], excerpts, strict=False):
+        passage = excerpt.hit.passage
+        if before is None or _place(before.hit.passage) != _place(passage):
+            opening = say(language, "also" if before else "according", page=plain(_title(passage)))
+            yield f"\n\n{opening}" if before else opening
+        for block in excerpt.blocks:
+            yield from _pieces(f"\n\n{block}")
 
 
-def _glue(previous: Candidate | None, candidate: Candidate) -> str:
-    """The separator between two quotes: items stay one list, sentences one paragraph, with an ellipsis for what is left out."""
-    if previous is None:
-        return ""
-    if previous.number != candidate.number or previous.unit.block != candidate.unit.block:
-        return "\n\n"
-    if candidate.unit.item:
-        return "\n"
-    return " " if candidate.place == previous.place + 1 else " … "
+def _title(passage: Passage) -> str:
+    return Source(number=1, passage=passage, score=0.0).title
+
+
+def _place(passage: Passage) -> tuple[str, ...]:
+    return (passage.document, *passage.headings)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text cut at spaces. Text with code or a table stays whole: half a fence or row would be shown as broken Markdown."""
-    if "```" in text or "~~~" in text or "\n|" in text:
-        yield text
-        return
+    """The text cut at spaces; code and tables stay whole."""
+    start = 0
+    for framed in _FRAMED.finditer(text):
+        yield from _cut(text[start : framed.start()])
+        yield framed[0]
+        start = framed.end()
+    yield from _cut(text[start:])
+
+
+def _cut(text: str) -> Iterator[str]:
     yield from (match[0] for match in _PIECE.finditer(text))

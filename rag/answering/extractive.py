@@ -11,20 +11,25 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from itertools import groupby
+from typing import Protocol
 
 import numpy as np
 
 from rag.answering.answerer import Piece, Quoted, Writer
+from rag.answering.asked import Asked
 from rag.answering.composing import composed
 from rag.answering.quotes import quotables
 from rag.answering.quoting import BY_MEANING
 from rag.answering.reader import PassageReader, Unread
 from rag.answering.selection import Candidate, Studied, Terms, Wanted, candidates, choose, words_decide
+from rag.answering.whole import Choice, Excerpt, by_passage, by_section, excerpt
 from rag.errors import ModelError
 from rag.knowledge.chunking import context
 from rag.prompts.plain import plain_passage
 from rag.retrieval.embeddings.models import TextEmbeddings
+from rag.retrieval.index.passages import Scope
 from rag.retrieval.legs import REACH, RECENT, decayed_terms
+from rag.retrieval.sections import Section
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
 from rag.text.utterances import unmarked, utterances
@@ -43,11 +48,21 @@ QUESTION_CHARACTERS = 2000
 SAME_LANGUAGE = 0.8
 """A passage in the question's language is preferred when its score is at least this share of the best one's."""
 
+
+class Sections(Protocol):
+    """Seam: the section around a passage, as far as readers may see it; ``IndexedSections`` implements it."""
+
+    async def around(self, passage: Passage, scope: Scope) -> Section: ...
+
+
 NumberedHits = Sequence[tuple[int, Hit]]
 
 
 class ExtractiveAnswerer:
-    """Quotes at most ``settings.quotes`` units."""
+    """Chooses at most ``settings.quotes`` units, and quotes them with what they need to be whole.
+
+    ``sections`` looks up what goes on in the passages beside the retrieved ones; without it these are all there is.
+    """
 
     name = "extractive"
 
@@ -57,23 +72,49 @@ class ExtractiveAnswerer:
         sparse: SparseEncoder,
         settings: ModelSettings,
         reader: PassageReader | None = None,
+        sections: Sections | None = None,
     ) -> None:
         self._embeddings = embeddings
         self._sparse = sparse
         self._quotes = settings.quotes
         self._reader = reader
+        self._sections = sections
         self._cache: OrderedDict[str, Studied] = OrderedDict()
 
     async def astream(
         self, question: Question, history: Sequence[Exchange], hits: Sequence[Hit], language: str
     ) -> AsyncGenerator[Piece]:
         """Where the answer comes from and its quotes, in pieces. Raises ``ModelError``."""
-        yield Writer(model=self.name, hits=tuple(hits))
         found = self.candidates(question.text, history, hits, language)
         if found and not await self._read(question.text, history, found) and not words_decide(found):
             await self.compare(recent(question.text, history), found)
-        for piece in composed(choose(found, self._quotes), language):
+        excerpts = await self._excerpts(question, found, language)
+        longer = {each.number: each.hit for each in excerpts}
+        yield Writer(model=self.name, hits=tuple(longer.get(number, hit) for number, hit in enumerate(hits, 1)))
+        for piece in composed(excerpts, language):
             yield Quoted(text=piece)
+
+    async def _excerpts(self, question: Question, found: Sequence[Candidate], language: str) -> list[Excerpt]:
+        """What to quote, section by section; only of the section whose heading is the question, if there is one."""
+        asked = Asked(question.text, self._terms)
+        headed = [one for one in found if asked.heads(one.hit.passage)]
+        chosen = asked.short(headed) or choose(headed or found, self._quotes)
+        scope = Scope(audiences=question.audiences, tenants=frozenset({"", question.tenant}))
+        excerpts = []
+        for section in by_section(chosen):
+            passage = section[0].hit.passage
+            known = await self._sections.around(passage, scope) if self._sections else Section()
+            # hits of a long section may lie further apart than one looks up: each then cites itself
+            for units in [section] if _holds(known, section) else by_passage(section):
+                choice = Choice(
+                    candidates=units,
+                    section=known,
+                    language=language,
+                    question=asked,
+                    opens=bool(headed),
+                )
+                excerpts.append(excerpt(choice))
+        return [each for each in excerpts if each]
 
     def candidates(
         self, question: str, history: Sequence[Exchange], hits: Sequence[Hit], language: str
@@ -153,6 +194,11 @@ class ExtractiveAnswerer:
         borders = np.cumsum([len(parts.units) for _, parts in missing])[:-1]
         for (_, parts), own in zip(missing, np.split(vectors, borders), strict=True):
             parts.vectors = own
+
+
+def _holds(known: Section, candidates: Sequence[Candidate]) -> bool:
+    """Whether a section that was looked up has the passages of all candidates."""
+    return {one.hit.passage.position for one in candidates} <= {each.position for each in known.passages}
 
 
 def _weighed(hits: Sequence[Hit], language: str) -> NumberedHits:

@@ -19,6 +19,7 @@ from rag.memory.conversation import ConversationMemory, Summarise
 from rag.memory.notes import PersonalNotes
 from rag.memory.summarising import ModelSummariser, SelectingSummariser
 from rag.models.language_model import LanguageModel
+from rag.retrieval.sections import IndexedSections
 from rag.settings import MemorySettings, ModelSettings
 
 
@@ -42,7 +43,8 @@ async def build_chain(
 
     Raises ``ModelError`` if the configured NLI model cannot be loaded.
     """
-    quoting = ExtractiveAnswerer(search.embeddings, search.sparse, settings.model)
+    sections = IndexedSections(search.serving)
+    quoting = ExtractiveAnswerer(search.embeddings, search.sparse, settings.model, sections=sections)
     if model is None:
         return ConversationalChain(search.retriever, quoting, settings.retrieval, callbacks=callbacks)
     # imported only with a model: the extractive default needs none of it

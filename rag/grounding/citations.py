@@ -29,10 +29,14 @@ class Citations:
     """
 
     def __init__(self, hits: Sequence[Hit]) -> None:
-        self._hits = hits
+        self._hits = tuple(hits)
         self._numbers: dict[int, int] = {}
         self._text = ""
         self._position = 0
+
+    def cite(self, hits: Sequence[Hit]) -> None:
+        """From now on ``[n]`` names ``hits[n - 1]``; those behind the given ones stay. Numbers that were shown stay, too."""
+        self._hits = (*hits, *self._hits[len(hits) :])
 
     def feed(self, piece: str) -> str:
         """The text that can be shown after this piece; never half a marker."""

@@ -60,6 +60,7 @@ class GroundedText:
             case Writer(hits=hits):  # the previous writer failed: its unfinished statement is dropped
                 await self._finish_check(interrupted=True)
                 self._hits = hits
+                self._citations.cite(hits)  # a writer may have made a passage longer, or shorter, than it was retrieved
                 return ""
             case Written(text=text):
                 return self._with_citations(await self._check(text))

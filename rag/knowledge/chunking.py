@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, uuid5
 
 from rag.knowledge.loaders.sources import LoadedDocument
-from rag.text.blocks import Block, parse
+from rag.text.blocks import ITEM, Block, parse
 from rag.text.sentences import sentences
 from rag.types import Passage
 
@@ -181,20 +181,46 @@ def _units(blocks: Sequence[Block], room: _Room) -> list[str]:
         if ends_with_colon and room.whole(f"{units[-1]}\n\n{block.text}"):
             units[-1] += f"\n\n{block.text}"
         else:
-            units += [block.text] if fits(block.text) else _split_block(block, fits)
-        ends_with_colon = block.kind == "text" and block.text.endswith((":", ":**"))
+            units += [block.text] if fits(block.text) else _split_block(block, room)
+        # steps too: below "10." code that is indented as below "9." stands outside of the list
+        ends_with_colon = block.kind in ("text", "list", "steps") and block.text.endswith((":", ":**"))
     return units
 
 
-def _split_block(block: Block, fits: Fits) -> list[str]:
+def _split_block(block: Block, room: _Room) -> list[str]:
     if block.kind in ("list", "steps"):
-        return _pack([part for item in block.items for part in _prose(item, fits)], fits, "\n")
+        return _split_list(block.items, room)
     if block.kind == "code":
-        return _split_code(block.text, fits)
+        return _split_code(block.text, room.whole)
     if block.kind == "table":
         head, body = block.text.split("\n")[:2], block.text.split("\n")[2:]
-        return _split_framed(body, "\n".join(head) + "\n", "", fits)
-    return _prose(block.text, fits)
+        return _split_framed(body, "\n".join(head) + "\n", "", room.whole)
+    return _prose(block.text, room.prose)
+
+
+def _split_list(items: Sequence[str], room: _Room) -> list[str]:
+    """Packs whole items, so that a step and its code stay together; only an item longer than the window is split itself."""
+    texts: list[str] = []
+    joins = False
+    for item in items:
+        whole = room.whole(item)
+        if joins and whole and room.prose(f"{texts[-1]}\n{item}"):
+            texts[-1] += f"\n{item}"
+        else:
+            texts += [item] if whole else _split_item(item, room)
+        joins = whole
+    return texts
+
+
+def _split_item(item: str, room: _Room) -> list[str]:
+    """The blocks of a long item; the first keeps the item's marker, the others lose their indentation."""
+    marked = ITEM.match(item)
+    marker = marked[0] if marked else ""
+    lines = item[len(marker) :].split("\n")
+    body = "\n".join([lines[0], *(re.sub(rf"^ {{1,{len(marker)}}}", "", line) for line in lines[1:])])
+    inner = _Room(whole=lambda text: room.whole(marker + text), prose=lambda text: room.prose(marker + text))
+    first, *rest = _units(parse(body), inner) or [body]
+    return [marker + first.replace("\n", "\n" + " " * len(marker)), *rest]
 
 
 def _split_code(text: str, fits: Fits) -> list[str]:
@@ -202,8 +228,11 @@ def _split_code(text: str, fits: Fits) -> list[str]:
     if not lines[0].lstrip().startswith(("```", "~~~")):
         return _split_framed(lines, "", "", fits)
     fence = re.match(r"\s*(`+|~+)", lines[0])
-    body = lines[1:-1] if fence and lines[-1].strip().startswith(fence[1]) else lines[1:]
-    return _split_framed(body, lines[0] + "\n", "\n" + (fence[1] if fence else "```"), fits)
+    run = fence[1] if fence else "```"
+    body = lines[1:-1] if fence and lines[-1].strip().startswith(run) else lines[1:]
+    # a longer fence than the document's tells later that these are parts of one block (rag.text.joining)
+    longer = run + run[0]
+    return _split_framed(body, lines[0].replace(run, longer, 1) + "\n", f"\n{longer}", fits)
 
 
 def _split_framed(lines: Sequence[str], before: str, after: str, fits: Fits) -> list[str]:

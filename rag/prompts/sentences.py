@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import ceil
 from typing import Literal
 
 from rag.types import Passage, Source
 
+Rest = Literal["steps", "items", "rows", "code"]
+"""What an answer leaves out of a quote that is too long."""
 SmallTalk = Literal["greeting", "thanks", "goodbye", "identity"]
 Sentence = Literal[
     SmallTalk, "empty", "unknown", "closest", "instead", "reword", "according", "also",
@@ -77,10 +80,59 @@ def abstention(language: str, closest: Passage | None) -> str:
     unknown = say(language, "unknown")
     if closest is None:
         return f"{unknown} {say(language, 'reword')}"
-    title = plain(Source(number=1, passage=closest, score=0.0).title)
-    linked = closest.url.startswith(("http://", "https://"))
-    page = f"[{title}](<{closest.url}>)" if linked else f"**{title}**"
-    return f"{unknown} {say(language, 'closest', page=page)} {say(language, 'instead')}"
+    return f"{unknown} {say(language, 'closest', page=_linked(closest))} {say(language, 'instead')}"
+
+
+_RESTS: dict[str, dict[Rest, tuple[str, str]]] = {
+    "en": {
+        "steps": ("… 1 more step: {page}", "… {count} more steps: {page}"),
+        "items": ("… 1 more item: {page}", "… {count} more items: {page}"),
+        "rows": ("… 1 more row: {page}", "… {count} more rows: {page}"),
+        "code": ("… more of this code: {page}",) * 2,
+    },
+    "es": {
+        "steps": ("… 1 paso más: {page}", "… {count} pasos más: {page}"),
+        "items": ("… 1 punto más: {page}", "… {count} puntos más: {page}"),
+        "rows": ("… 1 fila más: {page}", "… {count} filas más: {page}"),
+        "code": ("… el código sigue en {page}",) * 2,
+    },
+}
+
+
+def the_rest(language: str, rest: Rest, count: int, passage: Passage) -> str:
+    """The sign that a quote goes on, how much, and where: "… 4 more steps: [Installing: Linux](<https://…>)"."""
+    texts = _RESTS["es" if language == "es" else "en"][rest]
+    return texts[count != 1].replace("{count}", str(count)).replace("{page}", _linked(passage))
+
+
+_MONTHS = {
+    "en": (
+        "January", "February", "March", "April", "May", "June",
+        "July", "August", "September", "October", "November", "December",
+    ),
+    "es": (
+        "enero", "febrero", "marzo", "abril", "mayo", "junio",
+        "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre",
+    ),
+}  # fmt: skip
+
+
+def dated(title: str, passage: Passage, language: str) -> str:
+    """A source's title with the day of the page's last change, where that is known: "Holidays (updated 3 May 2026)"."""
+    changed = passage.updated_at
+    if changed is None:
+        return title
+    month = _MONTHS["es" if language == "es" else "en"][changed.month - 1]
+    if language == "es":
+        return f"{title} (actualizado el {changed.day} de {month} de {changed.year})"
+    return f"{title} (updated {changed.day} {month} {changed.year})"
+
+
+def _linked(passage: Passage) -> str:
+    """The titles of page and section, as a link if there is one that a reader can open."""
+    title = plain(Source(number=1, passage=passage, score=0.0).title)
+    is_link = passage.url.startswith(("http://", "https://")) and not re.search(r"[<>\s]", passage.url)
+    return f"[{title}](<{passage.url}>)" if is_link else f"**{title}**"
 
 
 def plain(title: str) -> str:

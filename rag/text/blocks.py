@@ -12,6 +12,8 @@ from markdown_it.token import Token
 
 BlockKind = Literal["heading", "text", "list", "steps", "code", "table"]
 
+ITEM = re.compile(r"[ \t]*(?:[*+-]|\d{1,9}[.)])[ \t]+")
+"""The marker of a list's item, with the white space around it."""
 _KINDS: dict[str, BlockKind] = {
     "heading_open": "heading",
     "bullet_list_open": "list",

@@ -125,6 +125,9 @@ class PassageIndex(Protocol):
     async def passages(self, document: str) -> list[Passage]:
         """All passages of a document, in reading order."""
 
+    async def excerpt(self, document: str, positions: range, scope: Scope) -> list[Passage]:
+        """The passages of a document at some positions (step 1) as far as they are in the scope, in reading order."""
+
     async def count(self) -> int:
         """The number of passages of all documents."""
 

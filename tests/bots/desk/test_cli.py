@@ -140,7 +140,7 @@ async def test_ask_json_is_one_object(shell: Shell, desk: FakeDesk) -> None:
 
 async def test_ask_prints_the_answer_and_its_sources(shell: Shell, desk: FakeDesk) -> None:
     ended = await shell("ask", "Once?")
-    assert ended.out == "Once. [1]\n\n[1] Page  https://help.example.com/Page\n"
+    assert ended.out == "Once. [1]\n\n[1] Page (updated 2 January 2026)  https://help.example.com/Page\n"
 
 
 async def test_chat_streams_remembers_and_starts_over(shell: Shell, desk: FakeDesk) -> None:

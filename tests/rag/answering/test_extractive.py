@@ -9,14 +9,16 @@ import pytest
 
 from rag.answering.answerer import Quoted, Writer
 from rag.answering.extractive import ExtractiveAnswerer
-from rag.answering.quotes import quotables
+from rag.answering.quotes import cited, quotables
 from rag.answering.readable import quotable_markdown
 from rag.answering.reader import PassageReader, PassageScores, Unread
 from rag.errors import ModelError
 from rag.grounding.citations import Citations
+from rag.retrieval.index.passages import Scope
+from rag.retrieval.sections import Section
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import ModelSettings
-from rag.types import Exchange, Hit
+from rag.types import Exchange, Hit, Passage
 from tests.rag.fakes import WordEmbeddings, passage, question
 
 STEPS = """To connect Slack, create an app and set its tokens.
@@ -133,7 +135,7 @@ async def test_a_sentence_that_points_back_brings_the_one_before(
 ) -> None:
     text = "".join(await answer(answerer, asked, [hit(f"Otro 1. {page}", language=language)], language))
     before, _, after = page.partition(". ")
-    assert f"{before}. [1] {after} [1]" in text
+    assert f"{before}. {after} [1]" in text
 
 
 async def test_what_is_brought_along_counts_as_a_quote(embeddings: WordEmbeddings) -> None:
@@ -146,7 +148,7 @@ async def test_what_is_brought_along_counts_as_a_quote(embeddings: WordEmbedding
 async def test_sentences_left_out_between_two_quotes_are_marked(answerer: ExtractiveAnswerer) -> None:
     page = "Slack tokens start with xoxb. Cats sleep all day long. Slack tokens expire after a year."
     text = "".join(await answer(answerer, "What about Slack tokens?", [hit(page)]))
-    assert "Slack tokens start with xoxb. [1] … Slack tokens expire after a year. [1]" in text
+    assert "Slack tokens start with xoxb. … Slack tokens expire after a year. [1]" in text
 
 
 async def test_a_follow_up_is_answered_with_the_words_of_the_conversation_and_not_the_same_again(
@@ -158,6 +160,26 @@ async def test_a_follow_up_is_answered_with_the_words_of_the_conversation_and_no
     text = "".join(await answer(answerer, "And contractors?", [hit(page)], history=history))
     assert "Contractors get no vacation at all. [1]" in text
     assert first not in text
+
+
+class Nearby:
+    """Sections that hold the passage that is looked up, and no other."""
+
+    async def around(self, passage: Passage, scope: Scope) -> Section:
+        assert scope.audiences == {"public"}
+        return Section(passages=(passage,), begins=True)
+
+
+async def test_hits_too_far_apart_in_a_section_cite_themselves(embeddings: WordEmbeddings) -> None:
+    answerer = ExtractiveAnswerer(embeddings, SparseEncoder(), ModelSettings(), sections=Nearby())
+    hits = [
+        hit("All tokens start with xoxb.", number=1),
+        hit("Apps have tokens that expire after a year.", number=90),
+    ]
+    text = "".join(await answer(answerer, "When do tokens of apps expire, and how do they start?", hits))
+    assert "All tokens start with xoxb. [1]" in text
+    assert "Apps have tokens that expire after a year. [2]" in text
+    assert text.count("According to") == 1
 
 
 class Numbers(PassageReader):
@@ -266,7 +288,7 @@ async def test_odd_questions_are_no_error(answerer: ExtractiveAnswerer, text: st
 
 def test_units_are_sentences_items_and_whole_blocks() -> None:
     blocks = ["One. Two:", "- a\n- b\n\n- c", "| k | v |\n|---|---|\n| 1 | 2 |", "**Turn**", "A question. An answer."]
-    assert [unit.cited(1) for unit in quotables("\n\n".join([*blocks, "> Quoted. Twice."]))] == [
+    assert [cited(1, unit.text, unit.lead) for unit in quotables("\n\n".join([*blocks, "> Quoted. Twice."]))] == [
         "One. [1]",
         "Two:\n\n- a\n- b\n\n- c [1]",
         "| k | v |\n|---|---|\n| 1 | 2 |\n\n[1]",

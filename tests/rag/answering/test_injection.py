@@ -16,7 +16,7 @@ from bots.messages import OutgoingReply
 from bots.platforms.slack.replying.formatting import harmless
 from bots.platforms.telegram.replying.formatting import render, to_html
 from rag.answering.extractive import ExtractiveAnswerer
-from rag.answering.quotes import quotables
+from rag.answering.quotes import cited, quotables
 from rag.answering.readable import quotable_markdown
 from rag.chain import ConversationalChain
 from rag.knowledge.sync.source import Synchronizer
@@ -324,7 +324,7 @@ HOSTILE = (
 @pytest.mark.parametrize("markdown", HOSTILE)
 def test_a_quote_shows_no_image_no_definition_and_no_link_that_is_not_one(markdown: str) -> None:
     for unit in quotables(f"Intro.\n\n{markdown}\n\nOutro."):
-        probe = f"{unit.cited(1)}\n\n[1] [a] [ 1 ]"
+        probe = f"{cited(1, unit.text, unit.lead)}\n\n[1] [a] [ 1 ]"
         assert images(probe) == []
         assert all(link.startswith("https://") for link in links(probe))
         assert "[1] [a] [ 1 ]" in "".join(_texts(probe))

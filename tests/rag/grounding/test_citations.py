@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,15 @@ def ground(text: str, sizes: int = 1) -> tuple[str, list[str]]:
     pieces = [text[start : start + sizes] for start in range(0, len(text), sizes)]
     shown = "".join(citations.feed(piece) for piece in pieces) + citations.finish()
     return shown, [f"{source.number}:{source.title}" for source in citations.sources]
+
+
+def test_a_writer_may_cite_longer_passages_than_were_retrieved() -> None:
+    first, *others = hits(3)
+    citations = Citations([first, *others])
+    citations.cite([replace(first, passage=replace(first.passage, text="t and more"))])
+    citations.feed("A [1]. C [3].")
+    citations.finish()
+    assert [source.passage.text for source in citations.sources] == ["t and more", "t"]
 
 
 @pytest.mark.parametrize("sizes", [1, 2, 3, 7, 1000])

@@ -75,7 +75,7 @@ def test_a_code_block_is_whole_where_it_fits_and_each_part_is_one_where_it_does_
     long = "~~~sh\n" + "\n".join(f"echo {n} and {n}" for n in range(40)) + "\n~~~"
     parts = [passage.text for passage in cut(f"# T\n\n{long}", 40)]
     assert len(parts) > 1
-    assert all(part.startswith("~~~sh\n") and part.endswith("\n~~~") for part in parts)
+    assert all(part.startswith("~~~~sh\n") and part.endswith("\n~~~~") for part in parts)
 
 
 @pytest.mark.parametrize("run", ["a" * 100_000, "🦜" * 100_000, "a" + " " * 100_000 + "b"])

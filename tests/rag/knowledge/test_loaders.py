@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,34 @@ def test_pages_come_in_the_order_of_their_paths_with_title_link_and_language(tmp
         ("kb/getting-started.md", "getting started", "https://help.example.com/kb/getting-started", "en"),
     ]
     assert documents[0].markdown.startswith("# Other")
-    assert documents[0].updated_at is not None
+    assert documents[0].updated_at is None, "the time of a file is that of its copy"
+
+
+@pytest.mark.parametrize(
+    ("matter", "day"),
+    [
+        ("---\ntitle: Pay\nlastmod: 2026-05-03\n---\n", 3),
+        ("---\nlast_updated: '2026-05-04T10:00:00Z'\n---\n", 4),
+        ("+++\nupdated = 2026-05-05\n+++\n", 5),
+    ],
+)
+def test_a_page_may_say_when_it_was_changed(tmp_path: Path, matter: str, day: int) -> None:
+    write(tmp_path, "pay.md", f"{matter}# Pay\n\nText.")
+    assert read(tmp_path)[0][0].updated_at == datetime(2026, 5, day, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\ndate: 2026-05-03\n---\n# Pay",
+        "# Pay\n\nupdated: 2026-05-03",
+        "---\nupdated: 2026-13-45\n---\n# Pay",
+        "---\nupdated: soon",
+    ],
+)
+def test_what_is_no_date_of_a_change_gives_none(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "pay.md", text)
+    assert read(tmp_path)[0][0].updated_at is None
 
 
 def test_without_a_base_the_link_is_the_path(tmp_path: Path) -> None:

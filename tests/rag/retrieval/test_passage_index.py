@@ -212,6 +212,31 @@ async def test_passages_of_a_document_come_in_reading_order(index: PassageIndex)
     assert await index.passages("a.md") == written
 
 
+async def test_an_excerpt_has_the_positions_asked_for_in_reading_order(index: PassageIndex) -> None:
+    written = [passage("a.md", position, f"part {position}") for position in range(12)]
+    await index.replace("a.md", "handbook", "d1", [indexed(each) for each in reversed(written)])
+    await index.replace("b.md", "handbook", "d1", [indexed(passage("b.md", 3, "of another page"))])
+    everyone = Scope(audiences=EVERYONE)
+    assert await index.excerpt("a.md", range(3, 6), everyone) == written[3:6]
+    assert await index.excerpt("a.md", range(10, 40), everyone) == written[10:]
+    assert await index.excerpt("a.md", range(4, 4), everyone) == []
+    assert await index.excerpt("nowhere.md", range(9), everyone) == []
+
+
+async def test_an_excerpt_hides_what_the_scope_hides(index: PassageIndex) -> None:
+    written = [passage("a.md", at, "slack", audience="legal" if at == 1 else "public") for at in range(3)]
+    await index.replace("a.md", "handbook", "d1", [indexed(each) for each in written])
+    assert await index.excerpt("a.md", range(3), Scope(audiences=EVERYONE)) == [written[0], written[2]]
+    assert await index.excerpt("a.md", range(3), Scope(audiences=frozenset())) == []
+    assert await index.excerpt("a.md", range(3), Scope(audiences=EVERYONE, tenants=frozenset({"acme"}))) == []
+
+
+async def test_an_excerpt_is_of_the_newest_version(index: PassageIndex) -> None:
+    for word in ("former", "latter"):
+        await index.replace("a.md", "handbook", word, [indexed(passage("a.md", at, word)) for at in range(3)])
+    assert [each.text for each in await index.excerpt("a.md", range(1, 3), Scope(audiences=EVERYONE))] == ["latter"] * 2
+
+
 async def test_each_leg_gives_its_own_matches_best_first_with_their_scores(index: PassageIndex) -> None:
     await index.replace("words.md", "handbook", "d1", [indexed(passage("words.md", 0, "slack"), EAST)])
     await index.replace("sense.md", "handbook", "d1", [indexed(passage("sense.md", 7, "messenger"), NORTH)])

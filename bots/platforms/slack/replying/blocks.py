@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from bots.messages import OutgoingReply
 from bots.platforms.slack.replying.formatting import escape, link
 from bots.platforms.slack.words import word
+from rag.prompts.sentences import dated
 from rag.types import Source
 
 Block = dict[str, Any]
@@ -76,7 +77,8 @@ def footer(reply: OutgoingReply, conversation: str, richness: Richness = "native
 
 def sources(cited: Sequence[Source], language: str) -> list[Block]:
     """Numbered links, several to a context block."""
-    lines = [f"{source.number}. {link(source.title[:_TITLE_CHARACTERS], source.passage.url)}" for source in cited]
+    titles = [dated(source.title[:_TITLE_CHARACTERS], source.passage, language) for source in cited]
+    lines = [f"{source.number}. {link(title, source.passage.url)}" for source, title in zip(cited, titles, strict=True)]
     if not lines:
         return []
     groups = [f"*{escape(word('sources', language))}*"]

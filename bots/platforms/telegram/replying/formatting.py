@@ -16,6 +16,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from bots.messages import OutgoingReply
 from bots.platforms.telegram.texts import COMMANDS, say
+from rag.prompts.sentences import dated
 from rag.types import Source
 
 _LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
@@ -67,7 +68,10 @@ def _source_spans(sources: Sequence[Source], language: str, shield: Callable[[st
     spans = [Span(text="\n\n"), Span(text=say(language, "sources"), marks=("b",))]
     for source in sources:
         marks = _link_marks(source.passage.url)
-        spans += [Span(text=f"\n{source.number}. "), Span(text=shield(source.title), marks=marks)]
+        spans += [
+            Span(text=f"\n{source.number}. "),
+            Span(text=shield(dated(source.title, source.passage, language)), marks=marks),
+        ]
     return spans
 
 

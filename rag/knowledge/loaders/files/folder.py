@@ -8,12 +8,13 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from re import Pattern
 
 from rag.errors import KnowledgeError
 from rag.knowledge.loaders.conversion.converter import Converter
+from rag.knowledge.loaders.dates import stated_date
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, Unreadable, fingerprint, printable, reason
 from rag.knowledge.loaders.encoding import decode
 from rag.knowledge.loaders.files.faq import Part, read_csv, read_jsonl
@@ -27,26 +28,23 @@ from rag.settings import SourceSettings
 
 
 def read_folder(
-    source: SourceSettings, folder: Path, *, converter: Converter | None = None, updated: datetime | None = None
+    source: SourceSettings, folder: Path, *, converter: Converter | None = None
 ) -> Iterator[Candidate | Unreadable]:
     """All documents of a folder, or of one file, in the order of paths. Blocks.
 
-    ``updated`` replaces the files' times of change (those of a Git checkout mean nothing). Raises ``KnowledgeError`` when
-    the folder as a whole cannot be read.
+    Raises ``KnowledgeError`` when the folder as a whole cannot be read.
     """
     converter = converter or Converter()
     try:
         if folder.is_file():
-            yield from _FolderReader(source=source, root=folder.parent, converter=converter, updated=updated).file(
-                folder.name
-            )
+            yield from _FolderReader(source=source, root=folder.parent, converter=converter).file(folder.name)
             return
         if not folder.is_dir():
             raise KnowledgeError(
                 f"knowledge.sources: path of {source.name!r} is {folder}, which does not exist; correct the path, or "
                 "remove the source"
             )
-        reader = _FolderReader(source=source, root=folder, converter=converter, updated=updated)
+        reader = _FolderReader(source=source, root=folder, converter=converter)
         yield from reader.folder(_pattern(source))
     finally:
         converter.close()
@@ -68,7 +66,6 @@ class _FolderReader:
     source: SourceSettings
     root: Path
     converter: Converter
-    updated: datetime | None
 
     def folder(self, pattern: Pattern[str]) -> Iterator[Candidate | Unreadable]:
         for relative, obstacle in walk(self.root, ignored_by_git(self.root)):
@@ -133,7 +130,9 @@ class _FolderReader:
         if hashlib.sha256(content).digest() != digest:  # the index would store it with the old fingerprint
             raise KnowledgeError("changed while it was read; the next sync reads it")
         title, markdown = self._convert(kind, content)
-        return self._document(relative, markdown, document=f"{self.source.name}/{relative}", title=title)
+        updated = stated_date(decode(content)) if kind == "markdown" else None
+        document = f"{self.source.name}/{relative}"
+        return self._document(relative, markdown, document=document, title=title, updated=updated)
 
     def _convert(self, kind: Kind, content: bytes) -> tuple[str, str]:
         """Title and Markdown of a file; the title is "" if the file's name must serve as one."""
@@ -147,7 +146,14 @@ class _FolderReader:
         return first_heading(result.markdown) or result.title, result.markdown
 
     def _document(
-        self, relative: str, markdown: str, *, document: str, title: str, part: Part | None = None
+        self,
+        relative: str,
+        markdown: str,
+        *,
+        document: str,
+        title: str,
+        part: Part | None = None,
+        updated: datetime | None = None,
     ) -> LoadedDocument:
         path = PurePosixPath(relative)
         keep_suffix = kind_of(path) != "markdown"
@@ -161,7 +167,7 @@ class _FolderReader:
             language=self.source.language or declared or language_of(path.parts[:-1], markdown),
             audience=self.source.audience,
             tenant=self.source.tenant,
-            updated_at=self.updated or datetime.fromtimestamp((self.root / relative).stat().st_mtime, UTC),
+            updated_at=updated,
         )
 
 

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rag.errors import KnowledgeError
@@ -27,8 +26,8 @@ _SCHEME = re.compile(r"^(https|ssh|file|http)://", re.IGNORECASE)
 def read_repository(source: SourceSettings, cache: Path) -> Iterator[Candidate | Unreadable]:
     """All documents of a repository's folder at the head of its branch. Blocks.
 
-    A document's time of change is that of the newest commit at the sync that found it changed: a fetch of depth 1 has no
-    history. Raises ``KnowledgeError`` when the repository cannot be fetched; the index then stays as it is.
+    The commit's date is not that of a document: a fetch of depth 1 does not tell which files the commit changed. Raises
+    ``KnowledgeError`` when the repository cannot be fetched; the index then stays as it is.
     """
     home = _fetch(source, cache)
     folder = (home / source.folder).resolve()
@@ -36,8 +35,7 @@ def read_repository(source: SourceSettings, cache: Path) -> Iterator[Candidate |
         raise KnowledgeError(
             f"knowledge.sources: folder of {source.name!r} is {source.folder!r}, which {source.place} has not"
         )
-    timestamp = _git(source, "log", "-1", "--format=%ct", at=home).strip()
-    for entry in read_folder(source, folder, updated=datetime.fromtimestamp(int(timestamp), UTC)):
+    for entry in read_folder(source, folder):
         if isinstance(entry, Unreadable):  # shown without the cache's folder, where nobody looks for a file
             yield replace(entry, path=entry.path.removeprefix(f"{home.resolve()}/"))
         else:
@@ -110,4 +108,4 @@ def _git(source: SourceSettings, *arguments: str, at: Path, address: str = "") -
 
 
 def _verb(arguments: tuple[str, ...]) -> str:
-    return next(each for each in arguments if each in ("init", "fetch", "checkout", "clean", "log"))
+    return next(each for each in arguments if each in ("init", "fetch", "checkout", "clean"))

@@ -20,7 +20,7 @@ from rag.retrieval.index.edge import writing as edge_writing
 from rag.retrieval.index.edge.copying import ShardCopy
 from rag.retrieval.index.edge.folder import Current, EdgeFolder
 from rag.retrieval.index.edge.search import CACHED_PLACES, EdgeSearch, matching
-from rag.retrieval.index.passages import Choose, IndexedPassage, IndexQuery, RetrievedPassage
+from rag.retrieval.index.passages import Choose, IndexedPassage, IndexQuery, RetrievedPassage, Scope
 from rag.retrieval.index.records import Marker
 from rag.types import Passage
 
@@ -92,6 +92,12 @@ class EdgeIndex:
     async def passages(self, document: str) -> list[Passage]:
         """The passages of the newest version, in reading order."""
         return await self._run(edge_writing.passages, document)
+
+    async def excerpt(self, document: str, positions: range, scope: Scope) -> list[Passage]:
+        """Filters by document, positions and readers in the engine."""
+        if scope.empty or not positions:
+            return []
+        return await self._run(edge_writing.excerpt, document, positions, scope)
 
     async def count(self) -> int:
         """The number of passages of all documents."""

@@ -10,7 +10,7 @@ from qdrant_edge import UpdateOperation
 
 from rag.retrieval.index import records
 from rag.retrieval.index.edge.search import matching, sparse_vector
-from rag.retrieval.index.passages import IndexedPassage
+from rag.retrieval.index.passages import IndexedPassage, Scope
 from rag.retrieval.index.records import DENSE, SPARSE, Marker
 from rag.types import Passage
 
@@ -95,6 +95,13 @@ def markers(shard: qdrant.EdgeShard, selection: qdrant.Filter) -> list[Marker]:
 def passages(shard: qdrant.EdgeShard, document: str) -> list[Passage]:
     """The passages of a document's newest version, in reading order."""
     return records.current_passages(list(_payloads(shard, matching(kind=[records.PASSAGE], document=[document]))))
+
+
+def excerpt(shard: qdrant.EdgeShard, document: str, positions: range, scope: Scope) -> list[Passage]:
+    """The passages at some positions of a document's newest version, as far as they are in the scope."""
+    within = qdrant.FieldCondition("position", range=qdrant.RangeFloat(gte=positions.start, lt=positions.stop))
+    fields = records.fields_of(scope) | {"document": [document]}
+    return records.current_passages(list(_payloads(shard, matching(within, **fields))))
 
 
 def count(shard: qdrant.EdgeShard) -> int:

@@ -14,7 +14,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from rag.errors import ConfigurationError, IndexUnavailable
 from rag.retrieval.index import records
-from rag.retrieval.index.passages import Choose, IndexedPassage, IndexQuery, Match, RetrievedPassage
+from rag.retrieval.index.passages import Choose, IndexedPassage, IndexQuery, Match, RetrievedPassage, Scope
 from rag.retrieval.index.records import DENSE, SPARSE, Marker
 from rag.retrieval.index.server import search as server_search
 from rag.retrieval.index.server import writing as server_writing
@@ -111,6 +111,13 @@ class ServerIndex:
         """The passages of the newest version, in reading order."""
         payloads = [payload async for payload in self._scroll(matching(kind=[records.PASSAGE], document=[document]))]
         return records.current_passages(payloads)
+
+    async def excerpt(self, document: str, positions: range, scope: Scope) -> list[Passage]:
+        """One request, filtered by document, positions and readers."""
+        if scope.empty or not positions:
+            return []
+        selection = server_search.excerpt(document, positions, scope)
+        return records.current_passages([payload async for payload in self._scroll(selection)])
 
     async def count(self) -> int:
         """The number of passages of all documents."""

@@ -29,6 +29,12 @@ def visible(scope: Scope, hidden: Iterable[tuple[str, int]] = ()) -> models.Filt
     return models.Filter(must=matching(**records.fields_of(scope)).must, must_not=list(without) or None)
 
 
+def excerpt(document: str, positions: range, scope: Scope) -> models.Filter:
+    """A filter for the passages of a document at some positions, as far as they are in the scope."""
+    within = models.FieldCondition(key="position", range=models.Range(gte=positions.start, lt=positions.stop))
+    return matching(within, **(records.fields_of(scope) | {"document": [document]}))
+
+
 def matching(*conditions: models.FieldCondition, **fields: Collection[str]) -> models.Filter:
     """A filter for points whose fields each have one of the given values and that meet all conditions."""
     field_conditions = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -84,6 +86,22 @@ def test_an_open_code_block_is_known(text: str, fence: str) -> None:
 )
 def test_links_lead_to_the_web_only(title: str, url: str, expected: str) -> None:
     assert link(title, url) == expected
+
+
+def test_a_source_says_when_it_was_changed() -> None:
+    known = source(title="Holidays")
+    dated = replace(known, passage=replace(known.passage, updated_at=datetime(2026, 5, 3, tzinfo=UTC)))
+    (context, _) = footer(OutgoingReply(turn_id="t", kind="answer", text="a", sources=(dated,)), "c")
+    assert context["elements"][0]["text"].endswith("1. <https://help.example.com/h|Holidays (updated 3 May 2026)>")
+
+
+def test_steps_with_code_and_the_sign_of_more_reach_slack_as_they_are() -> None:
+    answer = (
+        "9. Add the key:\n\n   ```sh\n   apt-key add key\n   ```\n10. Check it. [1]\n\n"
+        "… 4 more steps: [Install: Linux](<https://h.example/install#linux>)"
+    )
+    assert harmless(answer) == answer
+    assert open_fence(answer[: answer.index("10.")]) == ""
 
 
 def test_many_sources_stay_within_slacks_limits() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import example, given, settings
@@ -127,6 +129,24 @@ def test_a_family_is_not_torn_apart() -> None:
     pieces = split([Span(text="a" * 8 + "👩‍👧‍👦" + "b" * 8)], 12)
     assert "".join(piece.plain for piece in pieces).count("👩‍👧‍👦") == 1
     assert any("👩‍👧‍👦" in piece.plain for piece in pieces)
+
+
+def test_steps_with_code_and_the_sign_of_more_are_shown_as_such() -> None:
+    answer = (
+        "9. Add the key:\n\n   ```sh\n   apt-key add <key>\n   ```\n10. Check it. [1]\n\n"
+        "… 4 more steps: [Install: Linux](<https://h.example/install#linux>)"
+    )
+    assert to_html(answer_spans(answer)) == (
+        '9. Add the key:\n<pre><code class="language-sh">apt-key add &lt;key&gt;</code></pre>\n10. Check it. [1]\n\n'
+        '… 4 more steps: <a href="https://h.example/install#linux">Install: Linux</a>'
+    )
+
+
+def test_a_source_says_when_it_was_changed() -> None:
+    known = source(title="Vacaciones")
+    dated = replace(known, passage=replace(known.passage, updated_at=datetime(2026, 5, 3, tzinfo=UTC)))
+    reply = OutgoingReply(turn_id="0" * 16, kind="answer", text="Sí.", language="es", sources=(dated,))
+    assert "Vacaciones (actualizado el 3 de mayo de 2026)</a>" in to_html(render(reply))
 
 
 def test_sources_are_headed_in_the_language_of_the_answer() -> None:
