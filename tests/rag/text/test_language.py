@@ -58,3 +58,26 @@ def test_a_page_is_judged_by_statistics_not_by_one_word() -> None:
 
 def test_four_thousand_characters_of_nonsense_have_some_language() -> None:
     assert detect("xq zvk wpfj " * 333) in LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("run on port 5000", "en"), ("call the api", "en"), ("error 404 not found", "en"), ("delete my data", "en"),
+        ("websokets exmaple", "en"), ("instalar fastapi", "es"), ("me da error 500", "es"), ("como cancelo", "es"),
+        ("hay parking", "es"), ("pago con visa", "es"), ("Passwort zurücksetzen", "de"), ("frais de port", "fr"),
+    ],
+)  # fmt: skip
+def test_two_or_three_words_are_in_a_likely_language_unless_another_is_unmistakable(text: str, language: str) -> None:
+    assert detect(text) == language
+
+
+@pytest.mark.parametrize("text", ["factura", "tarifas", "wifi pasword", "api key", "CORS"])
+def test_words_that_could_be_of_either_follow_the_conversation(text: str) -> None:
+    assert detect(text, "es") == "es"
+    assert detect(text, "en") == "en"
+
+
+def test_english_words_stay_english_in_a_spanish_conversation() -> None:
+    assert detect("refund time", "es") == "en"
+    assert detect("session timeout", "es") == "en"
