@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from rag.intents.courtesy import recognise
 from rag.prompts.sentences import SENTENCES, Sentence, abstention, say
 from rag.types import Passage
 
@@ -40,36 +39,3 @@ def test_an_abstention_links_nothing_that_cannot_be_opened() -> None:
 
 def test_a_title_with_markup_in_it_shows_its_characters() -> None:
     assert r"\_\_init\_\_\*" in abstention("en", passage(title="__init__*"))
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "language"),
-    [
-        ("Hello!", "greeting", "en"),
-        ("hi there, good morning 🙂", "greeting", "en"),
-        ("Thank you so much, that helped", "thanks", "en"),
-        ("who are you?", "identity", "en"),
-        ("bye", "goodbye", "en"),
-        ("¡Hola!", "greeting", "es"),
-        ("Buenas tardes", "greeting", "es"),
-        ("muchas gracias por la ayuda", "thanks", "es"),
-        ("¿Quién eres?", "identity", "es"),
-        ("hasta luego", "goodbye", "es"),
-    ],
-)
-def test_small_talk_is_recognised(text: str, kind: str, language: str) -> None:
-    heard = recognise(text)
-    assert heard is not None
-    assert (heard.kind, heard.language) == (kind, language)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "🙂", "Hi, how do I connect Slack?", "Thanks, and for contractors?", "qué haces con mis datos", "it", "ok"],
-)
-def test_a_question_with_manners_is_still_a_question(text: str) -> None:
-    assert recognise(text) is None
-
-
-def test_a_long_thank_you_note_is_read_by_the_chain() -> None:
-    assert recognise("thanks " * 40) is None
