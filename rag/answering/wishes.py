@@ -97,11 +97,13 @@ class Wishes:
         return Reply(text=text, language=language)
 
     async def _again(self, history: Sequence[Exchange], language: str) -> Reply | Lookup:
-        """The latest question that was looked up, which is answered anew: only so what is shown is still there to be read."""
+        """The latest question that was looked up, to be answered anew: only what is still there to be read is shown again."""
         for place in range(len(history) - 1, -1, -1):
             last, before = history[place], history[:place]
             if last.outcome in _OWN_WORDS:
                 continue
+            if not last.answered:
+                return Reply(text=last.answer, language=language)
             heard = await self._intents.classify(last.question)
             if heard is not None and heard.intent == "talk_repeat":
                 continue

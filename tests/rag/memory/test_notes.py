@@ -148,7 +148,7 @@ async def test_a_redelivered_note_is_kept_once_and_the_oldest_of_too_many_goes(n
 
 
 async def test_a_note_too_long_is_refused_in_one_sentence(notes: PersonalNotes, redis: Redis) -> None:
-    reply = await notes.reply(asked("remember that I own " + "cats " * 60), remember("I own "))
+    reply = await notes.reply(asked("remember that I own cats"), remember("I own " + "cats " * 60))
     assert reply is not None
     assert "200 characters" in reply.text
     assert await redis.dbsize() == 0
