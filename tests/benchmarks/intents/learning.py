@@ -32,7 +32,7 @@ from rag.settings import EmbeddingSettings
 FOLDS = 5
 FALSE = 0.02
 """The most false alarms on held-out questions of the examples, many of which were written to be mistaken for wishes."""
-FALSE_ORDINARY = 0.007
+FALSE_ORDINARY = 0.008
 """The most on ordinary turns, as the mean over the data sets. Half of Doc2Dial's are real wishes that nobody labelled."""
 LEVELS = np.arange(0.35, 0.91, 0.01)
 """The thresholds to choose from."""
