@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from rag.intents.intent import Heard, Intent, IntentClassifier, NotesIntent, OnlyQuestions
+from rag.intents.intent import GROUPS, Heard, Intent, IntentClassifier, NotesIntent, OnlyQuestions
 from rag.intents.notes import NoteWish, wish_of
 from rag.memory.summarising import selected
 from rag.prompts.sentences import Sentence, plain, say
@@ -77,8 +77,8 @@ class Wishes:
     ) -> Reply | Lookup | None:
         intent = heard.intent
         match intent:
-            case "offer_yes":
-                return _yes(history, language)
+            case "offer_yes" | "more":
+                return _yes(history, language, more=intent == "more")
             case "person":
                 return Reply(text=say(language, "person"), language=language, outcome="wants_person")
             case "talk_before":
@@ -107,7 +107,11 @@ class Wishes:
             heard = await self._intents.classify(last.question)
             if heard is not None and heard.intent == "talk_repeat":
                 continue
-            if heard is not None and heard.intent == "offer_yes" and isinstance(yes := _yes(before, language), Lookup):
+            if (
+                heard is not None
+                and GROUPS[heard.intent] == "offer_yes"
+                and isinstance(yes := _yes(before, language), Lookup)
+            ):
                 return yes
             return Lookup(text=last.question, history=before)
         return Reply(text=say(language, "nothing_to_repeat"), language=language)
@@ -131,13 +135,16 @@ def _note_wish(heard: Heard, question: Question, language: str) -> NoteWish | No
     return None
 
 
-def _yes(history: Sequence[Exchange], language: str) -> Lookup | Reply | None:
-    """What was offered; without an offer a yes acknowledges, unless a model asked something that only itself can go on with."""
+def _yes(history: Sequence[Exchange], language: str, *, more: bool = False) -> Lookup | Reply | None:
+    """What was offered; without an offer a yes acknowledges, unless a model asked something that only itself can go on with.
+
+    A wish for ``more`` without an offer is a question that leans on the one before.
+    """
     last = history[-1] if history else None
     if last is not None and last.offer is not None:
         words = (last.offer.title, *last.offer.headings[-1:])
         return Lookup(text=" ".join(dict.fromkeys(words)), history=(), offer=last.offer)
-    if last is not None and last.answer.rstrip().endswith("?"):
+    if more or (last is not None and last.answer.rstrip().endswith("?")):
         return None
     return Reply(text=say(language, "acknowledgement"), language=language)
 

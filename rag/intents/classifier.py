@@ -36,8 +36,8 @@ class EmbeddingIntents:
     """The classifier of one embedding model; give it the embeddings that the search embeds questions with.
 
     Then no message is embedded twice, because they keep the vectors of the latest texts. A model that comes without learnt
-    weights has them fitted from the examples at the start and kept in memory: 5 s with all-MiniLM-L6-v2 on one core, so the
-    weights of the packaged models come as files.
+    weights has them fitted from the examples at the start and kept in memory: 8 s with all-MiniLM-L6-v2 on one core, of which
+    1.2 s is the fit, so the weights of the packaged models come as files.
     """
 
     def __init__(self, embeddings: QueryEmbeddings) -> None:

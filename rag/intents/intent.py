@@ -10,7 +10,7 @@ Courtesy = Literal["greeting", "thanks", "goodbye", "acknowledgement"]
 Talk = Literal["talk_before", "talk_repeat", "talk_summary"]
 AboutBot = Literal["bot_identity", "bot_abilities", "bot_sources"]
 NotesIntent = Literal["notes_remember", "notes_list", "notes_forget"]
-Intent = Courtesy | Talk | AboutBot | NotesIntent | Literal["person", "offer_yes"]
+Intent = Courtesy | Talk | AboutBot | NotesIntent | Literal["person", "offer_yes", "more"]
 Group = Literal["courtesy", "talk", "about_bot", "notes", "person", "offer_yes"]
 
 NONE = "none"
@@ -23,6 +23,7 @@ GROUPS: Mapping[Intent, Group] = {
     **dict.fromkeys(get_args(NotesIntent), "notes"),
     "person": "person",
     "offer_yes": "offer_yes",
+    "more": "offer_yes",
 }
 INTENTS: tuple[Intent, ...] = tuple(GROUPS)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag.errors import ConfigurationError
 from rag.intents.classifier import LONGEST, EmbeddingIntents
-from rag.intents.examples import known_messages, normalized, read_examples
-from rag.intents.features import CHARACTERS
+from rag.intents.examples import FILE, known_messages, normalized, read_examples
+from rag.intents.features import CHARACTERS, FORMS, PIECES
 from rag.intents.intent import GROUPS, INTENTS, Group, Heard, OnlyQuestions
-from rag.intents.weights import read_weights
+from rag.intents.weights import FOLDER, IntentWeights, file_of, read_weights
 from tests.rag.fakes import WordEmbeddings
 from tests.rag.heard import embeddings, intents
 
@@ -221,15 +225,27 @@ def test_the_examples_are_of_every_intent_in_both_languages_and_contradict_nothi
     assert not ordinary & set(known_messages())
 
 
-def test_the_packaged_weights_were_learnt_from_the_examples_of_today() -> None:
-    import hashlib
-
-    from rag.intents.examples import FILE
-
-    weights = read_weights(embeddings().query_name)
+def test_the_packaged_model_comes_with_weights_also_under_an_adapter() -> None:
+    name = embeddings().query_name
+    weights = read_weights(name)
     assert weights is not None
-    assert weights.provenance.embedding == embeddings().query_name
+    assert read_weights(f"{name}+abc123") == weights
+    assert read_weights("another/model") is None
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
+def test_weights_were_learnt_from_the_examples_of_today(file: Path) -> None:
+    weights = IntentWeights.from_json(file.read_bytes())
+    assert file_of(weights.provenance.embedding) == file
     assert weights.provenance.sha256 == hashlib.sha256(FILE.read_bytes()).hexdigest()
+    assert weights.matrix().shape == (len(weights.labels), weights.dimension + PIECES + FORMS)
+
+
+@pytest.mark.parametrize("change", ['{"labels": []', '{"weights": "AAAA"', '{"thresholds": {"courtesy": 2}'])
+def test_weights_of_another_form_are_refused(change: str) -> None:
+    whole = json.loads(file_of(embeddings().query_name).read_text(encoding="utf-8"))
+    with pytest.raises(ConfigurationError, match="weights of intents"):
+        IntentWeights.from_json(json.dumps(whole | json.loads(change + "}")))
 
 
 async def test_where_nothing_recognises_intents_everything_is_a_question() -> None:
