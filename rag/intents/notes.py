@@ -42,20 +42,20 @@ def _pattern(text: str) -> re.Pattern[str]:
 _REMEMBER = {
     "en": _pattern(r"""
         (?:[^?:]{0,60}?[,:!.]?\ )??(?P<asked>(?:can|could|will|would)\ you\ )?(?:please\ )?
-        (?:(?:remember|memori[sz]e)(?:\ this(?:\ about\ me)?)?(?:\ +that\ |\ *:\ *|\ (?=(?:i|i'm|i've|my|we|we're|our)\ ))
+        (?:(?:remember|memori[sz]e)(?:\ this(?:\ about\ me)?)?(?:\ +that\ |\ *:\ *|\ (?=(?:i|i'm|im|i've|ive|my|we|we're|our)\ ))
           |(?:(?:save|store|keep|note|write|put)(?:\ (?:this|that|down|about\ me)){1,3}|make\ a\ note|keep\ a\ note)\ *:\ *
           |(?:note(?:\ down)?|take\ note|make\ a\ note|keep\ a\ note|write\ down|keep\ in\ mind|bear\ in\ mind|don't\ forget
            |do\ not\ forget|save|store)
-           (?:\ +that\ |\ *:\ *|\ )(?=(?:i|i'm|i've|my|we|we're|we've|our)\ ))
+           (?:\ +that\ |\ *:\ *|\ )(?=(?:i|i'm|im|i've|ive|my|we|we're|we've|our)\ ))
         (?P<note>\S.*)"""),
     "es": _pattern(r"""
         (?:¿?[^?:]{0,60}?[,:!.]?\ )??¿?(?P<asked>(?:puedes|podrías|podrias|puede|podría|podria)\ )?
         (?:(?:recuerda|recuerde|recordar|recuerdes|acuérdate\ de|acuerdate\ de|acuérdese\ de|memoriza)
-           (?:\ esto)?(?:\ +que\ |\ *:\ *)
+           (?:\ esto)?(?:\ +(?:que|q|k)\ |\ *:\ *)
           |(?:guarda|apunta|anota|toma\ nota)(?:\ (?:esto|de\ esto|sobre\ mí|sobre\ mi|de\ mí|de\ mi)){0,3}\ *:\ *
           |(?:ten\ en\ cuenta|tenga\ en\ cuenta|apunta|apúntate|apunte|anota|anote|guarda|guárdate|toma\ nota\ de|no\ olvides
            |no\ olvide|no\ te\ olvides\ de|que\ no\ se\ te\ olvide)
-           (?:\ +que\ |\ *:\ *)(?=(?:yo|mi|mis|me|nuestr[oa]s?|nos|no|ya|soy|estoy|tengo|trabajo|vivo|uso|prefiero|hablo
+           (?:\ +(?:que|q|k)\ |\ *:\ *)(?=(?:yo|mi|mis|me|nuestr[oa]s?|nos|no|ya|soy|estoy|tengo|trabajo|vivo|uso|prefiero|hablo
            |somos|estamos|tenemos|trabajamos|vivimos|usamos)\ ))
         (?P<note>\S.*)"""),
 }

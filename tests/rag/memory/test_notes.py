@@ -37,6 +37,11 @@ PRIVATE = "telegram:7:0"
         ("Apunta que soy autónoma", "soy autónoma"),
         ("No olvides que mi jefa es Eva", "mi jefa es Eva"),
         ("remember that\nI work\n\npart time", "I work part time"),
+        ("please remember im allergic to peanuts", "im allergic to peanuts"),
+        ("apunta q soy celiaco", "soy celiaco"),
+        ("for the future, remember that I am in Spain", "I am in Spain"),
+        ("¿Podrías recordar que trabajo en Lisboa?", "trabajo en Lisboa"),
+        ("Could you remember that I work from home?", "I work from home"),
     ],
 )
 def test_what_is_to_be_remembered_is_recognised(text: str, note: str) -> None:
