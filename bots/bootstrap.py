@@ -93,7 +93,7 @@ async def open_answering(
         adapters = await stack.enter_async_context(follow_promotions(settings, model)) if writes else None
         folding = Folding(stores.memory, build_summariser(model))
         stack.push_async_callback(folding.close)
-        chain = await build_chain(settings, search, model, callbacks)
+        chain = await build_chain(settings, search, model, callbacks, sources(settings.knowledge))
         yield Answering(
             search=search,
             turns=Turns(chain, stores.memory, to_summarise=folding.after),

@@ -21,11 +21,11 @@ from langchain_core.runnables import RunnableConfig, RunnableGenerator, Runnable
 from langchain_core.runnables.config import merge_configs
 
 from rag.answering.answerer import Answerer, Notice, Piece, Quoted, Writer
+from rag.answering.wishes import Lookup, Reply, Wishes
 from rag.cancellation import end
 from rag.errors import ModelBusy, ModelError
 from rag.grounding.streaming import GroundedText, Grounder
-from rag.intents.courtesy import recognise
-from rag.intents.person import wants_person
+from rag.intents.notes import NoteWish
 from rag.language import LANGUAGES, adetect
 from rag.memory.conversation import readable
 from rag.prompts.sentences import abstention, say
@@ -39,6 +39,7 @@ from rag.types import (
     Done,
     Exchange,
     Hit,
+    Offer,
     Outcome,
     Progress,
     Query,
@@ -58,6 +59,8 @@ NEARBY = 0.5
 """When the bot does not know, it names the closest page if its score is at least this share of the threshold."""
 QUERY_CHARACTERS = 1000
 """Most characters of a question that are embedded and searched: about the 256 tokens that the packaged MiniLM reads."""
+OFFER_REACH = 24
+"""Passages among which an offered page is looked for; it is searched for by its own title."""
 
 
 class Finder(Protocol):
@@ -71,6 +74,7 @@ class _State:
     """The state of one turn; each stage fills in its part. ``ending`` is done when the answer was abandoned.
 
     ``history`` has only exchanges that the readers of this answer may see; ``reply`` is a fixed sentence instead of an answer.
+    ``lookup`` is what is looked up instead of the message itself; ``offer`` is what this answer offers.
     """
 
     question: Question
@@ -78,6 +82,8 @@ class _State:
     ending: asyncio.Future[object]
     language: str = "en"
     query: Query = field(default_factory=lambda: Query(text=""))
+    lookup: Lookup | None = None
+    offer: Offer | None = None
     hits: Sequence[Hit] = ()
     score: float = 0.0
     reply: str = ""
@@ -102,7 +108,8 @@ class ConversationalChain:
     """Answers a question in a conversation.
 
     ``fallback`` answers if ``answerer`` fails before any of its text was sent; ``grounder`` checks a model's text; ``rewriter``
-    rewrites follow-up questions so that they stand alone. ``callbacks`` are called beside those of the caller.
+    rewrites follow-up questions so that they stand alone; ``wishes`` answers what no document does. ``callbacks`` are called
+    beside those of the caller.
     """
 
     def __init__(
@@ -114,6 +121,7 @@ class ConversationalChain:
         fallback: Answerer | None = None,
         grounder: Grounder | None = None,
         rewriter: Rewriter | None = None,
+        wishes: Wishes | None = None,
         callbacks: Sequence[BaseCallbackHandler] = (),
     ) -> None:
         self._retriever = retriever
@@ -122,6 +130,7 @@ class ConversationalChain:
         self._fallback = fallback
         self._grounder = grounder
         self._rewriter = rewriter
+        self._wishes = wishes or Wishes()
         self._config = RunnableConfig(callbacks=list(callbacks))
         self._runnable: RunnableGenerator[_State, ChainEvent] = RunnableGenerator(self._converse, name="conversation")
         self._condense = RunnableLambda(self._understand, name="condense")
@@ -165,6 +174,11 @@ class ConversationalChain:
             ending.cancel()
         return state.query
 
+    async def note_wish(self, question: Question, history: Sequence[Exchange]) -> NoteWish | None:
+        """The request about the speaker's notes that a turn makes, or None. Raises ``ModelError``."""
+        asked = replace(question, text=cleaned(question.text))
+        return await self._wishes.note_wish(asked, await _language(asked, history))
+
     async def _converse(self, states: AsyncIterator[_State]) -> AsyncGenerator[ChainEvent]:
         """The four stages of one turn, one after the other; a fixed reply skips the rest of them."""
         state = await anext(states)
@@ -200,18 +214,17 @@ class ConversationalChain:
             text = cleaned(state.question.text)
             state.question = replace(state.question, text=text)
             state.language = await _language(state.question, state.history)
-            if is_empty(text):
+            wish = await self._wishes.act(state.question, state.history, state.language)
+            if isinstance(wish, Reply):
+                state.reply, state.outcome, state.language = wish.text, wish.outcome, wish.language
+            elif is_empty(text):
                 state.reply, state.outcome = say(state.language, "empty"), "abstained"
-            elif courtesy := recognise(text):
-                state.language = courtesy.language
-                state.reply, state.outcome = say(state.language, courtesy.kind), "small_talk"
-            elif wants_person(text):
-                state.reply, state.outcome = say(state.language, "person"), "wants_person"
             else:
+                state.lookup = wish
                 state.query = Query(
-                    text=text[:QUERY_CHARACTERS],
-                    history=utterances(state.history),
-                    rewritten=await self._rewrite(state),
+                    text=(wish.text if wish else text)[:QUERY_CHARACTERS],
+                    history=utterances(wish.history if wish else state.history),
+                    rewritten="" if wish else await self._rewrite(state),
                     language=state.language,
                 )
 
@@ -229,6 +242,9 @@ class ConversationalChain:
         with state.clocked("retrieve"):
             question = state.question
             scope = Scope(audiences=question.audiences, tenants=frozenset({"", question.tenant}))
+            if state.lookup and state.lookup.offer:
+                await self._find_offered(state, state.lookup.offer, scope)
+                return
             retrieval = await self._retriever.find(state.query, scope, limit=self._settings.limit)
         state.score = retrieval.score
         # The sort is stable: within both groups the ranking stays.
@@ -236,19 +252,31 @@ class ConversationalChain:
         if state.score < self._settings.threshold:
             self._abstain(state)
 
+    async def _find_offered(self, state: _State, offer: Offer, scope: Scope) -> None:
+        """Retrieves the section that was offered, in the index: its readers or its text may have changed since."""
+        retrieval = await self._retriever.find(state.query, scope, limit=OFFER_REACH)
+        section = (offer.document, *offer.headings)
+        state.score = retrieval.score
+        state.hits = [hit for hit in retrieval.hits if _section(hit) == section]
+        if not state.hits:
+            state.reply, state.outcome = say(state.language, "offer_gone"), "abstained"
+
     def _abstain(self, state: _State) -> None:
         """Replies that the documents do not answer, and names the closest page if it is close enough."""
         near = bool(state.hits) and state.score >= NEARBY * self._settings.threshold
-        state.reply = abstention(state.language, state.hits[0].passage if near else None)
-        state.outcome = "abstained"
+        closest = state.hits[0].passage if near else None
+        state.reply, state.outcome = abstention(state.language, closest), "abstained"
+        if closest is not None:
+            state.offer = Offer(document=closest.document, title=closest.title, headings=closest.headings)
 
     # answer: from passages to pieces of an answer
 
     async def _answer_pieces(self, states: AsyncIterator[_State]) -> AsyncGenerator[Piece]:
         """The answerer's pieces. If it fails: the fallback's pieces or, if text was sent already, a sentence that says so."""
         state = await anext(states)
+        quoting = self._fallback or self._answerer
         try:
-            async with aclosing(_until_abandoned(self._answerer, state)) as pieces:
+            async with aclosing(_until_abandoned(self._answerer, state, quotes=self._answerer is quoting)) as pieces:
                 async for piece in pieces:
                     yield piece
         except ModelError as error:
@@ -259,7 +287,7 @@ class ConversationalChain:
                 yield Notice(text=say(state.language, "cut_off"), interrupted=True)
                 return
             notice: Notice | None = _fallback_notice(error, state.language)
-            async with aclosing(_until_abandoned(self._fallback, state)) as pieces:
+            async with aclosing(_until_abandoned(self._fallback, state, quotes=True)) as pieces:
                 async for piece in pieces:
                     # The notice waits for the first quote: an answer without text must stay empty, so that the chain abstains.
                     if isinstance(piece, Quoted) and notice:
@@ -304,6 +332,7 @@ class ConversationalChain:
             dropped=state.dropped,
             interrupted=state.interrupted,
             seconds=dict(state.seconds),
+            offer=state.offer,
         )
 
 
@@ -332,9 +361,16 @@ def _section(hit: Hit) -> tuple[str, ...]:
     return (hit.passage.document, *hit.passage.headings)
 
 
-async def _until_abandoned(answerer: Answerer, state: _State) -> AsyncGenerator[Piece]:
-    """The answerer's pieces; as soon as the answer is abandoned, even while the model is silent, a sentence that says so."""
-    async with aclosing(answerer.astream(state.question, state.history, state.hits, state.language)) as pieces:
+async def _until_abandoned(answerer: Answerer, state: _State, *, quotes: bool) -> AsyncGenerator[Piece]:
+    """The answerer's pieces; as soon as the answer is abandoned, even while the model is silent, a sentence that says so.
+
+    One that ``quotes`` is asked for what is looked up. A model gets the message itself and reads the conversation: the log must
+    be able to make its prompt again.
+    """
+    question, history = state.question, state.history
+    if quotes and state.lookup:
+        question, history = replace(question, text=state.lookup.text), state.lookup.history
+    async with aclosing(answerer.astream(question, history, state.hits, state.language)) as pieces:
         while not state.ending.done():
             step = asyncio.ensure_future(anext(pieces, None))
             try:

@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 
 from rag.chain import ConversationalChain
 from rag.memory.conversation import FOLDED_AT_ONCE, ConversationMemory
-from rag.types import Answer, ChainEvent, Done, Exchange, Query, Question
+from rag.types import Answer, ChainEvent, Done, Exchange, Offer, Outcome, Query, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +76,23 @@ class Turns:
 
     async def _notes_reply(self, turn: Turn) -> Answer | None:
         notes, question = self._memory.notes, turn.question
-        reply = await notes.reply(question) if notes is not None and turn.notes else None
+        if notes is None or not notes.on or not turn.notes:
+            return None
+        wish = await self._chain.note_wish(question, turn.history)
+        reply = await notes.reply(question, wish) if wish is not None else None
         if reply is None:
             return None
         return Answer(text=reply.text, outcome="small_talk", language=reply.language, background=question.background)
 
     async def remember(
-        self, question: Question, answer: str, *, answered: bool, asked_at: datetime, replaces: bool = False
+        self,
+        question: Question,
+        answer: str,
+        *,
+        outcome: Outcome,
+        asked_at: datetime,
+        offer: Offer | None = None,
+        replaces: bool = False,
     ) -> None:
         """Stores the exchange, instead of the turn's earlier one if it ``replaces`` it; safe to repeat.
 
@@ -95,7 +105,9 @@ class Turns:
             asked_at=asked_at,
             speaker=question.speaker,
             speaker_name=question.speaker_name,
-            answered=answered,
+            answered=outcome == "answered",
+            outcome=outcome,
+            offer=offer,
             # later readers see the exchange only if they may read all that it was answered from
             audiences=tuple(sorted(question.audiences)),
             tenant=question.tenant,

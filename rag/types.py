@@ -12,7 +12,7 @@ from typing import Literal
 
 Stage = Literal["condense", "retrieve", "answer", "ground"]
 Outcome = Literal["answered", "abstained", "small_talk", "wants_person"]
-"""The outcome of a question: answered, no answer in the documents, only small talk, or the asker wants a person."""
+"""The outcome of a question: answered, no answer in the documents, answered in the bot's own words, or a person is wanted."""
 
 
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -97,11 +97,21 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """The page that an answer offered to tell about, and its section: what finds it again, and no text of it."""
+
+    document: str
+    title: str
+    headings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """One question and its answer in memory. ``speaker`` distinguishes the people in a group.
 
     ``answered`` is False if the answer was that the documents do not say. ``audiences`` and ``tenant`` are those of passages
-    that the answer may have used; readers who may not read all of them are not shown it again.
+    that the answer may have used; readers who may not read all of them are not shown it again. ``outcome`` is "" where an
+    older release stored the exchange; ``offer`` is what its answer offered.
     """
 
     turn_id: str
@@ -113,6 +123,8 @@ class Exchange:
     answered: bool = True
     audiences: tuple[str, ...] = ()
     tenant: str = ""
+    outcome: Outcome | Literal[""] = ""
+    offer: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +180,7 @@ class Answer:
 
     ``recalled``: ids of the earlier turns in the prompt, oldest first. From these, ``shown`` and ``background`` the renderer
     makes the same prompt again. ``dropped``: the number of sentences without a supporting passage. ``interrupted``: writing
-    ended early. ``seconds``: wall time of each stage, by name.
+    ended early. ``seconds``: wall time of each stage, by name. ``offer``: what an abstention offered to tell.
     """
 
     text: str
@@ -183,6 +195,7 @@ class Answer:
     dropped: int = 0
     interrupted: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
+    offer: Offer | None = None
 
     @property
     def answered(self) -> bool:

@@ -90,7 +90,14 @@ class Answers:
             final = self._outgoing(answer, turn, message)
             turned = logged_turn(question, answer, platform=message.platform, asked_at=message.received_at)
             read_by = tuple(sorted(question.audiences))
-            computed = replace(entry.record, final=final, logged=turned, audiences=read_by, tenant=question.tenant)
+            computed = replace(
+                entry.record,
+                final=final,
+                logged=turned,
+                audiences=read_by,
+                tenant=question.tenant,
+                offer=answer.offer,
+            )
             await entry.save(computed)
         if not entry.record.stands:
             await reply.finish(final)
@@ -157,7 +164,8 @@ class Answers:
             replace(question, audiences=frozenset(record.audiences), tenant=record.tenant),
             # As it is logged, without what the service added: the same past makes the same prompt again.
             logged.answer if logged is not None else final.text,
-            answered=logged is not None and logged.outcome == "answered",
+            outcome=logged.outcome if logged is not None else "abstained",
+            offer=record.offer,
             asked_at=message.received_at,
             replaces=message.kind == "edit",
         )

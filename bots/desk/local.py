@@ -74,7 +74,7 @@ class TerminalDesk:
 
     async def _remember(self, question: Question, answer: Answer) -> None:
         now = datetime.now(UTC)
-        await self._turns.remember(question, answer.text, answered=answer.outcome == "answered", asked_at=now)
+        await self._turns.remember(question, answer.text, outcome=answer.outcome, asked_at=now, offer=answer.offer)
         await self._outbox.post(TurnEntry(turn=logged_turn(question, answer, platform="terminal", asked_at=now)))
 
 

@@ -20,6 +20,7 @@ from bots.keys import Keys
 from bots.messages import OutgoingReply
 from rag.store.client import store_errors, text
 from rag.store.lease import LEASE_FUNCTIONS
+from rag.types import Offer
 from tuning.conversations.records import LoggedTurn
 
 LEDGER_SECONDS = 7 * 24 * 3600
@@ -79,7 +80,7 @@ class ReplyRecord:
     ``text`` is the part of the Markdown that was confirmed, so that a second computation can be compared with it;
     ``logged`` is what the log will say of the turn, stored with ``final`` so that a crash between the two loses neither;
     ``audiences`` are those that the answer may have used: it goes to nobody who is not in all of them, nor to anyone who does
-    not belong to ``tenant``, if it may have used a tenant's own documents.
+    not belong to ``tenant``, if it may have used a tenant's own documents. ``offer`` is what it offered, for the memory.
     """
 
     turn_id: str
@@ -91,6 +92,7 @@ class ReplyRecord:
     logged: LoggedTurn | None = None
     audiences: tuple[str, ...] = ()
     tenant: str = ""
+    offer: Offer | None = None
     finished: bool = False
 
     @property

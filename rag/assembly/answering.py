@@ -13,14 +13,16 @@ from langchain_core.callbacks import BaseCallbackHandler
 from redis.asyncio import Redis
 
 from rag.answering.extractive import ExtractiveAnswerer
+from rag.answering.wishes import Wishes
 from rag.assembly.search import Search, SearchSettings
 from rag.chain import ConversationalChain
+from rag.intents.classifier import EmbeddingIntents
 from rag.memory.conversation import ConversationMemory, Summarise
 from rag.memory.notes import PersonalNotes
 from rag.memory.summarising import ModelSummariser, SelectingSummariser
 from rag.models.language_model import LanguageModel
 from rag.retrieval.sections import IndexedSections
-from rag.settings import MemorySettings, ModelSettings
+from rag.settings import MemorySettings, ModelSettings, SourceSettings
 
 
 class AnsweringSettings(SearchSettings, Protocol):
@@ -38,15 +40,19 @@ async def build_chain(
     search: Search,
     model: LanguageModel | None = None,
     callbacks: Sequence[BaseCallbackHandler] = (),
+    sources: Sequence[SourceSettings] = (),
 ) -> ConversationalChain:
     """An extractive chain, or with ``model`` a generative one with checked answers and the extractive answerer as fallback.
 
-    Raises ``ModelError`` if the configured NLI model cannot be loaded.
+    ``sources``: those whose names are told who may read them. Raises ``ModelError`` if the configured NLI model cannot be loaded.
     """
+    intents = EmbeddingIntents(search.questions)
+    await intents.load()
+    wishes = Wishes(intents, sources)
     sections = IndexedSections(search.serving)
     quoting = ExtractiveAnswerer(search.embeddings, search.sparse, settings.model, sections=sections)
     if model is None:
-        return ConversationalChain(search.retriever, quoting, settings.retrieval, callbacks=callbacks)
+        return ConversationalChain(search.retriever, quoting, settings.retrieval, wishes=wishes, callbacks=callbacks)
     # imported only with a model: the extractive default needs none of it
     from rag.answering.generative import GenerativeAnswerer
     from rag.answering.rewriting import Rewriter
@@ -61,6 +67,7 @@ async def build_chain(
         fallback=quoting,
         grounder=Grounder(search.embeddings, search.sparse, settings.model, nli),
         rewriter=Rewriter(model) if settings.model.rewrite else None,
+        wishes=wishes,
         callbacks=callbacks,
     )
 

@@ -49,9 +49,10 @@ class SearchSettings(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """The parts of an open search. ``embeddings`` is the model that embeds documents, without a cache."""
+    """The parts of an open search. ``embeddings`` embeds documents, without a cache; ``questions`` is the same model with it."""
 
     embeddings: TextEmbeddings
+    questions: TextEmbeddings
     sparse: SparseEncoder
     serving: Serving
     retriever: HybridRetriever
@@ -97,7 +98,8 @@ async def open_search(settings: SearchSettings, cache: Cache = uncached) -> Asyn
     rerankers = Rerankers()
     await rerankers.named(settings.retrieval.reranker)  # a missing model fails the start and not the first question
     load = named(settings.embedding)
-    serving = Serving(collections(settings), cache(embeddings), recipe_for(embeddings), lambda name: cache(load(name)))
+    questions = cache(embeddings)
+    serving = Serving(collections(settings), questions, recipe_for(embeddings), lambda name: cache(load(name)))
     try:
         await serving.open()
         sparse = SparseEncoder()
@@ -112,6 +114,6 @@ async def open_search(settings: SearchSettings, cache: Cache = uncached) -> Asyn
             calibrations=calibrations,
             rerankers=rerankers,
         )
-        yield Search(embeddings=embeddings, sparse=sparse, serving=serving, retriever=retriever)
+        yield Search(embeddings=embeddings, questions=questions, sparse=sparse, serving=serving, retriever=retriever)
     finally:
         await serving.close()

@@ -1,6 +1,7 @@
-"""Recognises requests about personal notes (remember, list, forget), in English and Spanish, and words the replies.
+"""Cuts the note out of a message that asks to remember something, and words the replies about notes.
 
-A doubtful case counts as a question: a question kept as a note would get no answer.
+Whether a message asks for that, the classifier has decided; a message out of which no note can be cut counts as a question,
+because a question kept as a note would get no answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rag.intents.intent import NotesIntent
 from rag.prompts.sentences import plain
 from rag.text.utterances import cleaned
 
@@ -39,49 +41,23 @@ def _pattern(text: str) -> re.Pattern[str]:
 # "Note that" and "keep in mind that" also begin remarks on anything: only statements about the speaker count as notes.
 _REMEMBER = {
     "en": _pattern(r"""
-        (?:(?:please|ok|okay|hi|hello|hey|cotorra|(?:can|could)\ you)[,:]?\ +){0,3}
-        (?:remember(?:\ this)?(?:\ +that\ |\ *:\ *|\ (?=(?:i|i'm|i've|my|we|we're|our)\ ))
-          |(?:note|keep\ in\ mind|bear\ in\ mind|don't\ forget|do\ not\ forget)
-           (?:\ +that\ |\ *:\ *|\ )(?=(?:i|i'm|i've|my|we|we're|we've|our)\ ))
+        (?:[^?:]{0,60}?[,:!.]?\ )??(?P<asked>(?:can|could|will|would)\ you\ )?(?:please\ )?
+        (?:(?:remember|memori[sz]e)(?:\ this(?:\ about\ me)?)?(?:\ +that\ |\ *:\ *|\ (?=(?:i|i'm|im|i've|ive|my|we|we're|our)\ ))
+          |(?:(?:save|store|keep|note|write|put)(?:\ (?:this|that|down|about\ me)){1,3}|make\ a\ note|keep\ a\ note)\ *:\ *
+          |(?:note(?:\ down)?|take\ note|make\ a\ note|keep\ a\ note|write\ down|keep\ in\ mind|bear\ in\ mind|don't\ forget
+           |do\ not\ forget|save|store)
+           (?:\ +that\ |\ *:\ *|\ )(?=(?:i|i'm|im|i've|ive|my|we|we're|we've|our)\ ))
         (?P<note>\S.*)"""),
     "es": _pattern(r"""
-        (?:(?:por\ favor|vale|hola|oye|cotorra|(?:puedes|podrías))[,:]?\ +){0,3}
-        (?:(?:recuerda|recuerde|recordar|acuérdate\ de|acuerdate\ de|acuérdese\ de)(?:\ +que\ |\ *:\ *)
-          |(?:ten\ en\ cuenta|tenga\ en\ cuenta|apunta|apunte|anota|anote|no\ olvides|no\ olvide|no\ te\ olvides\ de)
-           (?:\ +que\ |\ *:\ *)(?=(?:yo|mi|mis|me|nuestr[oa]s?|nos|no|ya|soy|estoy|tengo|trabajo|vivo|uso|prefiero|hablo
+        (?:¿?[^?:]{0,60}?[,:!.]?\ )??¿?(?P<asked>(?:puedes|podrías|podrias|puede|podría|podria)\ )?
+        (?:(?:recuerda|recuerde|recordar|recuerdes|acuérdate\ de|acuerdate\ de|acuérdese\ de|memoriza)
+           (?:\ esto)?(?:\ +(?:que|q|k)\ |\ *:\ *)
+          |(?:guarda|apunta|anota|toma\ nota)(?:\ (?:esto|de\ esto|sobre\ mí|sobre\ mi|de\ mí|de\ mi)){0,3}\ *:\ *
+          |(?:ten\ en\ cuenta|tenga\ en\ cuenta|apunta|apúntate|apunte|anota|anote|guarda|guárdate|toma\ nota\ de|no\ olvides
+           |no\ olvide|no\ te\ olvides\ de|que\ no\ se\ te\ olvide)
+           (?:\ +(?:que|q|k)\ |\ *:\ *)(?=(?:yo|mi|mis|me|nuestr[oa]s?|nos|no|ya|soy|estoy|tengo|trabajo|vivo|uso|prefiero|hablo
            |somos|estamos|tenemos|trabajamos|vivimos|usamos)\ ))
         (?P<note>\S.*)"""),
-}
-_POLITE_EN = r"(?:please[,]?\ +)?"
-_POLITE_ES = r"(?:por\ favor[,]?\ +)?"
-_FORGET = {
-    "en": _pattern(
-        _POLITE_EN
-        + r"""
-        (?:(?:forget|delete|erase|remove|clear)\ +(?:all\ +)?(?:of\ +)?my\ +notes
-          |forget\ +(?:everything|what)\ +(?:that\ +)?you\ +(?:remember|noted)\ +about\ +me)(?:[,]?\ +please)?"""
-    ),
-    "es": _pattern(
-        _POLITE_ES
-        + r"""
-        (?:(?:olvida|olvide|borra|borre|elimina|elimine)\ +(?:todas\ +)?mis\ +notas
-          |(?:olvida|olvide|borra|borre)\ +(?:todo\ +)?lo\ +que\ +(?:recuerdas|recuerda|has\ +apuntado)\ +(?:de|sobre)\ +m[ií])
-        (?:[,]?\ +por\ +favor)?"""
-    ),
-}
-_LIST = {
-    "en": _pattern(
-        _POLITE_EN
-        + r"""
-        (?:what\ +(?:do\ +you\ +remember\ +about\ +me|are\ +my\ +notes)
-          |(?:show|list|tell)(?:\ +me)?(?:\ +all)?\ +my\ +notes)(?:[,]?\ +please)?"""
-    ),
-    "es": _pattern(
-        _POLITE_ES
-        + r"""
-        (?:qu[eé]\ +recuerdas\ +(?:de|sobre)\ +m[ií]|cu[aá]les\ +son\ +mis\ +notas
-          |(?:muéstrame|muestrame|enséñame|ensename|dime)\ +(?:todas\ +)?mis\ +notas)(?:[,]?\ +por\ +favor)?"""
-    ),
 }
 
 _REPLIES: dict[str, dict[Reply, str]] = {
@@ -103,27 +79,33 @@ _REPLIES: dict[str, dict[Reply, str]] = {
 
 
 def note_in(text: str) -> str | None:
-    """The note that ``text`` asks to remember, or None."""
-    wish = wish_in(text)
-    return wish.text if wish is not None and wish.action == "remember" else None
-
-
-def wish_in(text: str) -> NoteWish | None:
-    """The request about notes that the whole message is, or None. A question is never a note."""
-    normalized = " ".join(cleaned(text[: _LONGEST_MESSAGE + 1]).replace("’", "'").split())
-    if len(normalized) > _LONGEST_MESSAGE:
+    """The words that ``text`` asks to remember, or None if they cannot be told for certain."""
+    whole = " ".join(cleaned(text[: _LONGEST_MESSAGE + 1]).replace("’", "'").split())
+    if len(whole) > _LONGEST_MESSAGE:
         return None
-    # "What do you remember about me?" is a request in spite of its question mark
-    bare = normalized.strip("¿?¡!. ")
     for language in ("en", "es"):
-        if _FORGET[language].fullmatch(bare):
-            return NoteWish(action="forget", language=language)
-        if _LIST[language].fullmatch(bare):
-            return NoteWish(action="list", language=language)
-        match = None if "?" in normalized else _REMEMBER[language].fullmatch(normalized)
-        if match is not None and re.search(r"\w", match["note"]):
-            return NoteWish(action="remember", language=language, text=match["note"].rstrip(". "))
+        match = _REMEMBER[language].fullmatch(whole)
+        if match is None or not re.search(r"\w", match["note"]):
+            continue
+        # "Could you remember that …?" asks for it; any other question mark may ask something else
+        note = match["note"]
+        if "?" in note and not (match["asked"] and note.endswith("?")):
+            return None
+        note = note.rstrip("?. ")
+        return None if "?" in note else note
     return None
+
+
+def wish_of(intent: NotesIntent, text: str, language: str) -> NoteWish | None:
+    """The request about notes that a message with this intent makes; None if its note cannot be told."""
+    match intent:
+        case "notes_list":
+            return NoteWish(action="list", language=language)
+        case "notes_forget":
+            return NoteWish(action="forget", language=language)
+        case "notes_remember":
+            note = note_in(text)
+            return None if note is None else NoteWish(action="remember", language=language, text=note)
 
 
 def reply_text(language: str, reply: Reply, notes: Sequence[str] = ()) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
-from rag.intents.notes import LONGEST, NoteWish, reply_text, wish_in
+from rag.intents.notes import LONGEST, NoteWish, reply_text
 from rag.memory.records import CONSEQUENCE, STAMP, stamp
 from rag.settings import MemorySettings
 from rag.store.client import store_errors
@@ -70,13 +70,19 @@ class PersonalNotes:
         self._place = place
         self._keep = redis.register_script(_KEEP)
 
-    async def reply(self, question: Question) -> NotesReply | None:
-        """Carries out a question about the speaker's notes and returns the reply; None for any other question.
+    @property
+    def on(self) -> bool:
+        """Whether notes are kept."""
+        return self._on
+
+    async def reply(self, question: Question, wish: NoteWish) -> NotesReply | None:
+        """Carries out a wish about the speaker's notes and returns the reply; None where none are kept.
 
         The list contains only the notes that came with the question, because only these may be shown in its conversation.
         """
-        wish = wish_in(question.text) if self._on and question.speaker else None
-        return None if wish is None else NotesReply(text=await self._carry_out(wish, question), language=wish.language)
+        if not self._on or not question.speaker:
+            return None
+        return NotesReply(text=await self._carry_out(wish, question), language=wish.language)
 
     async def load(self, conversation: str, speaker: str, tenant: str = "", *, alone: bool = False) -> tuple[str, ...]:
         """A speaker's notes, oldest first: all if only the speaker reads the answer (``alone``), else those made here."""

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import Protocol
 
 from rag.errors import ModelError
-from rag.intents.courtesy import recognise
 from rag.models.language_model import LanguageModel
 from rag.models.streaming import streamed
 from rag.models.thinking import WithoutThinking
@@ -99,8 +98,8 @@ def _lines(summary: str) -> list[str]:
 
 
 def _line(exchange: Exchange) -> str:
-    """A turn as one line; "" if it is only small talk."""
-    if recognise(exchange.question):
+    """A turn as one line; "" if it was answered in the bot's own words, like a greeting."""
+    if exchange.outcome == "small_talk":
         return ""
     question = _shorten(_one_line(exchange.question), QUESTION_CHARACTERS)
     return f"{question}{_THEN}{_finding(exchange.answer)}" if exchange.answered else question

@@ -10,9 +10,10 @@ from rag.types import Passage, Source
 
 Rest = Literal["steps", "items", "rows", "code"]
 """What an answer leaves out of a quote that is too long."""
-SmallTalk = Literal["greeting", "thanks", "goodbye", "identity"]
 Sentence = Literal[
-    SmallTalk, "empty", "unknown", "closest", "instead", "reword", "according", "also",
+    "greeting", "thanks", "goodbye", "acknowledgement", "identity", "abilities", "from_sources", "no_documents",
+    "asked_before", "asked_nothing", "so_far", "nothing_to_repeat", "no_notes", "offer_gone", "empty",
+    "unknown", "closest", "instead", "reword", "according", "also",
     "person", "quoted", "busy", "cut_off", "too_long", "stopped",
 ]  # fmt: skip
 
@@ -24,6 +25,23 @@ _ENGLISH: dict[Sentence, str] = {
         "I'm Cotorra, a bot. I answer questions from your organisation's documents, quote the place where the answer "
         "stands, and say so when I don't find it."
     ),
+    "acknowledgement": "All right. Write whenever you have a question.",
+    "abilities": (
+        "I answer questions from your organisation's documents. Ask in your own words, in English or Spanish, for example "
+        "“How do I …?”; you can ask further about an answer. I quote the documents and show where each answer stands; when I "
+        "don't find one, I say so. You can also ask which documents I know, what you asked before, or for a person."
+    ),
+    "from_sources": "My answers come only from these sources of documents:",
+    "no_documents": "My answers come only from documents, and there are none here yet that you may read.",
+    "asked_before": "You asked here before:",
+    "asked_nothing": "I remember nothing that you asked here before.",
+    "so_far": "This is what we talked about so far:",
+    "nothing_to_repeat": "There is no answer in this conversation yet that I could repeat.",
+    "no_notes": (
+        "I keep no notes about you here. I only remember the last messages of a conversation, so that you can ask further; "
+        "the command **forget** deletes them."
+    ),
+    "offer_gone": "I can no longer find the page that I offered.",
     "empty": "I found no question in your message. Write it in words, for example: “How do I …?”",
     "unknown": "I could not find this in the documents, so I won't guess.",
     "closest": "The closest page is {page}.",
@@ -49,6 +67,24 @@ _SPANISH: dict[Sentence, str] = {
         "Soy Cotorra, un bot. Respondo preguntas con los documentos de tu organización, cito el lugar donde está la "
         "respuesta y lo digo cuando no la encuentro."
     ),
+    "acknowledgement": "De acuerdo. Escríbeme cuando tengas una pregunta.",
+    "abilities": (
+        "Respondo preguntas con los documentos de tu organización. Pregunta con tus palabras, en español o en inglés, por "
+        "ejemplo «¿Cómo puedo …?»; después puedes seguir preguntando. Cito los documentos y muestro dónde está cada respuesta; "
+        "si no la encuentro, lo digo. También puedes preguntarme qué documentos conozco o qué me preguntaste antes, o pedir "
+        "que te atienda una persona."
+    ),
+    "from_sources": "Mis respuestas salen únicamente de estas fuentes de documentos:",
+    "no_documents": "Mis respuestas salen únicamente de documentos, y aquí todavía no hay ninguno que puedas leer.",
+    "asked_before": "Esto es lo que me has preguntado aquí:",
+    "asked_nothing": "No recuerdo que me hayas preguntado nada antes en esta conversación.",
+    "so_far": "Esto es lo que hemos hablado hasta ahora:",
+    "nothing_to_repeat": "En esta conversación todavía no hay ninguna respuesta que pueda repetir.",
+    "no_notes": (
+        "Aquí no guardo notas sobre ti. Solo recuerdo los últimos mensajes de cada conversación, para que puedas seguir "
+        "preguntando; la orden **forget** los borra."
+    ),
+    "offer_gone": "Ya no encuentro la página que te ofrecí.",
     "empty": "No he encontrado ninguna pregunta en tu mensaje. Escríbela con palabras, por ejemplo: «¿Cómo puedo …?»",
     "unknown": "No he encontrado esto en los documentos y prefiero no adivinar.",
     "closest": "La página más cercana es {page}.",

@@ -34,6 +34,7 @@ from rag.settings import MemorySettings, RetrievalSettings
 from rag.turn import Turns
 from rag.types import AdapterRef, Hit, Passage, Question, Stage
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
+from tests.rag.heard import wishes
 from tuning.conversations.privacy import pseudonym
 
 Step = Literal["intended", "shown", "computed", "sent", "stands"]
@@ -164,7 +165,7 @@ class Talk:
             pseudonym=lambda speaker: pseudonym(b"secret", speaker),
         )
         self.handovers = Handovers(HandoverStore(redis, keys), self.inbox, self.memory, self.metrics, channel=channel)
-        chain = ConversationalChain(self.finder, answerer or self.answerer, RetrievalSettings())
+        chain = ConversationalChain(self.finder, answerer or self.answerer, RetrievalSettings(), wishes=wishes())
         self.turns = Turns(chain, self.memory)
         self.conversations = Conversations(
             platforms={"slack": self.screen, "telegram": self.telegram},

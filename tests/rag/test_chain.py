@@ -20,6 +20,7 @@ from rag.retrieval.index.passages import Scope
 from rag.settings import RetrievalSettings
 from rag.types import AdapterRef, Answer, ChainEvent, Delta, Done, Exchange, Hit, Progress, Query, Question, Retrieval
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage, question
+from tests.rag.heard import wishes
 
 SLACK = Hit(passage=passage("Slack text.", number=1, title="Slack"), score=0.9)
 HTTP = Hit(passage=passage("HTTP text.", number=2, title="HTTP"), score=0.7)
@@ -35,7 +36,7 @@ def exchange(text: str) -> Exchange:
 
 def chain(finder: FakeFinder, *pieces: str, error: Exception | None = None) -> tuple[ConversationalChain, FakeAnswerer]:
     answerer = FakeAnswerer(*pieces, error=error)
-    return ConversationalChain(finder, answerer, RetrievalSettings(limit=3)), answerer
+    return ConversationalChain(finder, answerer, RetrievalSettings(limit=3), wishes=wishes()), answerer
 
 
 async def ask(

@@ -16,6 +16,7 @@ from rag.settings import MemorySettings, RetrievalSettings
 from rag.turn import Turn, Turns
 from rag.types import Background, ChainEvent, Delta, Done, Hit, Question
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage, question
+from tests.rag.heard import wishes
 
 PARCELS = Hit(passage=passage("Parcels arrive within three days."), score=0.9)
 NOTE = "remember that I live in Vigo"
@@ -32,14 +33,15 @@ class Stage:
         )
         self.answerer = FakeAnswerer("Within three ", "days. [1]")
         self.to_summarise: list[str] = []
-        chain = ConversationalChain(FakeFinder({"parcel": [PARCELS]}), self.answerer, RetrievalSettings())
+        finder = FakeFinder({"parcel": [PARCELS]})
+        chain = ConversationalChain(finder, self.answerer, RetrievalSettings(), wishes=wishes())
         self.turns = Turns(chain, self.memory, to_summarise=self.to_summarise.append)
 
     async def events(self, turn: Turn) -> list[ChainEvent]:
         return [event async for event in self.turns.answer(turn)]
 
     async def remember(self, asked: Question, text: str, *, replaces: bool = False) -> None:
-        await self.turns.remember(asked, text, answered=True, asked_at=NOW, replaces=replaces)
+        await self.turns.remember(asked, text, outcome="answered", asked_at=NOW, replaces=replaces)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from rag.settings import RetrievalSettings
 from rag.turn import Turns
 from rag.types import Answer
 from tests.bots.answering_scene import Talk
+from tests.rag.heard import wishes
 from tuning.conversations.privacy import pseudonym
 
 PLACE = "terminal:here"
@@ -32,7 +33,7 @@ class Terminal:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self.talk = Talk(redis, keys)
         self.to_summarise: list[str] = []
-        chain = ConversationalChain(self.talk.finder, self.talk.answerer, RetrievalSettings())
+        chain = ConversationalChain(self.talk.finder, self.talk.answerer, RetrievalSettings(), wishes=wishes())
         self.desk = TerminalDesk(
             turns=Turns(chain, self.talk.memory, to_summarise=self.to_summarise.append),
             memory=self.talk.memory,

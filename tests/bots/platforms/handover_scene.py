@@ -41,6 +41,7 @@ from tests.bots.platforms.slack import scene as slack_scene
 from tests.bots.platforms.telegram import scene as telegram_scene
 from tests.loopback.slack_state import Json, Message
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage
+from tests.rag.heard import wishes
 from tests.waiting import until
 
 CHANNEL = "CHELP"
@@ -100,7 +101,7 @@ class Stage:
             platforms=platforms,
             ledger=ledger,
             memory=self.memory,
-            turns=Turns(ConversationalChain(finder, self.answerer, RetrievalSettings()), self.memory),
+            turns=Turns(ConversationalChain(finder, self.answerer, RetrievalSettings(), wishes=wishes()), self.memory),
             guard=Guard(self.redis, self.keys, LimitSettings()),
             commands=commands,
             forgetting=self.forgetting,

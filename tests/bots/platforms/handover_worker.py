@@ -30,6 +30,7 @@ from rag.turn import Turns
 from tests.bots.platforms.handover_scene import CHANNEL
 from tests.loopback.slack import APP_TOKEN, BOT_TOKEN
 from tests.rag.fakes import FakeAnswerer, FakeFinder
+from tests.rag.heard import wishes
 
 SETTINGS = WorkerSettings(lease_seconds=1, tries=20)
 
@@ -49,7 +50,9 @@ async def main(url: str, prefix: str, api_url: str) -> None:
             platforms={"slack": platform},
             ledger=ledger,
             memory=memory,
-            turns=Turns(ConversationalChain(FakeFinder({}), FakeAnswerer(), RetrievalSettings()), memory),
+            turns=Turns(
+                ConversationalChain(FakeFinder({}), FakeAnswerer(), RetrievalSettings(), wishes=wishes()), memory
+            ),
             guard=Guard(redis, keys, LimitSettings()),
             commands=Commands(memory=memory, ledger=ledger, forgetting=forgetting),
             forgetting=forgetting,

@@ -22,8 +22,9 @@ from rag.errors import ModelBusy, ModelError, ModelUnavailable
 from rag.prompts.sentences import say
 from rag.settings import MemorySettings, ModelSettings, RetrievalSettings
 from rag.tracing import Tracing
-from rag.types import AdapterRef, Answer, Background, Delta, Done, Exchange, Hit, Question
+from rag.types import AdapterRef, Answer, Background, Delta, Done, Exchange, Hit, Offer, Question
 from tests.rag.fakes import FakeAnswerer, FakeFinder, passage, question
+from tests.rag.heard import wishes
 from tests.rag.scripted_model import ScriptedModel
 
 PARCELS = Hit(passage=passage("Parcels arrive within three days.", title="Parcels"), score=0.9)
@@ -64,6 +65,7 @@ def built(
         fallback=fallback or FakeAnswerer("Parcels arrive within three days. [1]"),
         grounder=Drops(),
         rewriter=Rewriter(model),
+        wishes=wishes(),
         callbacks=callbacks,
     )
 
@@ -293,6 +295,17 @@ async def test_the_answer_tells_what_stood_in_the_prompt() -> None:
     answer = await ask(built(model), asked, [exchange("Are returns free?")])
     assert (answer.recalled, answer.background) == (("t0",), known)
     assert "They live in Spain." in model.chat.calls[0][0][-1].text
+
+
+async def test_a_model_gets_a_yes_as_it_was_written_and_what_quotes_in_its_place_what_was_offered() -> None:
+    section = PARCELS.passage
+    offer = Offer(document=section.document, title=section.title, headings=section.headings)
+    history = [exchange("Who pays for a parcel?", answered=False, outcome="abstained", offer=offer)]
+    fallback, model = FakeAnswerer("Within three days. [1]"), ScriptedModel([ModelUnavailable("gone")])
+    answer = await ask(built(model, fallback=fallback), "yes please", history)
+    assert fallback.asked[-1][0].text == "Parcels"
+    assert "yes please" in str(model.chat.calls[-1])
+    assert [source.title for source in answer.sources] == ["Parcels"]
 
 
 async def test_who_wants_a_person_is_heard_without_the_model() -> None:

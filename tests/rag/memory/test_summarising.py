@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from rag.errors import ModelBusy, ModelUnavailable
 from rag.memory.summarising import CHARACTERS, MODEL_CHARACTERS, ModelSummariser, SelectingSummariser, selected
 from rag.prompts.instructions import summary_prompt
-from rag.types import Exchange
+from rag.types import Exchange, Outcome
 from tests.rag.scripted_model import ScriptedModel
 
 
-def exchange(question: str, answer: str = "", *, answered: bool = True) -> Exchange:
+def exchange(question: str, answer: str = "", *, answered: bool = True, outcome: Outcome | None = None) -> Exchange:
     return Exchange(
         turn_id="t", question=question, answer=answer, asked_at=datetime(2026, 1, 1, tzinfo=UTC), speaker="ana",
-        answered=answered,
+        answered=answered, outcome=outcome or "",
     )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def test_a_sentence_with_the_figure_is_kept_too() -> None:
 
 def test_what_was_not_known_is_a_question_and_courtesy_is_nothing() -> None:
     told = [
-        exchange("Thanks!", "You're welcome!"),
+        exchange("Thanks!", "You're welcome!", outcome="small_talk"),
         exchange("Is there a gym?", "I could not find this.", answered=False),
     ]
     assert selected("", told) == "Is there a gym?"

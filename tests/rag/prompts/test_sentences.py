@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rag.intents.courtesy import recognise
 from rag.prompts.sentences import SENTENCES, Rest, Sentence, abstention, dated, say, the_rest
 from rag.types import Passage, Source
 
@@ -89,36 +88,3 @@ def test_a_files_name_is_no_title_where_there_is_a_heading(
 ) -> None:
     named = replace(passage(title=title), document="kb/en/faq-members.md", headings=headings)
     assert Source(number=1, passage=named, score=1.0).title == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "language"),
-    [
-        ("Hello!", "greeting", "en"),
-        ("hi there, good morning 🙂", "greeting", "en"),
-        ("Thank you so much, that helped", "thanks", "en"),
-        ("who are you?", "identity", "en"),
-        ("bye", "goodbye", "en"),
-        ("¡Hola!", "greeting", "es"),
-        ("Buenas tardes", "greeting", "es"),
-        ("muchas gracias por la ayuda", "thanks", "es"),
-        ("¿Quién eres?", "identity", "es"),
-        ("hasta luego", "goodbye", "es"),
-    ],
-)
-def test_small_talk_is_recognised(text: str, kind: str, language: str) -> None:
-    heard = recognise(text)
-    assert heard is not None
-    assert (heard.kind, heard.language) == (kind, language)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "🙂", "Hi, how do I connect Slack?", "Thanks, and for contractors?", "qué haces con mis datos", "it", "ok"],
-)
-def test_a_question_with_manners_is_still_a_question(text: str) -> None:
-    assert recognise(text) is None
-
-
-def test_a_long_thank_you_note_is_read_by_the_chain() -> None:
-    assert recognise("thanks " * 40) is None
