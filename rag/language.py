@@ -21,7 +21,7 @@ CERTAIN = 0.5
 FEW = 5
 """The most words of a text of which the statistical model alone knows too little: it takes "run on port 5000" for Finnish."""
 UNMISTAKABLE = 8.0
-"""How many times as probable as the likely languages another one must be in so short a text ("Posso usare Telegram?": 14 times)."""
+"""How many times as probable as the likely languages another one must be in so short a text ("Posso usare Telegram?": 14)."""
 PREFERRED = 0.75
 """Share among the likely languages from which on one of them is chosen in place of the default."""
 
