@@ -76,7 +76,11 @@ class KnowledgeSettings(Section):
 
 
 class EmbeddingSettings(Section):
-    """``packaged`` (all-MiniLM-L6-v2), ``multilingual`` (multilingual-e5-small), or a sentence-transformers name or folder."""
+    """Which model embeds texts.
+
+    ``multilingual`` (multilingual-e5-small, Linux on x86-64), ``english`` (all-MiniLM-L6-v2), ``packaged`` (the first
+    of them that is installed), or a sentence-transformers name or folder.
+    """
 
     model: str = "packaged"
     batch: int = Field(64, ge=1, le=1024)

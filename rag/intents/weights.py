@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass as validated
 from rag.errors import ConfigurationError
 from rag.intents.features import FORMS, PIECES, Vector
 from rag.intents.intent import GROUPS, INTENTS, NONE, Group, Intent
+from rag.retrieval.embeddings.threaded import model_of
 
 FOLDER = Path(__file__).with_name("learned")
 ONE_WORD = 0.8
@@ -123,7 +124,7 @@ def decide(text: str, shares: NDArray[np.float32], thresholds: dict[Group, float
 
 def file_of(query_name: str) -> Path:
     """The file of an embedding model's weights; an adapter on questions changes too little to need its own."""
-    return FOLDER / f"{query_name.partition('+')[0].replace('/', '--')}.json"
+    return FOLDER / f"{model_of(query_name).replace('/', '--')}.json"
 
 
 def read_weights(query_name: str) -> IntentWeights | None:

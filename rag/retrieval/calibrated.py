@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from rag.errors import ConfigurationError
+from rag.retrieval.embeddings.threaded import model_of
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +87,19 @@ _ADAPTER = TypeAdapter(Calibration)
 class Calibrations:
     """The calibration of each side of questions, by its name (``QueryEmbeddings.query_name``).
 
-    ``general`` stands in for what was not learned for a name; ``learned`` is one that was, kept in ``file``.
+    ``packaged`` has those that come with Cotorra, by the names of embedding models; ``general`` is for any other model.
+    ``learned`` was learned in this home for one name and kept in ``file``; it comes first.
     """
 
-    def __init__(self, general: Calibration, learned: Calibration | None = None, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        general: Calibration,
+        packaged: Mapping[str, Calibration] | None = None,
+        learned: Calibration | None = None,
+        file: Path | None = None,
+    ) -> None:
         self._general = general
+        self._packaged = packaged or {}
         self._learned = learned
         self._file = file
         self._left_aside = False
@@ -98,7 +107,7 @@ class Calibrations:
     def of(self, name: str) -> Calibration:
         """The one for a name. That what was learned says nothing of this name is logged once."""
         if self._learned is None:
-            return self._general
+            return self._shipped(name)
         if self._learned.provenance.embedding == name:
             return self._learned
         if not self._left_aside:
@@ -110,11 +119,17 @@ class Calibrations:
                 self._learned.provenance.embedding,
                 name,
             )
-        return self._general
+        return self._shipped(name)
+
+    def _shipped(self, name: str) -> Calibration:
+        """That of the model; an adapter on questions moves vectors too little to make the general one the better choice."""
+        return self._packaged.get(model_of(name), self._general)
 
 
-def read_calibrations(home: Path, known: Collection[str], general: Calibration) -> Calibrations:
-    """What ``home`` holds beside ``general``. Raises ``ConfigurationError`` for a file that cannot be used.
+def read_calibrations(
+    home: Path, known: Collection[str], general: Calibration, packaged: Mapping[str, Calibration] | None = None
+) -> Calibrations:
+    """What ``home`` holds beside those that come with Cotorra. Raises ``ConfigurationError`` for a file that cannot be used.
 
     Version 0.1 wrote the model's name, which is the name of questions without an adapter: its files go on to be used.
     """
@@ -122,12 +137,12 @@ def read_calibrations(home: Path, known: Collection[str], general: Calibration) 
     try:
         learned = Calibration.from_json(file.read_bytes(), known)
     except FileNotFoundError:
-        return Calibrations(general)
+        return Calibrations(general, packaged)
     except (OSError, ConfigurationError) as error:
         raise ConfigurationError(
             f"{file} cannot be used ({error}); delete it, or write it anew with `cotorra eval retrieval --calibrate`"
         ) from error
-    return Calibrations(general, learned, file)
+    return Calibrations(general, packaged, learned, file)
 
 
 def write_calibration(home: Path, calibration: Calibration) -> Path:

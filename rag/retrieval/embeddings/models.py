@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rag.errors import ModelError
 from rag.retrieval.embeddings.encoder import EncoderEmbeddings, arithmetic, check
-from rag.retrieval.embeddings.multilingual import MultilingualEmbeddings
+from rag.retrieval.embeddings.multilingual import MultilingualEmbeddings, multilingual_is_installed
 from rag.retrieval.embeddings.threaded import ThreadedEmbeddings
 from rag.settings import EmbeddingSettings
 
@@ -110,12 +110,18 @@ class PackagedEmbeddings(EncoderEmbeddings):
             return self._loaded
 
 
+def best_packaged(batch: int) -> TextEmbeddings:
+    """multilingual-e5-small where its package is installed (Linux on x86-64), else all-MiniLM-L6-v2."""
+    return MultilingualEmbeddings(batch) if multilingual_is_installed() else PackagedEmbeddings(batch)
+
+
 PACKAGED: Mapping[str, Callable[[int], TextEmbeddings]] = {
-    "packaged": PackagedEmbeddings,
+    "packaged": best_packaged,
     "multilingual": MultilingualEmbeddings,
+    "english": PackagedEmbeddings,
 }
 """The packaged models, by what ``embedding.model`` calls them."""
-SETTINGS = {PackagedEmbeddings.name: "packaged", MultilingualEmbeddings.name: "multilingual"}
+SETTINGS = {PackagedEmbeddings.name: "english", MultilingualEmbeddings.name: "multilingual"}
 """The same words, by the names that collections know the models by."""
 
 

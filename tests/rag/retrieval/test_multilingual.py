@@ -211,7 +211,7 @@ async def test_weights_that_are_missing_are_reported_to_whoever_asks(tmp_path: P
 def test_without_the_package_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multilingual, "PACKAGE", "a_package_that_nobody_has")
     with pytest.raises(
-        ModelError, match=r'^embedding\.model "multilingual" needs .* pip install .*"packaged"$'
+        ModelError, match=r'^embedding\.model "multilingual" needs .* pip install .*"english"$'
     ) as refused:
         asyncio.run(MultilingualEmbeddings().aembed_query("slack"))
     assert "\n" not in str(refused.value)
@@ -220,7 +220,7 @@ def test_without_the_package_one_line_says_what_to_do(monkeypatch: pytest.Monkey
 def test_the_setting_chooses_it_and_a_collection_finds_it_again() -> None:
     chosen = load_embeddings(EmbeddingSettings(model="multilingual", batch=7))
     assert isinstance(chosen, MultilingualEmbeddings)
-    assert chosen.query_name == chosen.name != load_embeddings(EmbeddingSettings()).name
+    assert chosen.query_name == chosen.name == load_embeddings(EmbeddingSettings()).name, "it is the default"
     assert isinstance(named(EmbeddingSettings())(chosen.name), MultilingualEmbeddings)
 
 

@@ -175,7 +175,7 @@ async def test_the_score_is_calibrated_for_the_adapter_that_embedded_the_questio
     learned = replace(DEFAULT, intercept=DEFAULT.intercept - 2.0, provenance=provenance)
     assert isinstance(retriever.serving, Pair)
     adapted = replace(retriever.serving, embeddings=Adapted())
-    calibrations = Calibrations(DEFAULT, learned)
+    calibrations = Calibrations(DEFAULT, learned=learned)
     scores = [
         (await ask(retriever.model_copy(update={"serving": pair, "calibrations": calibrations}), "Connect Slack")).score
         for pair in (retriever.serving, adapted)
