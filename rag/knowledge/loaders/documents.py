@@ -11,7 +11,7 @@ from datetime import datetime
 from rag.errors import KnowledgeError
 from rag.settings import SourceSettings
 
-LAYOUT = 1
+LAYOUT = 2
 """Part of every fingerprint: raise it when reading or converting changes, so that the next sync reads everything again."""
 
 

@@ -10,6 +10,7 @@ Kind = Literal["markdown", "text", "html", "csv", "jsonl", "pdf", "docx", "pptx"
 _KINDS: dict[str, Kind] = {
     ".md": "markdown",
     ".markdown": "markdown",
+    ".mdx": "markdown",
     ".txt": "text",
     ".html": "html",
     ".htm": "html",

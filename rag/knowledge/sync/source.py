@@ -25,7 +25,7 @@ from rag.retrieval.index.passages import PassageIndex
 from rag.retrieval.sparse import SparseEncoder
 from rag.settings import SourceSettings
 
-LAYOUT = 7
+LAYOUT = 8
 """Part of every recipe and digest: raise it when splitting changes, so that the next sync fills a new collection."""
 WINDOW = 256
 """The most tokens of a passage, also for embedders that read more: a citation must point at a short text."""
