@@ -163,7 +163,9 @@ def _template_code(state: StateBlock, start: int, end: int, silent: bool) -> boo
         return False
     name = match["name"]
     ends = state.env.setdefault("last_ends", {})  # without an end, no further beginning looks for it
-    if ends.setdefault(name, max(state.src.rfind(f"end{name}"), state.src.rfind(f"/{name}"))) < state.bMarks[start]:
+    if name not in ends:
+        ends[name] = max(state.src.rfind(f"end{name}"), state.src.rfind(f"/{name}"))
+    if ends[name] < state.bMarks[start]:
         return False
     closing = re.compile(rf"\{{[{{%][<%-]?\s*(?:/|end){name}\s*[>%-]?[%}}]\}}")
     if (last := next((each for each in range(start, end) if closing.search(_line(state, each))), None)) is None:
@@ -278,7 +280,9 @@ def _html_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 def _end_of_element(state: StateBlock, name: str, start: int, end: int) -> int | None:
     # the place of the last closing tag is remembered: without one, no further opening tag looks for it
-    if state.env.setdefault("last_closing", {}).setdefault(name, state.src.lower().rfind(f"</{name}")) < state.bMarks[start]:
+    if "last_table" not in state.env:
+        state.env["last_table"] = state.src.lower().rfind(f"</{name}")
+    if state.env["last_table"] < state.bMarks[start]:
         return None
     depth = 0
     for number in range(start, end):

@@ -46,6 +46,13 @@ def _put(state: StateInline, end: int, text: str, silent: bool) -> bool:
     return True
 
 
+def _plain(state: StateInline, text: str, silent: bool) -> bool:
+    if not silent:
+        state.pending += text
+    state.pos += len(text)
+    return True
+
+
 def _braces(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] != "{" or state.src.find("}", state.pos, state.pos + 4100) < 0:
         return False
@@ -76,7 +83,7 @@ def _brackets(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] != "[":
         return False
     if state.src.find("]", state.pos) < 0:  # or Markdown's own rule would look for it once more at each bracket
-        return _put(state, state.pos + 1, "[", silent)
+        return _plain(state, "[", silent)
     for rule in (_wiki, _note, _opening, _span):
         if rule(state, silent):
             return True
@@ -92,7 +99,7 @@ def _wiki(state: StateInline, silent: bool) -> bool:
 
 def _embed(state: StateInline, silent: bool) -> bool:
     if state.src.startswith("![", state.pos) and state.src.find("]", state.pos) < 0:
-        return _put(state, state.pos + 2, "![", silent)
+        return _plain(state, "![", silent)
     if not state.src.startswith("![[", state.pos) or (match := _WIKI.match(state.src, state.pos)) is None:
         return False
     return _put(state, match.end(), "", silent)
@@ -148,7 +155,7 @@ def _inserted(state: StateInline, silent: bool) -> bool:
         return _put(state, icon.end(), "", silent)
     if character in "=+" and (marked := _MARKED.match(state.src, state.pos)) is not None and not state.src[: state.pos][-1:].isalnum():
         return _put(state, marked.end(), marked["text"], silent)
-    if state.src.startswith("^[", state.pos) and (end := state.md.helpers.parseLinkLabel(state, state.pos + 1, False)) > 0:
+    if state.src.startswith("^[", state.pos) and state.src.find("]", state.pos) > 0 and (end := state.md.helpers.parseLinkLabel(state, state.pos + 1, False)) > 0:
         return _put(state, end + 1, f" ({state.src[state.pos + 2 : end].strip()})", silent)
     return False
 
@@ -169,7 +176,10 @@ def _markup_end(state: StateInline) -> int | None:
     source, position = state.src, state.pos
     if source.startswith("<!--", position):
         # the place of the last end is remembered: without one, a comment's beginning is text
-        last = state.env.setdefault("last_comment", {}).setdefault(id(state.src), source.rfind("-->"))
+        ends = state.env.setdefault("last_comment", {})
+        if source not in ends:
+            ends[source] = source.rfind("-->")
+        last = ends[source]
         return source.index("-->", position + 2) + 3 if last > position + 1 else None
     if source.startswith(("<!", "<?"), position):
         end = source.find(">", position, position + 2000)
