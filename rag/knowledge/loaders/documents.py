@@ -19,6 +19,7 @@ LAYOUT = 2
 class LoadedDocument:
     """One document. ``id`` is the source's name and the path; ``url`` is a link without an anchor, or the path without a base.
 
+    ``missing`` says which part of it could not be read; "" if all was.
     A heading of ``markdown`` may end in ``{#name}``: its anchor on the page at ``url``.
     """
 
@@ -31,6 +32,7 @@ class LoadedDocument:
     audience: str
     tenant: str = ""
     updated_at: datetime | None = None
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ LARGEST_TEXT = 10_000_000
 """The largest text in bytes; a larger one is a data dump, not a page."""
 LARGEST = 50_000_000
 """The largest file in bytes of a kind that may contain pictures."""
-READ = "Markdown, HTML, TXT, CSV, JSONL, PDF, DOCX, PPTX, XLSX and XLS"
+READ = "Markdown, MDX, HTML, TXT, CSV, JSONL, PDF, DOCX, PPTX, XLSX and XLS"
 
 
 def kind_of(path: PurePath) -> Kind | None:

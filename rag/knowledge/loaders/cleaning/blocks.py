@@ -52,7 +52,7 @@ def _starts(state: StateBlock, number: int, characters: str) -> bool:
 
 def label(text: str) -> str:
     """A label in bold that stays with the text below it: passages keep a line that ends in a colon with the next one."""
-    bare = " ".join(text.split()).strip("*").rstrip(":")
+    bare = " ".join(text.replace("**", "").split()).strip("*_ ").rstrip(":")
     return "" if not bare else f"**{bare}**" if bare[-1] in ".?!" else f"**{bare}:**"
 
 

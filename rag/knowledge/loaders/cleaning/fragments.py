@@ -55,7 +55,7 @@ def is_markup(tag: re.Match[str], closed: frozenset[str]) -> bool:
     name, rest = tag["name"], tag["attributes"].strip()
     if name.lower() in KNOWN or tag["close"] or name in closed:
         return True
-    return rest.endswith("/") or "=" in rest or (name[0].isupper() and not name.isupper() and not name.islower() and "_" not in name)
+    return rest.endswith("/") or "=" in rest
 
 
 def closing_names(text: str) -> frozenset[str]:
@@ -191,6 +191,9 @@ class Sink:
 
     def _written(self, element: _Open) -> str:
         name, text = element.name, element.text
+        if name in _MARKS and self._in("pre"):
+            self._stack[-1].attributes = {**element.attributes, **self._stack[-1].attributes}
+            return text
         if name in _MARKS:
             return _marked(text, _MARKS[name])
         if name == "a":
@@ -209,7 +212,8 @@ class Sink:
             suffix = f" {{#{anchor}}}" if re.fullmatch(r"[\w:.-]+", anchor) else ""
             return f"\n\n{'#' * int(name[1])} {' '.join(text.split())}{suffix}\n\n" if text.strip() else ""
         if name == "pre":
-            return fenced(html.unescape(text.replace("`", "") if text.startswith("`") and text.endswith("`") else text))
+            language = re.search(r"(?:lang|language|brush)[-:\s]+(\w+)", element.attributes.get("class", ""))
+            return fenced(html.unescape(text), language[1] if language else "")
         if name == "table":
             return _written_table(element)
         if name == "li":

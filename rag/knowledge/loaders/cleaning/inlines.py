@@ -16,6 +16,7 @@ _TEMPLATE = re.compile(
 )
 _ATTRIBUTE = r"(?:[.#][A-Za-z_][\w:.-]*|[A-Za-z_][\w:.-]*=(?:\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|[^\s\"'{}]{1,500}))"
 _LIST = re.compile(rf"\{{:[^{{}}\n]{{0,500}}\}}|\{{\s*{_ATTRIBUTE}(?:\s+{_ATTRIBUTE}){{0,30}}\s*\}}")
+_NAME = re.compile(r"[{:\s]#([A-Za-z_][\w:.-]*)|\bid=[\"']?([\w:.-]+)")
 _ROLE = re.compile(r"\{[a-z][\w:-]{0,40}\}(?=`)")
 _WIKI = re.compile(r"!?\[\[(?P<target>[^\[\]|\n]{1,300})(?:\|(?P<label>[^\[\]\n]{1,300}))?\]\]")
 _NOTE = re.compile(r"\[\^(?P<label>[^\]\s]{1,100})\]")
@@ -57,6 +58,8 @@ def _braces(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] != "{" or state.src.find("}", state.pos, state.pos + 4100) < 0:
         return False
     if (attributes := _LIST.match(state.src, state.pos)) is not None and _is_attached(state, attributes):
+        if not silent and (named := _NAME.search(attributes[0])) is not None:
+            state.push("name", "", 0).meta = {"name": named[1] or named[2]}
         return _put(state, attributes.end(), "", silent)
     if (role := _ROLE.match(state.src, state.pos)) is not None:
         return _put(state, role.end(), "", silent)
@@ -165,7 +168,8 @@ def _tag(state: StateInline, silent: bool) -> bool:
         return False
     end = _markup_end(state)
     if end is None:
-        return False
+        placeholder = TAG.match(state.src, state.pos) is not None and state.src.startswith("<", state.pos)
+        return _put(state, state.pos + 1, "\\<", silent) if placeholder else False
     if not silent:
         state.push("html_inline", "", 0).content = state.src[state.pos : end]
     state.pos = end

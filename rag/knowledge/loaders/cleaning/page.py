@@ -16,11 +16,15 @@ _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*(?P<fence>`{3,}|~{3,})(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanPage:
-    """The Markdown that a reader sees; ``title`` ("") and ``date`` (None) are those of its front matter."""
+    """The Markdown that a reader sees; ``title`` ("") and ``date`` (None) are those of its front matter.
+
+    ``missing`` says which part of a converted file could not be read.
+    """
 
     markdown: str
     title: str = ""
     date: datetime | None = None
+    missing: str = ""
 
 
 def clean_page(text: str, *, mdx: bool = False) -> CleanPage:

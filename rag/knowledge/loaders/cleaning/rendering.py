@@ -67,7 +67,9 @@ class Writer:
         token = tokens[start]
         if token.type == "heading_open":
             text = self._inline(tokens[start + 1], one_line=True)
-            return f"{'#' * int(token.tag[1:])} {text}" if text else ""
+            names = [each.meta["name"] for each in tokens[start + 1].children or () if each.type == "name"]
+            anchor = f" {{#{names[0]}}}" if names else ""
+            return f"{'#' * int(token.tag[1:])} {text}{anchor}" if text else ""
         if token.type == "paragraph_open":
             return "" if _is_badges(tokens[start + 1]) else self._inline(tokens[start + 1])
         if token.type in ("bullet_list_open", "ordered_list_open"):
@@ -122,7 +124,7 @@ class Writer:
 
     def _inline(self, token: Token, *, one_line: bool = False) -> str:
         text = self._written(token.children or [], one_line=one_line)
-        text = re.sub(r"[ \t]+(?=\n)|(?<=\S)[ \t]{2,}(?=\S)", lambda match: "" if match.end() < len(text) and text[match.end()] == "\n" else " ", text)
+        text = re.sub(r"[ \t]{2,}", " ", re.sub(r"[ \t]*\n[ \t]*", "\n", text))
         return re.sub(r"\s+", " ", text).strip() if one_line else re.sub(r"\n{3,}", "\n\n", text).strip()
 
     def _written(self, children: Sequence[Token], *, one_line: bool) -> str:
@@ -156,7 +158,7 @@ class Writer:
             return _special(token)
         if token.type in ("em_open", "em_close", "strong_open", "strong_close"):
             return token.markup
-        return "" if token.type == "dropped" else " ".join(token.content.split()) if token.type == "image" else token.content
+        return "" if token.type in ("dropped", "name") else " ".join(token.content.split()) if token.type == "image" else token.content
 
 
 def spans(tokens: Sequence[Token], start: int, end: int) -> Iterator[tuple[int, int]]:

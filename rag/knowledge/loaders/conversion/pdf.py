@@ -24,15 +24,30 @@ _PROGRAM_TITLE = re.compile(
 """Titles that a program set by default; the file's name says as much."""
 
 
-def convert(_kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str, str]:
-    """The text (with tables if the file is short enough), and the title in its properties."""
+def convert(_kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str, str, str]:
+    """The text (with headings and tables if the file is short enough), the title in its properties, and what is missing."""
     document = _open(content)
     pages, title = len(document), str(document.get_metadata_dict().get("Title", ""))
     text = _text_with_layout(content, document) if pages <= LAYOUT_PAGES else _plain_text(document)
     if not re.search(r"\w", text):
         raise KnowledgeError("has no text, only pictures of it; run OCR on it (for example ocrmypdf) and sync again")
-    return text, "" if _PROGRAM_TITLE.match(title.strip()) else title
+    return text, "" if _PROGRAM_TITLE.match(title.strip()) else title, _without_text(document)
 
+
+def _without_text(document: pypdfium2.PdfDocument) -> str:
+    """Names the pages that have pictures but no text, as scanned ones do; "" if there are none."""
+    numbers = [str(number) for number, page in enumerate(document, 1) if _is_scanned(page)]
+    if not numbers:
+        return ""
+    shown = ", ".join(numbers[:20]) + (" and more" if len(numbers) > 20 else "")
+    which = f"page {shown} has" if len(numbers) == 1 else f"pages {shown} have"
+    return f"was read, but {which} only pictures of text; run OCR on it (for example ocrmypdf) and sync again"
+
+
+def _is_scanned(page: pypdfium2.PdfPage) -> bool:
+    if re.search(r"\w", page.get_textpage().get_text_bounded()):
+        return False
+    return next(page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=3), None) is not None
 
 def _open(content: bytes) -> pypdfium2.PdfDocument:
     try:

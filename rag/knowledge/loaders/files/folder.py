@@ -148,7 +148,7 @@ class _FolderReader:
             return CleanPage(markdown=markdown, title=first_heading(markdown))
         result = self.converter.convert(kind, content)
         markdown = clean_converted(result.markdown)
-        return CleanPage(markdown=markdown, title=first_heading(markdown) or normalized(result.title))
+        return CleanPage(markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing)
 
     def _document(self, relative: str, page: CleanPage, *, document: str, part: Part | None = None) -> LoadedDocument:
         path = PurePosixPath(relative)
@@ -163,6 +163,7 @@ class _FolderReader:
             language=self.source.language or declared or language_of(path.parts[:-1], page.markdown),
             audience=self.source.audience,
             tenant=self.source.tenant,
+            missing=page.missing,
             updated_at=page.date or self.updated or datetime.fromtimestamp((self.root / relative).stat().st_mtime, UTC),
         )
 

@@ -114,6 +114,7 @@ class _Document:
             language=self.source.language or self._declared_language() or detect(page.markdown),
             audience=self.source.audience,
             tenant=self.source.tenant,
+            missing=page.missing,
             updated_at=page.date or self.updated or http_date(self.page.modified),
         )
 
@@ -125,7 +126,7 @@ class _Document:
             return CleanPage(markdown=clean_converted(plain(decode_page(body, charset(self.page.kind)))))
         result = converter.convert(self.kind, body, url=self.page.address, charset=charset(self.page.kind))
         markdown = clean_converted(result.markdown)
-        return CleanPage(markdown=markdown, title=first_heading(markdown) or normalized(result.title))
+        return CleanPage(markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing)
 
     def _declared_language(self) -> str | None:
         code = self.language.lower().replace("_", "-").partition("-")[0]
