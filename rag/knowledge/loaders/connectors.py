@@ -140,7 +140,10 @@ def _candidate(source: SourceSettings, origin: str, parts: list[Document]) -> Ca
         return LoadedDocument(
             id=f"{source.name}/{_printable(origin)}",
             source=source.name,
-            title=normalized(facts[0]) or page.title or first_heading(page.markdown) or origin.rstrip("/").rpartition("/")[2],
+            title=normalized(facts[0])
+            or page.title
+            or first_heading(page.markdown)
+            or origin.rstrip("/").rpartition("/")[2],
             url=facts[1],
             markdown=page.markdown,
             language=source.language or detect(page.markdown),

@@ -23,7 +23,11 @@ def cleaned(markdown: str, *, mdx: bool = False) -> str:
         ("---\ntitle: Plain\ndate: 2026-01-02\n---\n", "Plain", datetime(2026, 1, 2, tzinfo=UTC)),
         ("---\ntitle: Travel: what is paid\ndescription: x\n---\n", "Travel: what is paid", None),
         ('---\ntitle: "Quoted: it"\ntags: [a, b]\n...\n', "Quoted: it", None),
-        ("---\r\ntitle: Windows\r\nlast_update:\r\n  date: 2026-03-04\r\n---\r\n", "Windows", datetime(2026, 3, 4, tzinfo=UTC)),
+        (
+            "---\r\ntitle: Windows\r\nlast_update:\r\n  date: 2026-03-04\r\n---\r\n",
+            "Windows",
+            datetime(2026, 3, 4, tzinfo=UTC),
+        ),
         ('+++\ntitle = "Toml"\ndate = 2026-01-02T03:04:05Z\n+++\n', "Toml", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
         ('{\n  "title": "Json",\n  "date": "2026-01-02"\n}\n', "Json", datetime(2026, 1, 2, tzinfo=UTC)),
         ("Title: Pelican\nDate: 2026-01-02\nCategory: x\n\n", "Pelican", datetime(2026, 1, 2, tzinfo=UTC)),
@@ -36,7 +40,9 @@ def test_front_matter_gives_title_and_date_and_is_not_shown(matter: str, title: 
     assert (page.title, page.date, page.markdown.strip()) == (title, date, "Taxis are paid.")
 
 
-@pytest.mark.parametrize("text", ["---\n\nA rule above.\n\n---\n\nBelow.", "Note: this is text.\nIt goes on.", '{"a": 1} is JSON.'])
+@pytest.mark.parametrize(
+    "text", ["---\n\nA rule above.\n\n---\n\nBelow.", "Note: this is text.\nIt goes on.", '{"a": 1} is JSON.']
+)
 def test_text_that_only_looks_like_front_matter_stays(text: str) -> None:
     assert clean_page(text).markdown.replace("---", "").split() == text.replace("---", "").split()
 
@@ -98,14 +104,19 @@ def test_an_html_table_becomes_one_whose_spanned_cells_are_filled() -> None:
         ("## Fees { #fees }", "## Fees { #fees }"),
         ("## Fees {.unnumbered}", "## Fees"),
         ("Text.\n{: .lead}", "Text."),
-        ('A [link](https://a.b){: target="_blank"} and [one](https://c.d){target=_blank}.', "A [link](https://a.b) and [one](https://c.d)."),
+        (
+            'A [link](https://a.b){: target="_blank"} and [one](https://c.d){target=_blank}.',
+            "A [link](https://a.b) and [one](https://c.d).",
+        ),
         ("![Plan](x.png){width=300}", "Plan"),
         ("A [span]{.smallcaps} here.", "A span here."),
         ("The set {a, b} and {x} stay.", "The set {a, b} and {x} stay."),
     ],
 )
 def test_attribute_lists_go_and_anchors_of_headings_stay(markdown: str, shown: str) -> None:
-    assert [(each.text, each.anchor) for each in parse(cleaned(markdown))] == [(each.text, each.anchor) for each in parse(shown)]
+    assert [(each.text, each.anchor) for each in parse(cleaned(markdown))] == [
+        (each.text, each.anchor) for each in parse(shown)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -213,11 +224,17 @@ def test_code_stays_letter_for_letter(code: str) -> None:
 
 
 def test_code_in_a_list_that_has_markup_stays_too() -> None:
-    assert cleaned("1. Run <b>it</b>:\n\n   ```sh\n   echo '<b>' {{ x }}\n   ```") == "1. Run **it**:\n\n   ```sh\n   echo '<b>' {{ x }}\n   ```"
+    assert (
+        cleaned("1. Run <b>it</b>:\n\n   ```sh\n   echo '<b>' {{ x }}\n   ```")
+        == "1. Run **it**:\n\n   ```sh\n   echo '<b>' {{ x }}\n   ```"
+    )
 
 
 def test_html_code_is_fenced_with_its_language() -> None:
-    assert cleaned('<pre><code class="language-js">let a = &lt;b&gt;;\n  x</code></pre>') == "```js\nlet a = <b>;\n  x\n```"
+    assert (
+        cleaned('<pre><code class="language-js">let a = &lt;b&gt;;\n  x</code></pre>')
+        == "```js\nlet a = <b>;\n  x\n```"
+    )
 
 
 @given(st.lists(st.text("abc XYZ.,;éñ1", min_size=1).filter(str.strip), min_size=1, max_size=8))
@@ -233,7 +250,25 @@ def test_no_text_breaks_the_cleaning(text: str) -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["<", "<a ", '<a "', "<!--", "[", "![", "[^1", "{{", "{% ", "{:", "<div>\n\n", "<table>\n", ":::note\n", "{% highlight x %}\n", "word ", "^[", "export const x = {\n\n"],
+    [
+        "<",
+        "<a ",
+        '<a "',
+        "<!--",
+        "[",
+        "![",
+        "[^1",
+        "{{",
+        "{% ",
+        "{:",
+        "<div>\n\n",
+        "<table>\n",
+        ":::note\n",
+        "{% highlight x %}\n",
+        "word ",
+        "^[",
+        "export const x = {\n\n",
+    ],
 )
 def test_hostile_text_is_read_in_bounded_time(hostile: str) -> None:
     began = process_time()
@@ -253,5 +288,7 @@ def test_a_long_paragraph_with_markup_is_cleaned_to_its_end() -> None:
 
 
 def test_characters_are_those_of_questions() -> None:
-    assert cleaned("The ware\u00adhouse of\u200bfice at\u00a0nine, cafe\u0301.") == "The warehouse office at nine, café."
+    assert (
+        cleaned("The ware\u00adhouse of\u200bfice at\u00a0nine, cafe\u0301.") == "The warehouse office at nine, café."
+    )
     assert clean_converted("a\u00adb\n\n```\nx\u00ady\n```\n\nc\u200bd") == "ab\n\n```\nx\u00ady\n```\n\ncd"

@@ -5,19 +5,26 @@ from __future__ import annotations
 import re
 
 from markdown_it import MarkdownIt
+from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 
 from rag.knowledge.loaders.cleaning.fragments import attributes
 
-_ADMONITION = re.compile(r"(?:!!!|\?\?\?\+?)\s*(?P<kind>[\w-]*)[^\"]*(?:\"(?P<title>.*)\")?\s*$|===[+!]?\s+\"(?P<tab>.+)\"\s*$")
-_COLONS = re.compile(r":{3,}\s*(?P<brace>\{[^}]*\})?(?P<kind>[\w-]*)(?P<dotted>(?:\.\w+)+)?\s*(?:\[(?P<label>.*)\])?(?P<rest>.*)$")
+_ADMONITION = re.compile(
+    r"(?:!!!|\?\?\?\+?)\s*(?P<kind>[\w-]*)[^\"]*(?:\"(?P<title>.*)\")?\s*$|===[+!]?\s+\"(?P<tab>.+)\"\s*$"
+)
+_COLONS = re.compile(
+    r":{3,}\s*(?P<brace>\{[^}]*\})?(?P<kind>[\w-]*)(?P<dotted>(?:\.\w+)+)?\s*(?:\[(?P<label>.*)\])?(?P<rest>.*)$"
+)
 _SLASHES = re.compile(r"/{3,}(?:\s*(?P<kind>[\w-]+)(?:\s*\|\s*(?P<title>.+))?)?\s*$")
 _MODULE = re.compile(
     r"import\s+(?:[\w*${}\s,]{1,400}\s+from\s+)?[\"'][^\"']+[\"']\s*;?\s*$|import\s+[\w*$,\s]*\{\s*$|"
     r"export\s+(?:const|let|var|default|function|class|async|type|interface)\b|export\s*(?:\*|\{)"
 )
 _TEMPLATES = re.compile(r"(?:(?:\{\{.{0,2000}?\}\}|\{%.{0,2000}?%\}|\{[#*!].{0,2000}?[#*!]\})\s*)+$")
-_TEMPLATE = re.compile(r"\{\{[<%]?\s*(?P<close>/?)(?P<name>[\w./-]*)(?P<rest>.{0,2000}?)[>%]?\}\}|\{%-?\s*(?P<tag>\w*)(?P<more>.{0,2000}?)%\}")
+_TEMPLATE = re.compile(
+    r"\{\{[<%]?\s*(?P<close>/?)(?P<name>[\w./-]*)(?P<rest>.{0,2000}?)[>%]?\}\}|\{%-?\s*(?P<tag>\w*)(?P<more>.{0,2000}?)%\}"
+)
 _INSERTED = re.compile(
     r"-{1,2}8<-{1,2}.*$|;-{2,}8<.*$|\[(?:TOC|\[toc\]|\[_TOC_\])\]$|\[toc\]$|\\(?:newpage|pagebreak|clearpage|tableofcontents)\b.*$|"
     r"@\[(?:code|toc)\].*$|::[a-z][\w-]*(?:\[[^\]]*\])?\{[^}]*\}$|\$toc\$$|%%.*%%$",
@@ -26,15 +33,38 @@ _INSERTED = re.compile(
 _CODE_TAGS = re.compile(r"\{[{%][<%-]?\s*(?P<name>highlight|code|codeblock|raw|verbatim|comment)\b(?P<rest>[^}]*)\}")
 _NOTE = re.compile(r"\[\^(?P<label>[^\]\s]{1,100})\]:[ \t]*(?P<text>.*)$")
 _ABBREVIATION = re.compile(r"\*\[(?P<name>[^\]]{1,100})\]:\s*(?P<meaning>.+)$")
-_PLAIN_KINDS = frozenset("tabs tab-set steps cards grid row column columns block container div card code-group details".split())
+_PLAIN_KINDS = frozenset(
+    [
+        "tabs",
+        "tab-set",
+        "steps",
+        "cards",
+        "grid",
+        "row",
+        "column",
+        "columns",
+        "block",
+        "container",
+        "div",
+        "card",
+        "code-group",
+        "details",
+    ]
+)
 """Containers whose kind is no word for a reader."""
 _TAB = ("tab", "tabitem", "accordion", "card", "expand", "collapsible", "step")
-_ALT = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+_ALT: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
 
 
 def use_blocks(parser: MarkdownIt) -> None:
     """Adds the rules to a parser. Notes are collected in ``env["notes"]``: label and Markdown."""
-    rules = {"indented": _indented, "notes": _note, "modules": _module, "template_code": _template_code, "markers": _marker}
+    rules = {
+        "indented": _indented,
+        "notes": _note,
+        "modules": _module,
+        "template_code": _template_code,
+        "markers": _marker,
+    }
     for name, rule in rules.items():
         parser.block.ruler.before("fence", name, rule, _ALT)
     parser.block.ruler.before("html_block", "html_table", _html_table, _ALT)
@@ -47,7 +77,9 @@ def _line(state: StateBlock, number: int) -> str:
 def _starts(state: StateBlock, number: int, characters: str) -> bool:
     """Whether a line is no indented code and begins with one of the characters."""
     start = state.bMarks[number] + state.tShift[number]
-    return state.sCount[number] - state.blkIndent < 4 and start < state.eMarks[number] and state.src[start] in characters
+    return (
+        state.sCount[number] - state.blkIndent < 4 and start < state.eMarks[number] and state.src[start] in characters
+    )
 
 
 def label(text: str) -> str:
@@ -204,7 +236,11 @@ def _marker(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         if re.match(r":::\s+[\w.]+\.\w+$", line):  # mkdocstrings: its options are indented
             after = max(after, _after_indented(state, start + 1, end))
         if line.startswith("///"):  # options of a block: "    open: True"
-            while after < end and state.sCount[after] - state.blkIndent >= 4 and re.match(r"[\w-]+:\s", _line(state, after)):
+            while (
+                after < end
+                and state.sCount[after] - state.blkIndent >= 4
+                and re.match(r"[\w-]+:\s", _line(state, after))
+            ):
                 after += 1
         _push_label(state, start, text)
         state.line = after
@@ -242,7 +278,11 @@ def _colons(line: str) -> str | None:
 def _word(kind: str) -> str:
     """The title that a site shows for a kind of box."""
     bare = kind.lower().removeprefix("callout-")
-    return "" if bare in _PLAIN_KINDS or len(bare) > 20 or bare in ("image", "code", "tab", "moniker", "zone", "toctree") else bare.replace("-", " ").capitalize()
+    return (
+        ""
+        if bare in _PLAIN_KINDS or len(bare) > 20 or bare in ("image", "code", "tab", "moniker", "zone", "toctree")
+        else bare.replace("-", " ").capitalize()
+    )
 
 
 def _templates(line: str) -> str:
@@ -253,7 +293,14 @@ def _templates(line: str) -> str:
 def _template_title(match: re.Match[str]) -> str:
     rest = match["rest"] or match["more"] or ""
     values = attributes(rest)
-    title = next((values[key] for key in ("title", "label", "header", "summary", "caption", "alt", "name", "tabname") if values.get(key)), "")
+    title = next(
+        (
+            values[key]
+            for key in ("title", "label", "header", "summary", "caption", "alt", "name", "tabname")
+            if values.get(key)
+        ),
+        "",
+    )
     name = (match["name"] or match["tag"] or "").lower()
     if title or match["close"]:
         return title
@@ -268,7 +315,11 @@ def _html_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     match = re.match(r"<(table|ul|ol|dl|div|section|article|figure|center|p)\b", _line(state, start), re.IGNORECASE)
     if match is None:
         return False
-    after = _end_of_element(state, match[1].lower(), start, end) if match[1].lower() == "table" else _end_of_indented(state, start, end)
+    after = (
+        _end_of_element(state, match[1].lower(), start, end)
+        if match[1].lower() == "table"
+        else _end_of_indented(state, start, end)
+    )
     if after is None:
         return False
     if not silent:
@@ -301,7 +352,11 @@ def _end_of_indented(state: StateBlock, start: int, end: int) -> int | None:
     while number < end:
         if state.isEmpty(number):
             following = next((each for each in range(number, min(end, number + 3)) if not state.isEmpty(each)), None)
-            if following is None or state.sCount[following] - state.blkIndent < 4 or not re.match(r"</?[A-Za-z]", _line(state, following)):
+            if (
+                following is None
+                or state.sCount[following] - state.blkIndent < 4
+                or not re.match(r"</?[A-Za-z]", _line(state, following))
+            ):
                 break
             extended, number = True, following
             continue

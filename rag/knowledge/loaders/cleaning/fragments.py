@@ -22,23 +22,145 @@ TAG = re.compile(
 _ATTRIBUTE = re.compile(r"""([\w:@.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`{}]*)["'`]\s*\}|([^\s"'{}<>]+))""")
 _CODE = re.compile(r"(?P<ticks>`{1,20})(?!`)(?:(?!(?P=ticks)).){1,2000}?(?P=ticks)(?!`)", re.DOTALL)
 
-HIDDEN = frozenset("script style template noscript head svg math iframe object video audio canvas select".split())
+HIDDEN = frozenset(
+    [
+        "script",
+        "style",
+        "template",
+        "noscript",
+        "head",
+        "svg",
+        "math",
+        "iframe",
+        "object",
+        "video",
+        "audio",
+        "canvas",
+        "select",
+    ]
+)
 BLOCKS = frozenset(
-    "address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure footer form "
-    "header hgroup hr html legend li main menu nav ol optgroup option p section summary ul".split()
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "center",
+        "dd",
+        "details",
+        "dialog",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hgroup",
+        "hr",
+        "html",
+        "legend",
+        "li",
+        "main",
+        "menu",
+        "nav",
+        "ol",
+        "optgroup",
+        "option",
+        "p",
+        "section",
+        "summary",
+        "ul",
+    ]
 )
 _HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
-_TABLES = frozenset("table thead tbody tfoot tr th td caption colgroup col".split())
+_TABLES = frozenset(["table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption", "colgroup", "col"])
 _INLINE = frozenset(
-    "a abbr acronym area b base basefont bdi bdo big br button cite code data datalist del dfn em embed font frame frameset i "
-    "img input ins kbd label link map mark meta meter nobr output param picture progress q rp rt ruby s samp slot small "
-    "source span strike strong sub sup textarea time track tt u var wbr pre".split()
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "area",
+        "b",
+        "base",
+        "basefont",
+        "bdi",
+        "bdo",
+        "big",
+        "br",
+        "button",
+        "cite",
+        "code",
+        "data",
+        "datalist",
+        "del",
+        "dfn",
+        "em",
+        "embed",
+        "font",
+        "frame",
+        "frameset",
+        "i",
+        "img",
+        "input",
+        "ins",
+        "kbd",
+        "label",
+        "link",
+        "map",
+        "mark",
+        "meta",
+        "meter",
+        "nobr",
+        "output",
+        "param",
+        "picture",
+        "progress",
+        "q",
+        "rp",
+        "rt",
+        "ruby",
+        "s",
+        "samp",
+        "slot",
+        "small",
+        "source",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "textarea",
+        "time",
+        "track",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+        "pre",
+    ]
 )
 KNOWN = HIDDEN | BLOCKS | _HEADINGS | _TABLES | _INLINE
 _LABELS = ("label", "title", "header", "summary", "heading", "tab")
 """Attributes of components that a reader sees, such as the name of a tab."""
-_MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "code": "`", "tt": "`", "samp": "`", "kbd": "`", "del": "~~", "s": "~~"}
-_VOID = frozenset("br hr img input meta link wbr area base col embed param source track".split())
+_MARKS = {
+    "b": "**",
+    "strong": "**",
+    "i": "*",
+    "em": "*",
+    "code": "`",
+    "tt": "`",
+    "samp": "`",
+    "kbd": "`",
+    "del": "~~",
+    "s": "~~",
+}
+_VOID = frozenset(
+    ["br", "hr", "img", "input", "meta", "link", "wbr", "area", "base", "col", "embed", "param", "source", "track"]
+)
 
 
 def attributes(text: str) -> dict[str, str]:
@@ -129,7 +251,15 @@ class Sink:
 
     def _nest(self, name: str, values: Mapping[str, str]) -> None:
         # HTML closes some elements by the next one of their kind
-        implied = {"li": ("li",), "p": ("p",), "td": ("td", "th"), "th": ("td", "th"), "tr": ("tr",), "dt": ("dt", "dd"), "dd": ("dt", "dd")}
+        implied = {
+            "li": ("li",),
+            "p": ("p",),
+            "td": ("td", "th"),
+            "th": ("td", "th"),
+            "tr": ("tr",),
+            "dt": ("dt", "dd"),
+            "dd": ("dt", "dd"),
+        }
         depth = self._depth(*implied.get(name, ()), within=("table", "ul", "ol", "dl", "div"))
         if depth:
             self._close_to(depth)
@@ -198,7 +328,11 @@ class Sink:
             return _marked(text, _MARKS[name])
         if name == "a":
             target = element.attributes.get("href", "")
-            linked = text.strip() and "\n\n" not in text and target.startswith(("http://", "https://", "mailto:", "/", "./", "../"))
+            linked = (
+                text.strip()
+                and "\n\n" not in text
+                and target.startswith(("http://", "https://", "mailto:", "/", "./", "../"))
+            )
             return f"[{text.strip()}]({target.replace(' ', '%20')})" if linked else text
         if name == "sup":
             return f"^{text}" if re.fullmatch(r"-?\d+|n", text.strip()) and not self._in("a") else text
@@ -307,7 +441,9 @@ def _skipped(text: str, at: int, last_comment: int) -> int | None:
 def _tidy(text: str) -> str:
     """Without the indentation of HTML's source, except in code, and without runs of empty lines."""
     parts = re.split(r"(^(`{3,})[^`\n]*\n.*?\n\2$)", text, flags=re.MULTILINE | re.DOTALL)
-    clean = [parts[index] if index % 3 == 1 else _outdented(parts[index]) for index in range(len(parts)) if index % 3 < 2]
+    clean = [
+        parts[index] if index % 3 == 1 else _outdented(parts[index]) for index in range(len(parts)) if index % 3 < 2
+    ]
     return re.sub(r"\n{3,}", "\n\n", "".join(clean)).strip("\n")
 
 

@@ -22,7 +22,9 @@ _WIKI = re.compile(r"!?\[\[(?P<target>[^\[\]|\n]{1,300})(?:\|(?P<label>[^\[\]\n]
 _NOTE = re.compile(r"\[\^(?P<label>[^\]\s]{1,100})\]")
 _ALERT = re.compile(r"\[!(?P<kind>[A-Za-z]{2,20})\][+-]?[ \t]*(?P<title>[^\n]*)(?:\n|$)")
 _TASK = re.compile(r"\[(?P<done>[ xX])\][ \t]+")
-_TEMPLATE_TARGET = re.compile(r"\(\s*<?\s*\{[{%][^\n()]{0,500}?[%}]\}[^\s()]{0,200}(?:\s+\"[^\"\n]{0,300}\")?\s*>?\s*\)")
+_TEMPLATE_TARGET = re.compile(
+    r"\(\s*<?\s*\{[{%][^\n()]{0,500}?[%}]\}[^\s()]{0,200}(?:\s+\"[^\"\n]{0,300}\")?\s*>?\s*\)"
+)
 _ICON = re.compile(r":(?:material|fontawesome|octicons|simple|fa|fas|fab|far|bi|mdi|icon|bootstrap)[-_:][\w-]{1,80}:")
 _MARKED = re.compile(r"(?P<mark>==|\+\+)(?P<text>[^\s=+](?:[^\n=]{0,300}?[^\s=+])?)(?P=mark)")
 
@@ -75,7 +77,12 @@ def _braces(state: StateInline, silent: bool) -> bool:
 def _is_attached(state: StateInline, match: re.Match[str]) -> bool:
     """Whether an attribute list belongs to something: it has a colon, closes a line, or stands right behind a mark."""
     before, after = state.src[: state.pos][-1:], state.src[match.end() : match.end() + 1]
-    return match[0].startswith("{:") or before in tuple(")]*_`~\"") or (after in ("", "\n") and "=" not in match[0]) or (before in ("", "\n") and after in ("", "\n"))
+    return (
+        match[0].startswith("{:")
+        or before in tuple(')]*_`~"')
+        or (after in ("", "\n") and "=" not in match[0])
+        or (before in ("", "\n") and after in ("", "\n"))
+    )
 
 
 def _is_formula(state: StateInline) -> bool:
@@ -156,9 +163,17 @@ def _inserted(state: StateInline, silent: bool) -> bool:
     character = state.src[state.pos]
     if character == ":" and (icon := _ICON.match(state.src, state.pos)) is not None:
         return _put(state, icon.end(), "", silent)
-    if character in "=+" and (marked := _MARKED.match(state.src, state.pos)) is not None and not state.src[: state.pos][-1:].isalnum():
+    if (
+        character in "=+"
+        and (marked := _MARKED.match(state.src, state.pos)) is not None
+        and not state.src[: state.pos][-1:].isalnum()
+    ):
         return _put(state, marked.end(), marked["text"], silent)
-    if state.src.startswith("^[", state.pos) and state.src.find("]", state.pos) > 0 and (end := state.md.helpers.parseLinkLabel(state, state.pos + 1, False)) > 0:
+    if (
+        state.src.startswith("^[", state.pos)
+        and state.src.find("]", state.pos) > 0
+        and (end := state.md.helpers.parseLinkLabel(state, state.pos + 1, False)) > 0
+    ):
         return _put(state, end + 1, f" ({state.src[state.pos + 2 : end].strip()})", silent)
     return False
 

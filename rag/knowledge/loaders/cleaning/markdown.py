@@ -67,7 +67,9 @@ def _pieces(text: str) -> list[str]:
 
 def _is_whole(text: str) -> bool:
     """Whether no tag, link or code goes on behind the end of a text."""
-    opened = text.rfind("<") > text.rfind(">") or text.rfind("[") > text.rfind("]") or text.rfind("](") > text.rfind(")")
+    opened = (
+        text.rfind("<") > text.rfind(">") or text.rfind("[") > text.rfind("]") or text.rfind("](") > text.rfind(")")
+    )
     return not opened and text.count("`") % 2 == 0 and text.rfind("{") <= text.rfind("}")
 
 

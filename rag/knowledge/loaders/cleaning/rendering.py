@@ -15,7 +15,9 @@ DEEPEST = 60
 """Levels of nesting that are written anew; a deeper block keeps its source without tags."""
 _FOREIGN = frozenset({"html_inline", "image", "note", "dropped"})
 _CHANGED = frozenset({"html_block", "container_open", "raw"})
-_BADGE = re.compile(r"badge|shields\.io|/workflows/|status\.svg|coveralls|codecov|travis-ci|img\.shields|button", re.IGNORECASE)
+_BADGE = re.compile(
+    r"badge|shields\.io|/workflows/|status\.svg|coveralls|codecov|travis-ci|img\.shields|button", re.IGNORECASE
+)
 _DIRECTIVE = re.compile(
     r"\{(?P<kind>note|tip|warning|important|caution|danger|hint|attention|error|seealso|admonition|dropdown|tab-item|card|versionadded"
     r"|versionchanged|deprecated|todo|topic|sidebar|tab-set|grid|grid-item-card)\}\s*(?P<title>.*)$"
@@ -51,7 +53,7 @@ class Writer:
         self._pending = []
 
     def _top(self, tokens: Sequence[Token], start: int, end: int) -> str:
-        first, last = (tokens[start].map or (0, 0))
+        first, last = tokens[start].map or (0, 0)
         source = "\n".join(self.lines[first:last]).strip("\n").rstrip()
         if not any(_is_changed(tokens[index]) for index in range(start, end)):
             return source
@@ -132,7 +134,9 @@ class Writer:
         while index < len(children):
             token = children[index]
             if token.type == "link_open":
-                last = next((at for at in range(index + 1, len(children)) if children[at].type == "link_close"), len(children))
+                last = next(
+                    (at for at in range(index + 1, len(children)) if children[at].type == "link_close"), len(children)
+                )
                 sink.text(_link(token, self._written(children[index + 1 : last], one_line=one_line)))
                 index = last
             elif token.type == "html_inline":
@@ -158,7 +162,13 @@ class Writer:
             return _special(token)
         if token.type in ("em_open", "em_close", "strong_open", "strong_close"):
             return token.markup
-        return "" if token.type in ("dropped", "name") else " ".join(token.content.split()) if token.type == "image" else token.content
+        return (
+            ""
+            if token.type in ("dropped", "name")
+            else " ".join(token.content.split())
+            if token.type == "image"
+            else token.content
+        )
 
 
 def spans(tokens: Sequence[Token], start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -174,7 +184,17 @@ def spans(tokens: Sequence[Token], start: int, end: int) -> Iterator[tuple[int, 
 def directive(kind: str, title: str, content: str) -> str:
     """A box that MyST writes as a code block: its title and its text, without its options."""
     body = re.sub(r"\A(?:\s*:[\w-]+:[^\n]*\n)+|\A---\n(?:[^\n]*\n)*?---\n", "", content)
-    named = kind in ("admonition", "dropdown", "tab-item", "card", "topic", "sidebar", "tab-set", "grid", "grid-item-card")
+    named = kind in (
+        "admonition",
+        "dropdown",
+        "tab-item",
+        "card",
+        "topic",
+        "sidebar",
+        "tab-set",
+        "grid",
+        "grid-item-card",
+    )
     return f"{label(title or ('' if named else kind.capitalize()))}\n\n{body.strip()}".strip()
 
 
@@ -182,19 +202,27 @@ def _is_changed(token: Token) -> bool:
     if token.type in _CHANGED or token.meta.get("changed"):
         return True
     if token.type == "fence":
-        return token.info.lstrip().startswith("{") and bool(_DIRECTIVE.match(token.info.strip()) or _HIDDEN_DIRECTIVES.match(token.info.strip()))
+        return token.info.lstrip().startswith("{") and bool(
+            _DIRECTIVE.match(token.info.strip()) or _HIDDEN_DIRECTIVES.match(token.info.strip())
+        )
     children = token.children or ()
     links = sum(each.type == "link_open" for each in children)
-    return (links > 0 and (token.content.count("](") < links or any(each.markup == "autolink" for each in children))) or any(
-        each.type in _FOREIGN or (each.type == "text_special" and each.info == "entity") for each in children
-    )
+    return (
+        links > 0 and (token.content.count("](") < links or any(each.markup == "autolink" for each in children))
+    ) or any(each.type in _FOREIGN or (each.type == "text_special" and each.info == "entity") for each in children)
 
 
 def _is_badges(inline: Token) -> bool:
     """Whether a paragraph has nothing but pictures of a state, such as those of a build."""
-    children = [each for each in inline.children or () if each.type not in ("softbreak", "hardbreak", "link_open", "link_close", "dropped")]
+    children = [
+        each
+        for each in inline.children or ()
+        if each.type not in ("softbreak", "hardbreak", "link_open", "link_close", "dropped")
+    ]
     pictures = [each for each in children if each.type == "image"]
-    rest = [each for each in children if each.type != "image" and not (each.type == "text" and not each.content.strip())]
+    rest = [
+        each for each in children if each.type != "image" and not (each.type == "text" and not each.content.strip())
+    ]
     return bool(pictures) and not rest and all(_BADGE.search(str(each.attrGet("src") or "")) for each in pictures)
 
 

@@ -43,21 +43,29 @@ class _Line:
 def _filled(rows: Iterable[Row], merges: Merges) -> Iterator[_Line]:
     """Rows as text, in which each merged cell has the text of its region's first one."""
     firsts = set(merges.covered.values())
+    widths: dict[int, int] = {}
+    for line, column in merges.covered:
+        widths[line] = max(widths.get(line, 0), column + 1)
     kept: dict[tuple[int, int], object] = {}
     for number, row in enumerate(rows):
-        values = list(row)
+        values = [*row, *[None] * (widths.get(number, 0) - len(row))]  # covered cells at a row's end are not stored
         for column in range(len(values)):
             place = (number, column)
             if place in firsts:
                 kept[place] = values[column]
             if place in merges.covered:
                 values[column] = kept.get(merges.covered[place])
-        numeric = any(isinstance(value, int | float) and not isinstance(value, bool) or _is_figure(value) for value in values)
+        numeric = any(
+            (isinstance(value, int | float) and not isinstance(value, bool)) or _is_figure(value) for value in values
+        )
         yield _Line(number=number, texts=tuple(map(cell, values)), numeric=numeric)
 
 
 def _is_figure(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[-+(]?[€$£]?\s?\d[\d.,\s]*\s?[%€$£)]*|\d{4}-\d\d-\d\d.*", value.strip()) is not None
+    return (
+        isinstance(value, str)
+        and re.fullmatch(r"[-+(]?[€$£]?\s?\d[\d.,\s]*\s?[%€$£)]*|\d{4}-\d\d-\d\d.*", value.strip()) is not None
+    )
 
 
 def _blocks(lines: Sequence[_Line]) -> Iterator[list[_Line]]:
@@ -80,7 +88,7 @@ def _blocks(lines: Sequence[_Line]) -> Iterator[list[_Line]]:
 def _starts_table(lines: Sequence[_Line], before: Sequence[_Line]) -> bool:
     """Whether a row behind an empty one is a title or a head, and no further row of the table before."""
     first = lines[0]
-    if len(first.texts_apart) == 1 or len(before) < 2 and len(before[0].texts_apart) == 1:
+    if len(first.texts_apart) == 1 or (len(before) < 2 and len(before[0].texts_apart) == 1):
         return True
     following = []
     for line in lines[1:]:
@@ -94,12 +102,14 @@ def _starts_table(lines: Sequence[_Line], before: Sequence[_Line]) -> bool:
 def _block(lines: Sequence[_Line], merges: Merges) -> Iterator[str]:
     """Titles (rows with one text) as paragraphs, then the table."""
     rows = list(lines)
-    while rows and len(rows[0].texts_apart) == 1 and (len(rows) == 1 or len(rows[1].texts_apart) > 1 or _is_title(rows)):
+    while (
+        rows and len(rows[0].texts_apart) == 1 and (len(rows) == 1 or len(rows[1].texts_apart) > 1 or _is_title(rows))
+    ):
         yield rows.pop(0).texts_apart[0].replace("\\|", "|")
     if not rows:
         return
     texts = [list(line.texts) for line in rows]
-    if len(rows) > 2 and merges.across(rows[0].number) and not rows[0].numeric and not rows[1].numeric:
+    if len(rows) > 2 and merges.across(rows[0].number) and not rows[1].numeric:
         texts[:2] = [[_joined(above, below) for above, below in zip(texts[0], texts[1], strict=False)]]
     first = min((next((at for at, text in enumerate(row) if text), len(row)) for row in texts), default=0)
     yield table([[text.replace("\\|", "|") for text in row[first:]] for row in texts])

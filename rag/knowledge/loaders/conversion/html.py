@@ -38,7 +38,9 @@ _BOX = re.compile(
     r"admonition|callout|alert|caution|warning|danger|notice|hint|\bnote|\btip\b|\binfo|important|aside|message|infobox|panel|box"
 )
 """Classes of boxes within a text; a page's margin has others."""
-_MARGIN = re.compile(r"sidebar|toc\b|table-of-contents|related|share|social|promo|newsletter|advert|\bads?\b|widget|menu|nav")
+_MARGIN = re.compile(
+    r"sidebar|toc\b|table-of-contents|related|share|social|promo|newsletter|advert|\bads?\b|widget|menu|nav"
+)
 _PERMALINKS = "a.headerlink, a.anchor, a.anchor-link, a.hash-link, a[aria-label^=Permalink], a[title^=Permalink]"
 _Markdownify: Any = MarkdownConverter  # Any: its stubs lack the methods that subclasses override
 _HEADINGS = re.compile(r"^h[1-6]$")
@@ -206,7 +208,11 @@ def _absolute(page: str, href: str) -> str:
 
 
 def _code_language(pre: Tag) -> str:
-    named = pre.get("data-language") or pre.get("data-lang") or (pre.code and (pre.code.get("data-language") or pre.code.get("data-lang")))
+    named = (
+        pre.get("data-language")
+        or pre.get("data-lang")
+        or (pre.code and (pre.code.get("data-language") or pre.code.get("data-lang")))
+    )
     if named and re.fullmatch(r"[\w+#-]+", str(named)):
         return str(named)
     class_names: list[Any] = [*(pre.get("class") or []), *((pre.code.get("class") or []) if pre.code else [])]

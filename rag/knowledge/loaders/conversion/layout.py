@@ -59,7 +59,11 @@ def read_layout(content: bytes) -> Layout:
     running = _running(pages)
     lines = [line for page in pages for line in page if isinstance(line, _Line) and _key(line) not in running]
     sizes = _heading_sizes(lines)
-    parts = [part for page in pages for part in _parts([each for each in page if isinstance(each, _Table) or _key(each) not in running], sizes)]
+    parts = [
+        part
+        for page in pages
+        for part in _parts([each for each in page if isinstance(each, _Table) or _key(each) not in running], sizes)
+    ]
     return Layout(
         markdown="\n\n".join(part for part in parts if part.strip()),
         has_tables=any(isinstance(each, _Table) for page in pages for each in page),
@@ -85,7 +89,14 @@ def _page(page: Any) -> list[_Line | _Table]:
 
 def _region(line: LTTextLine, page: Any, regions: Sequence[tuple[float, float, float, float]]) -> int | None:
     x, y = (line.x0 + line.x1) / 2, float(page.height) - (line.y0 + line.y1) / 2
-    return next((index for index, (left, top, right, bottom) in enumerate(regions) if left <= x <= right and top <= y <= bottom), None)
+    return next(
+        (
+            index
+            for index, (left, top, right, bottom) in enumerate(regions)
+            if left <= x <= right and top <= y <= bottom
+        ),
+        None,
+    )
 
 
 def _table(found: Any) -> _Table:
@@ -102,7 +113,9 @@ def _line(line: LTTextLine, box: int, page: Any) -> Iterator[_Line]:
     text = line.get_text().strip()
     if letters and text:
         size = Counter(round(each.size, 1) for each in letters).most_common(1)[0][0]
-        bold = sum("bold" in each.fontname.lower() or "black" in each.fontname.lower() for each in letters) > 0.9 * len(letters)
+        bold = sum("bold" in each.fontname.lower() or "black" in each.fontname.lower() for each in letters) > 0.9 * len(
+            letters
+        )
         yield _Line(text=text, size=size, bold=bold, box=box, top=1 - line.y1 / float(page.height))
 
 
@@ -114,7 +127,9 @@ def _running(pages: Sequence[Sequence[_Line | _Table]]) -> frozenset[str]:
     """The texts at the edges of pages that at least half of them repeat, whatever number stands in them."""
     if len(pages) < 2:
         return frozenset()
-    counts = Counter(key for page in pages for key in {_key(line) for line in page if isinstance(line, _Line) and _is_at_edge(line)})
+    counts = Counter(
+        key for page in pages for key in {_key(line) for line in page if isinstance(line, _Line) and _is_at_edge(line)}
+    )
     numbers = {"#", "- # -", "# / #", "#/#"}
     return frozenset(key for key, count in counts.items() if count >= max(2, len(pages) / 2) or key in numbers)
 

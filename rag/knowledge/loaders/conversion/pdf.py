@@ -19,7 +19,8 @@ LAYOUT_PAGES = 100
 LAYOUT_SECONDS = 10
 """CPU seconds for the search for tables; it needs 0.1 to 0.3 seconds a page."""
 _PROGRAM_TITLE = re.compile(
-    r"^(Microsoft \w+ - |untitled|\W*(?:anonymous|unspecified|none|null|document\d*|unknown|no title|sin título)\W*$|.*\.(docx?|pptx?|xlsx?|indd|tex|pdf|odt|rtf)$)", re.IGNORECASE
+    r"^(Microsoft \w+ - |untitled|\W*(?:anonymous|unspecified|none|null|document\d*|unknown|no title|sin título)\W*$|.*\.(docx?|pptx?|xlsx?|indd|tex|pdf|odt|rtf)$)",
+    re.IGNORECASE,
 )
 """Titles that a program set by default; the file's name says as much."""
 
@@ -48,6 +49,7 @@ def _is_scanned(page: pypdfium2.PdfPage) -> bool:
     if re.search(r"\w", page.get_textpage().get_text_bounded()):
         return False
     return next(page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=3), None) is not None
+
 
 def _open(content: bytes) -> pypdfium2.PdfDocument:
     try:

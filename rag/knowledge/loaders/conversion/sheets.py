@@ -27,7 +27,11 @@ def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str
     if kind == "xlsx":
         check_archive(kind, content)
     named = _new(content) if kind == "xlsx" else _old(content)
-    parts = [f"## {' '.join(name.split())}\n\n{text}" for name, cells, merges in named if (text := sheet_markdown(cells, merges))]
+    parts = [
+        f"## {' '.join(name.split())}\n\n{text}"
+        for name, cells, merges in named
+        if (text := sheet_markdown(cells, merges))
+    ]
     if not parts:
         raise KnowledgeError("has no cell with a value; fill it, or remove it")
     return "\n\n".join(parts), ""
@@ -52,7 +56,9 @@ def _facts(sheet: Any) -> tuple[Merges, frozenset[str]]:
     covered: dict[tuple[int, int], tuple[int, int]] = {}
     missing, regions = set(), 0
     with sheet._get_source() as source:
-        for _, element in etree.iterparse(source, tag=(_MAIN + "c", _MAIN + "mergeCell"), resolve_entities=False, no_network=True):
+        for _, element in etree.iterparse(
+            source, tag=(_MAIN + "c", _MAIN + "mergeCell"), resolve_entities=False, no_network=True
+        ):
             if element.tag == _MAIN + "c":
                 value = element.find(_MAIN + "v")
                 if element.find(_MAIN + "f") is not None and (value is None or not value.text):

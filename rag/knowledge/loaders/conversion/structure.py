@@ -122,9 +122,9 @@ def _is_layout(table: Tag) -> bool:
     if table.find("th") is not None:
         return False
     cells = [cell for row in rows for cell in row]
-    return any(len(cell.find_all(_BLOCKS)) > 3 or (len(rows) < 2 and len(cell.get_text().split()) > 40) for cell in cells) or any(
-        cell.find("pre") is not None for cell in cells
-    )
+    return any(
+        len(cell.find_all(_BLOCKS)) > 3 or (len(rows) < 2 and len(cell.get_text().split()) > 40) for cell in cells
+    ) or any(cell.find("pre") is not None for cell in cells)
 
 
 def _open(table: Tag) -> None:
@@ -182,5 +182,9 @@ def _mark_powers(soup: BeautifulSoup) -> None:
     """Writes ``10<sup>2</sup>`` as ``10^2``: the digits alone would read as 102."""
     for raised in soup.find_all("sup"):
         before = raised.previous_sibling
-        if isinstance(before, NavigableString) and re.search(r"\w$", before) and re.fullmatch(r"[-−]?\d+|n", raised.get_text().strip()):
+        if (
+            isinstance(before, NavigableString)
+            and re.search(r"\w$", before)
+            and re.fullmatch(r"[-−]?\d+|n", raised.get_text().strip())
+        ):
             raised.insert(0, "^")

@@ -20,7 +20,9 @@ from rag.knowledge.loaders.conversion.structure import prepare
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _CHOICES = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_UNWRAPPED = tuple(_W + name for name in ("moveTo", "smartTag", "customXml", "fldSimple", "dir", "bdo", "ruby", "rubyBase"))
+_UNWRAPPED = tuple(
+    _W + name for name in ("moveTo", "smartTag", "customXml", "fldSimple", "dir", "bdo", "ruby", "rubyBase")
+)
 _REMOVED = tuple(_W + name for name in ("moveFrom", "rt", "rubyPr"))
 _PARTS = ("word/document.xml", "word/footnotes.xml", "word/endnotes.xml")
 _STYLES = """
@@ -65,7 +67,8 @@ def _rewritten(data: bytes) -> bytes:
     _place_boxes(root)
     for element in list(root.iter(*_UNWRAPPED)):
         _unwrap(element)
-    return etree.tostring(root, encoding="UTF-8", xml_declaration=True, standalone=True)
+    rewritten: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, standalone=True)
+    return rewritten
 
 
 def _place_boxes(root: etree._Element) -> None:

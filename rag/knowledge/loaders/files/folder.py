@@ -148,7 +148,9 @@ class _FolderReader:
             return CleanPage(markdown=markdown, title=first_heading(markdown))
         result = self.converter.convert(kind, content)
         markdown = clean_converted(result.markdown)
-        return CleanPage(markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing)
+        return CleanPage(
+            markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing
+        )
 
     def _document(self, relative: str, page: CleanPage, *, document: str, part: Part | None = None) -> LoadedDocument:
         path = PurePosixPath(relative)

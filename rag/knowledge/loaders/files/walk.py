@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rag.errors import KnowledgeError
 
-
 _HIDDEN = (".", "~$")
 """Beginnings of names that are no documents: ``~$`` marks a file that Word, Excel or PowerPoint has open."""
 

@@ -120,13 +120,17 @@ class _Document:
 
     def _convert(self, body: bytes, converter: Converter) -> CleanPage:
         if self.kind == "markdown":
-            page = clean_page(decode_page(body, charset(self.page.kind)), mdx=path_of(self.page.address).suffix == ".mdx")
+            page = clean_page(
+                decode_page(body, charset(self.page.kind)), mdx=path_of(self.page.address).suffix == ".mdx"
+            )
             return page if page.title else replace(page, title=first_heading(page.markdown))
         if self.kind == "text":
             return CleanPage(markdown=clean_converted(plain(decode_page(body, charset(self.page.kind)))))
         result = converter.convert(self.kind, body, url=self.page.address, charset=charset(self.page.kind))
         markdown = clean_converted(result.markdown)
-        return CleanPage(markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing)
+        return CleanPage(
+            markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing
+        )
 
     def _declared_language(self) -> str | None:
         code = self.language.lower().replace("_", "-").partition("-")[0]
