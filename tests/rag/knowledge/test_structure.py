@@ -121,7 +121,7 @@ def test_a_sheet_keeps_titles_regions_and_formats(converter: Converter) -> None:
     made = BytesIO()
     book.save(made)
     assert converter.convert("xlsx", made.getvalue()).markdown == (
-        "## Prices\n\nPrice list\n\n| Region | Plan | Fee | Sum |\n| --- | --- | --- | --- |\n| North | Basic | 19.90 € | (not calculated) |\n"
+        "## Prices\n\nPrice list\n\n| Region | Plan | Fee | Sum |\n| --- | --- | --- | --- |\n| North | Basic | 19.90 € | (not calculated) |\n"  # noqa: E501
         "| North | Plus | 29.90 € |  |\n| South | Basic | 50 % |  |"
     )
 
@@ -155,8 +155,8 @@ def test_numbers_are_shown_as_in_their_cell(value: float, number_format: str, sh
 
 
 def test_headings_of_a_pdf_are_known_by_their_size_and_running_heads_go(converter: Converter) -> None:
-    first = [(8, 770, "ACME handbook"), (18, 700, "Fleet policy"), (13, 660, "1. Accidents"), (10, 640, "Call the police first, then the desk."),
-             (13, 600, "2. Fuel cards"), (10, 580, "Every driver gets one fuel card for the car."), (8, 30, "Page 1 of 2")]  # fmt: skip
+    first = [(8, 770, "ACME handbook"), (18, 700, "Fleet policy"), (13, 660, "1. Accidents"), (10, 640, "Call the police first, then the desk."),  # noqa: E501
+             (13, 600, "2. Fuel cards"), (10, 580, "Every driver gets one fuel card for the car."), (8, 30, "Page 1 of 2")]  # fmt: skip  # noqa: E501
     second = [(8, 770, "ACME handbook"), (10, 700, "It is blocked after two missing receipts."), (8, 30, "Page 2 of 2")]
     assert converter.convert("pdf", printed(first, second)).markdown == (
         "# Fleet policy\n\n## 1. Accidents\n\nCall the police first, then the desk.\n\n## 2. Fuel cards\n\n"
@@ -236,7 +236,7 @@ def test_the_margin_of_a_page_is_left_out(converter: Converter, margin: str) -> 
 
 
 def test_a_page_within_one_form_is_read(converter: Converter) -> None:
-    form = f'<form method="post"><input type="hidden" value="x"><div id="content"><h1>Desk</h1>{MORE}<h2>Night trains</h2>{MORE}</div></form>'
+    form = f'<form method="post"><input type="hidden" value="x"><div id="content"><h1>Desk</h1>{MORE}<h2>Night trains</h2>{MORE}</div></form>'  # noqa: E501
     assert page(converter, form).startswith("# Desk\n\nThe travel desk")
 
 
@@ -249,7 +249,7 @@ def test_a_layout_table_is_opened_and_its_menu_left_out(converter: Converter, st
 
 def test_spanned_cells_of_a_page_are_filled(converter: Converter) -> None:
     body = (
-        f"<main>{MORE}<table><tr><th>Region</th><th>Plan</th><th>Fee</th></tr><tr><td rowspan=2>North</td><td>Basic</td><td>1</td></tr>"
+        f"<main>{MORE}<table><tr><th>Region</th><th>Plan</th><th>Fee</th></tr><tr><td rowspan=2>North</td><td>Basic</td><td>1</td></tr>"  # noqa: E501
         "<tr><td>Plus</td><td>2</td></tr><tr><td colspan=2>All</td><td>3</td></tr></table></main>"
     )
     assert "| North | Basic | 1 |\n| North | Plus | 2 |\n| All | All | 3 |" in page(converter, body)
@@ -262,7 +262,7 @@ def test_spanned_cells_of_a_page_are_filled(converter: Converter) -> None:
         '<pre class="syntaxhighlighter-pre" data-language="text">remote a\nproto udp</pre>',
         "<pre><code>remote a<br>proto udp</code></pre>",
         "<pre><code><div class='ec-line'>remote a</div><div class='ec-line'>proto udp</div></code></pre>",
-        "<table class='highlighttable'><tr><td class='linenos'><pre>1\n2</pre></td><td><pre>remote a\nproto udp</pre></td></tr></table>",
+        "<table class='highlighttable'><tr><td class='linenos'><pre>1\n2</pre></td><td><pre>remote a\nproto udp</pre></td></tr></table>",  # noqa: E501
         "<pre><button>Copy</button>remote a\nproto udp</pre>",
     ],
 )
@@ -276,8 +276,8 @@ def test_code_of_a_page_keeps_its_lines(converter: Converter, code: str) -> None
     ("mark", "note"),
     [
         ('<sup id="r1"><a href="#fn1">1</a></sup>', '<ol><li id="fn1">Not in May. <a href="#r1">↩</a></li></ol>'),
-        ('<a class="footnote-ref" href="#fn-1"><sup>1</sup></a>', '<section class="footnotes"><ol><li id="fn-1"><p>Not in May. <a href="#x" role="doc-backlink">↩</a></p></li></ol></section>'),
-        ('<sup><a href="#cite_note-1">[1]</a></sup>', '<ol class="references"><li id="cite_note-1"><a href="#cite_ref-1">↑</a> Not in May.</li></ol>'),
+        ('<a class="footnote-ref" href="#fn-1"><sup>1</sup></a>', '<section class="footnotes"><ol><li id="fn-1"><p>Not in May. <a href="#x" role="doc-backlink">↩</a></p></li></ol></section>'),  # noqa: E501
+        ('<sup><a href="#cite_note-1">[1]</a></sup>', '<ol class="references"><li id="cite_note-1"><a href="#cite_ref-1">↑</a> Not in May.</li></ol>'),  # noqa: E501
     ],
 )  # fmt: skip
 def test_footnotes_of_a_page_lose_their_marks(converter: Converter, mark: str, note: str) -> None:

@@ -94,10 +94,7 @@ def _brackets(state: StateInline, silent: bool) -> bool:
         return False
     if state.src.find("]", state.pos) < 0:  # or Markdown's own rule would look for it once more at each bracket
         return _plain(state, "[", silent)
-    for rule in (_wiki, _note, _opening, _span):
-        if rule(state, silent):
-            return True
-    return False
+    return any(rule(state, silent) for rule in (_wiki, _note, _opening, _span))
 
 
 def _wiki(state: StateInline, silent: bool) -> bool:

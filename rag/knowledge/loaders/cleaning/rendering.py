@@ -65,7 +65,7 @@ class Writer:
         blocks = (self._block(tokens, first, last) for first, last in spans(tokens, start, end))
         return [block for block in blocks if block.strip()]
 
-    def _block(self, tokens: Sequence[Token], start: int, end: int) -> str:
+    def _block(self, tokens: Sequence[Token], start: int, end: int) -> str:  # noqa: PLR0911
         token = tokens[start]
         if token.type == "heading_open":
             text = self._inline(tokens[start + 1], one_line=True)

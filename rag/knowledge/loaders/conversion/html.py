@@ -19,7 +19,7 @@ LEAST_SHARE = 0.3
 """The smallest share of a page's words that its main part may have; a part with less is not the main one."""
 _SURROUNDINGS = (
     "script, style, noscript, template, nav, iframe, svg, dialog, [hidden]:not([role=tabpanel]):not([hidden=until-found]), "
-    "[aria-hidden=true], [role=navigation], [role=search], [role=contentinfo], input, select, textarea, button, .breadcrumb, .breadcrumbs, "
+    "[aria-hidden=true], [role=navigation], [role=search], [role=contentinfo], input, select, textarea, button, .breadcrumb, .breadcrumbs, "  # noqa: E501
     "#breadcrumb-section, .toc-macro, .page-metadata, .pageSection > .pageSectionHeader, .pageSection > .greybox"
 )
 _MAIN = (

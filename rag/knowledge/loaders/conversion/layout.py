@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ _SENTENCE_END = (".", ",", ";", ":", "-")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """One line: ``box`` counts the text boxes of the page; ``top`` is the distance from the page's top in shares of its height."""
+    """One line: ``box`` counts the text boxes of the page; ``top`` is the distance from the page's top in shares of its height."""  # noqa: E501
 
     text: str
     size: float
@@ -101,7 +102,7 @@ def _region(line: LTTextLine, page: Any, regions: Sequence[tuple[float, float, f
 
 def _table(found: Any) -> _Table:
     rows = [[None if text is None else rejoin_words(text) for text in row] for row in found.extract()]
-    for above, row in zip(rows, rows[1:], strict=False):  # a cell that goes on from the row above is None
+    for above, row in itertools.pairwise(rows):  # a cell that goes on from the row above is None
         for column, text in enumerate(row):
             if text is None and column < len(above) and column == 0:
                 row[column] = above[column]

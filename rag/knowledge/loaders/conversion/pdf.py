@@ -19,7 +19,7 @@ LAYOUT_PAGES = 100
 LAYOUT_SECONDS = 10
 """CPU seconds for the search for tables; it needs 0.1 to 0.3 seconds a page."""
 _PROGRAM_TITLE = re.compile(
-    r"^(Microsoft \w+ - |untitled|\W*(?:anonymous|unspecified|none|null|document\d*|unknown|no title|sin título)\W*$|.*\.(docx?|pptx?|xlsx?|indd|tex|pdf|odt|rtf)$)",
+    r"^(Microsoft \w+ - |untitled|\W*(?:anonymous|unspecified|none|null|document\d*|unknown|no title|sin título)\W*$|.*\.(docx?|pptx?|xlsx?|indd|tex|pdf|odt|rtf)$)",  # noqa: E501
     re.IGNORECASE,
 )
 """Titles that a program set by default; the file's name says as much."""

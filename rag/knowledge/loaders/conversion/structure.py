@@ -12,7 +12,7 @@ WIDEST = 100
 """The most columns or rows that one cell is spread over."""
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = ("p", "ul", "ol", "pre", "blockquote", "dl", "table", *_HEADINGS)
-_LINE_NUMBERS = ".linenos, .lineno, .linenodiv, .line-numbers-rows, td.gutter, .blob-num, .hljs-ln-numbers, pre button, .copy-button"
+_LINE_NUMBERS = ".linenos, .lineno, .linenodiv, .line-numbers-rows, td.gutter, .blob-num, .hljs-ln-numbers, pre button, .copy-button"  # noqa: E501
 _MARK = re.compile(r"[\[(]?\s*(?:\d{1,3}|[a-z]|[ivx]{1,5}|[*†‡§]{1,3})\s*[\])]?")
 _BACK = re.compile(r"[\s\u2191\u21a9\ufe0e^\u2b06]*")
 _NOTE_CONTAINERS = ("li", "p", "div", "dd", "aside", "section", "td", "span")
@@ -107,7 +107,7 @@ def _rows(table: Tag) -> list[Tag]:
 
 
 def _cells(row: Tag) -> list[Tag]:
-    return [cell for cell in row.find_all(("td", "th"), recursive=False)]
+    return list(row.find_all(("td", "th"), recursive=False))
 
 
 def _is_layout(table: Tag) -> bool:
@@ -166,7 +166,7 @@ def _fill_spans(table: Tag) -> None:
             column += 1
 
 
-def _insert_covered(row: Tag, cell: Tag, covered: dict[tuple[int, int], Tag], line: int, column: int) -> int:
+def _insert_covered(row: Tag, cell: Tag, covered: dict[tuple[int, int], Tag], line: int, column: int) -> int:  # noqa: ARG001
     while (line, column) in covered:
         cell.insert_before(copy.copy(covered.pop((line, column))))
         column += 1

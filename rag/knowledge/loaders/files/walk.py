@@ -17,7 +17,7 @@ def walk(root: Path, ignored: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Pairs of relative path and reason: "" for a file, else why it cannot be read. Paths of folders end in ``/``.
 
     Names that begin with a dot, the lock files of office programs and paths in ``ignored`` are left out; links to folders inside are not followed.
-    """
+    """  # noqa: E501
     resolved = root.resolve()
     stack = [""]  # no recursion: a path may be deeper than Python's recursion limit
     while stack:
