@@ -193,8 +193,7 @@ def _split_block(block: Block, room: _Room) -> list[str]:
     if block.kind == "code":
         return _split_code(block.text, room.whole)
     if block.kind == "table":
-        head, body = block.text.split("\n")[:2], block.text.split("\n")[2:]
-        return _split_framed(body, "\n".join(head) + "\n", "", room.whole)
+        return _split_table(block.text.split("\n"), room.whole)
     return _prose(block.text, room.prose)
 
 
@@ -221,6 +220,35 @@ def _split_item(item: str, room: _Room) -> list[str]:
     inner = _Room(whole=lambda text: room.whole(marker + text), prose=lambda text: room.prose(marker + text))
     first, *rest = _units(parse(body), inner) or [body]
     return [marker + first.replace("\n", "\n" + " " * len(marker)), *rest]
+
+
+def _split_table(lines: Sequence[str], fits: Fits) -> list[str]:
+    """Tables of the rows that fit below the head, each with it; a longer row becomes lines of ``name: value``."""
+    before, pieces, rows = "\n".join(lines[:2]) + "\n", list[str](), list[str]()
+    for row in lines[2:]:
+        if fits(before + row):
+            rows.append(row)
+            continue
+        pieces += _split_framed(rows, before, "", fits)
+        pieces += _split_row(_cells(lines[0]), _cells(row), fits)
+        rows = []
+    return [*pieces, *_split_framed(rows, before, "", fits)]
+
+
+def _split_row(names: Sequence[str], cells: Sequence[str], fits: Fits) -> list[str]:
+    """Parts of a row that is longer than a passage, each with the row's first cell and the names of its columns."""
+    labelled = [(f"{name}: " if name else "", cell) for name, cell in zip(names, cells, strict=False) if cell]
+    subject = "".join(labelled[0]) + "\n" if len(labelled) > 1 and fits("".join(labelled[0]) * 3) else ""
+    parts = [
+        subject + name + part
+        for name, cell in (labelled[1:] if subject else labelled)
+        for part in _prose(cell, lambda text, frame=subject + name: fits(frame + text))  # type: ignore[misc]
+    ]
+    return parts or ["".join(labelled[0])] if labelled else []
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))]
 
 
 def _split_code(text: str, fits: Fits) -> list[str]:

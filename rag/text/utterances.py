@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rag.text.characters import normalized
 from rag.types import Exchange
 
 FOLLOW_UP_WORDS = 12
@@ -41,8 +42,11 @@ _PRONOUNS = frozenset(
 
 
 def cleaned(text: str) -> str:
-    """The text without characters that stores and tokenizers refuse: control characters and lone surrogates."""
-    return _CONTROL.sub(" ", text.encode(errors="ignore").decode()).strip()
+    """The text with the characters of the passages, without those that stores and tokenizers refuse.
+
+    Those are control characters and lone surrogates.
+    """
+    return _CONTROL.sub(" ", normalized(text.encode(errors="ignore").decode())).strip()
 
 
 def is_empty(text: str) -> bool:

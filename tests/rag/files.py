@@ -11,6 +11,10 @@ from openpyxl import Workbook
 from pptx import Presentation
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+_BOXES = (
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
+    'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" xmlns:v="urn:schemas-microsoft-com:vml"'
+)
 _TYPES = (
     '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
     '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
@@ -30,11 +34,20 @@ def docx(*paragraphs: tuple[str, str], before: str = "", padding: int = 0) -> by
         f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>'
         for style, text in paragraphs
     )
+    return word_file(body, before=before, padding=padding)
+
+
+def word_file(body: str, *, notes: str = "", before: str = "", padding: int = 0) -> bytes:
+    """A Word file of this XML; ``notes`` is that of its footnotes."""
+    relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
     return _zipped(
         {
+            "word/_rels/document.xml.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/'
+            f'relationships"><Relationship Id="n1" Type="{relation}" Target="footnotes.xml"/></Relationships>',
+            "word/footnotes.xml": f"<w:footnotes {_W}>{notes}</w:footnotes>",
             "[Content_Types].xml": _TYPES,
             "_rels/.rels": _RELATIONS,
-            "word/document.xml": f'<?xml version="1.0"?>{before}<w:document {_W}><w:body>{body}</w:body></w:document>',
+            "word/document.xml": f'<?xml version="1.0"?>{before}<w:document {_W} {_BOXES}><w:body>{body}</w:body></w:document>',
             "word/styles.xml": f'<w:styles {_W}><w:style w:type="paragraph" w:styleId="Heading1">'
             f'<w:name w:val="heading 1"/></w:style></w:styles>',
             "word/media/pad.bin": b"\0" * padding,
@@ -85,6 +98,35 @@ def pdf(*lines: str, title: str = "") -> bytes:
         b"<</Title(%b)>>" % title.encode("cp1252"),
     ]
     return _portable(objects, b"<</Size 7/Root 1 0 R/Info 6 0 R>>")
+
+
+def printed(*pages: Sequence[tuple[float, float, str]], rules: Sequence[str] = (), title: str = "") -> bytes:
+    """Pages of lines with their size, distance from the bottom and text (at x = 72, or behind ``x|``), and drawn ``rules``.
+
+    A page without lines has a picture instead.
+    """
+    numbers = range(4, 4 + 2 * len(pages), 2)
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[%b]/Count %d>>" % (b" ".join(b"%d 0 R" % number for number in numbers), len(pages)),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+    ]
+    for number, lines in zip(numbers, pages, strict=True):
+        stream = "\n".join([*(rules if lines else ()), *map(_printed_line, lines)]).encode("cp1252")
+        stream = stream or b"q 300 0 0 300 72 300 cm BI /W 1 /H 1 /BPC 8 /CS /G ID x EI Q"
+        objects.append(
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents %d 0 R/Resources<</Font<</F1 3 0 R>>>>>>"
+            % (number + 1)
+        )
+        objects.append(b"<</Length %d>>stream\n%b\nendstream" % (len(stream), stream))
+    objects.append(b"<</Title(%b)>>" % title.encode("cp1252"))
+    return _portable(objects, b"<</Size %d/Root 1 0 R/Info %d 0 R>>" % (len(objects) + 1, len(objects)))
+
+
+def _printed_line(line: tuple[float, float, str]) -> str:
+    size, height, text = line
+    left, _, shown = text.rpartition("|")
+    return f"BT /F1 {size} Tf {left or 72} {height} Td ({shown}) Tj ET"
 
 
 def locked_pdf() -> bytes:

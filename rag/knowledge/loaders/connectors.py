@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from rag.errors import KnowledgeError
+from rag.knowledge.loaders.cleaning.page import clean_page
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, fingerprint
 from rag.knowledge.loaders.pages import first_heading
 from rag.language import detect
 from rag.settings import SourceSettings
+from rag.text.characters import normalized
 
 if TYPE_CHECKING:
     from langchain_core.document_loaders import BaseLoader
@@ -134,16 +136,20 @@ def _candidate(source: SourceSettings, origin: str, parts: list[Document]) -> Ca
             raise KnowledgeError("has no text; add some, or leave it out")
         if len(markdown) > LARGEST:
             raise KnowledgeError(f"has {len(markdown) / 1e6:.1f} million characters; at most 10 million are read")
+        page = clean_page(markdown)
         return LoadedDocument(
             id=f"{source.name}/{_printable(origin)}",
             source=source.name,
-            title=facts[0] or first_heading(markdown) or origin.rstrip("/").rpartition("/")[2],
+            title=normalized(facts[0])
+            or page.title
+            or first_heading(page.markdown)
+            or origin.rstrip("/").rpartition("/")[2],
             url=facts[1],
-            markdown=markdown,
-            language=source.language or detect(markdown),
+            markdown=page.markdown,
+            language=source.language or detect(page.markdown),
             audience=source.audience,
             tenant=source.tenant,
-            updated_at=_time(_first(parts, _TIMES)),
+            updated_at=_time(_first(parts, _TIMES)) or page.date,
         )
 
     return Candidate(

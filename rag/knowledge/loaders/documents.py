@@ -11,7 +11,7 @@ from datetime import datetime
 from rag.errors import KnowledgeError
 from rag.settings import SourceSettings
 
-LAYOUT = 1
+LAYOUT = 2
 """Part of every fingerprint: raise it when reading or converting changes, so that the next sync reads everything again."""
 
 
@@ -19,6 +19,7 @@ LAYOUT = 1
 class LoadedDocument:
     """One document. ``id`` is the source's name and the path; ``url`` is a link without an anchor, or the path without a base.
 
+    ``missing`` says which part of it could not be read; "" if all was.
     A heading of ``markdown`` may end in ``{#name}``: its anchor on the page at ``url``.
     """
 
@@ -31,6 +32,7 @@ class LoadedDocument:
     audience: str
     tenant: str = ""
     updated_at: datetime | None = None
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,18 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_GUESSES = (("cp1251", {"ru"}), ("cp1250", {"hu", "ro"}), ("cp1254", {"tr"}))
+_GUESSES = (("cp1251", {"ru"}), ("koi8-r", {"ru"}), ("cp1250", {"hu", "ro"}), ("cp1254", {"tr"}))
 """Windows code pages, each with the languages for which it is accepted; the fallback is Western European (cp1252)."""
+_EAST_ASIAN = (
+    ("euc_jp", (0xB0, 0xD7), 0.2),
+    ("shift_jis", (0x88, 0x9F), 0.2),
+    ("euc_kr", (0xB0, 0xC8), 0.0),
+    ("gb2312", (0xB0, 0xD7), 0.0),
+    ("big5", (0xA4, 0xC6), 0.0),
+    ("gb18030", (0xB0, 0xD7), 0.0),
+)
+"""Encodings, the first bytes of their usual characters, and the least share of kana. Korean is tried before Chinese, whose
+characters fall into Korean's syllables only in part."""
 _ODD = frozenset({"Sm", "Sk", "So", "No", "Cc", "Cf"})
 _PRINTED = frozenset("°®©™½¼¾²³±×")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -72,11 +82,48 @@ def _guess(content: bytes) -> str | None:
     # Control characters do not occur in text: the file is binary.
     if _CONTROL.search(content):
         return None
+    if (text := _decode_east_asian(content)) is not None:
+        return text
     for encoding, languages in _GUESSES:
         text = _decode_if_plausible(content, encoding)
         if text is not None and detect(text) in languages:
             return text
     return _decode_if_plausible(content, "cp1252")
+
+
+def _decode_east_asian(content: bytes) -> str | None:
+    """Text of two bytes a character, if nearly all characters are among the usual ones of that language; else None."""
+    for encoding, usual, least in _EAST_ASIAN:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        foreign = [char for char in text if char > "\x7f" and not _is_mark(char)]
+        kana = sum("\u3040" <= char <= "\u30ff" for char in foreign)
+        common = sum(_is_usual(char, encoding, usual) for char in foreign)
+        if len(foreign) < 4 or common < 0.85 * len(foreign) or kana < least * len(foreign):
+            continue
+        # a third of the letters, or the pairs are accented letters of a Latin alphabet
+        if 3 * len(foreign) > len(re.findall(r"\w", text)):
+            return text
+    return None
+
+
+def _is_mark(char: str) -> bool:
+    return "\u3000" <= char <= "\u303f" or "\uff00" <= char <= "\uffef" or "\u2000" <= char <= "\u206f" or char in "·×"
+
+
+def _is_usual(char: str, encoding: str, leads: tuple[int, int]) -> bool:
+    """Whether a character is a syllable of Japanese, or its first byte is one of the usual characters."""
+    if "\u3040" <= char <= "\u30ff":
+        return encoding in ("shift_jis", "euc_jp")
+    lead = char.encode(encoding)[0]
+    return leads[0] <= lead <= leads[1]
+
+
+def _has_odd_case(text: str) -> bool:
+    """Whether capitals stand behind small letters: a wrong code page for Cyrillic swaps them."""
+    return len(re.findall(r"[а-яё][А-ЯЁ]", text)) > 0.1 * len(re.findall(r"\w+", text))
 
 
 def _decode_if_plausible(content: bytes, encoding: str) -> str | None:
@@ -88,6 +135,8 @@ def _decode_if_plausible(content: bytes, encoding: str) -> str | None:
     foreign = re.sub(r"[\x00-\x7f]+", "", text)
     odd = sum(unicodedata.category(char) in _ODD and char not in _PRINTED for char in foreign)
     share = len(foreign) / len(re.findall(r"\w", text) or text)
+    if encoding in ("cp1251", "koi8-r") and _has_odd_case(text):
+        return None
     # Cyrillic text is nearly all non-ASCII; Latin alphabets add a few accented letters to ASCII.
-    plausible = share > 0.6 if encoding == "cp1251" else share < 0.4
+    plausible = share > 0.6 if encoding in ("cp1251", "koi8-r") else share < 0.4
     return text if plausible and 10 * odd <= len(foreign) else None

@@ -10,6 +10,7 @@ Kind = Literal["markdown", "text", "html", "csv", "jsonl", "pdf", "docx", "pptx"
 _KINDS: dict[str, Kind] = {
     ".md": "markdown",
     ".markdown": "markdown",
+    ".mdx": "markdown",
     ".txt": "text",
     ".html": "html",
     ".htm": "html",
@@ -28,7 +29,7 @@ LARGEST_TEXT = 10_000_000
 """The largest text in bytes; a larger one is a data dump, not a page."""
 LARGEST = 50_000_000
 """The largest file in bytes of a kind that may contain pictures."""
-READ = "Markdown, HTML, TXT, CSV, JSONL, PDF, DOCX, PPTX, XLSX and XLS"
+READ = "Markdown, MDX, HTML, TXT, CSV, JSONL, PDF, DOCX, PPTX, XLSX and XLS"
 
 
 def kind_of(path: PurePath) -> Kind | None:

@@ -6,32 +6,11 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from urllib.parse import quote
 
-import yaml
-
 from rag.language import LANGUAGES, detect
 from rag.text.blocks import parse
 
 BEGINNING = 4000
-"""Characters at a document's beginning that are searched for front matter and title."""
-
-
-def front_matter(text: str) -> tuple[str, str]:
-    """The title in the front matter (or ""), and the page without its front matter."""
-    text = text.replace("\r\n", "\n")
-    if not text.startswith("---\n"):
-        return "", text
-    # Only near the beginning: a rule ("---") further down is no end of front matter.
-    matter, fence, rest = text[4:BEGINNING].partition("\n---\n")
-    if not fence:
-        return "", text
-    try:
-        fields = yaml.safe_load(matter)
-    except Exception:  # noqa: BLE001 - PyYAML also raises ValueError, TypeError and RecursionError
-        return "", text
-    if not isinstance(fields, dict):
-        return "", text
-    title = fields.get("title")
-    return " ".join(title.split()) if isinstance(title, str) else "", rest + text[BEGINNING:]
+"""Characters at a document's beginning that are searched for the title."""
 
 
 def first_heading(markdown: str) -> str:

@@ -40,7 +40,8 @@ class SyncProgress:
     @property
     def done(self) -> int:
         """Documents that need no more work."""
-        return self.unchanged + self.written + self.skipped
+        # a document that was read in part counts as written and as skipped
+        return min(self.seen, self.unchanged + self.written + self.skipped)
 
 
 Report = Callable[[SyncProgress], None]
@@ -142,7 +143,10 @@ class Survey:
             self.unchanged.add(entry.document)
             return None
         try:
-            return Change(document=entry.load(), digest=digest)
+            document = entry.load()
+            if document.missing:  # the rest is written all the same
+                self.tally.skipped.append(Unreadable(path=document.id, reason=document.missing, document=document.id))
+            return Change(document=document, digest=digest)
         except Exception as error:  # noqa: BLE001 - a parser may raise anything; only this document is skipped
             self.tally.skip(entry.document, error)
             self._unreadable.append(entry.document + "/")

@@ -182,3 +182,14 @@ def test_a_question_and_its_answer_stay_a_passage_of_their_own_however_short() -
         ("Is it insured?", "Yes."),
     ]
     assert [each.url.partition("#")[2] for each in passages] == ["who-pays-customs", "is-it-insured"]
+
+
+def test_a_row_longer_than_a_passage_keeps_the_names_of_its_columns() -> None:
+    table = (
+        f"| Rule | Text | Owner |\n|---|---|---|\n| A1 | short | Ana |\n| B2 | {LONG * 8} | Bea |\n| C3 | short | Eva |"
+    )
+    passages = [passage.text for passage in cut(table)]
+    assert passages[0].endswith("| A1 | short | Ana |")
+    assert all(text.startswith("Rule: B2\nText: One two") for text in passages[1:-1])
+    assert "Owner: Bea" in passages[-1] or "Owner: Bea" in passages[-2]
+    assert passages[-1].endswith("| Rule | Text | Owner |\n|---|---|---|\n| C3 | short | Eva |")

@@ -52,7 +52,7 @@ def test_slides_become_sections(converter: Converter) -> None:
 def test_each_sheet_becomes_a_heading_with_a_table(converter: Converter) -> None:
     content = xlsx({"Prices": [["Plan", "Euro"], ["A|B", 3.0], [None, None]], "Empty": [], "Notes": [["x"]]})
     assert converter.convert("xlsx", content).markdown == (
-        "## Prices\n\n| Plan | Euro |\n| --- | --- |\n| A\\|B | 3 |\n\n## Notes\n\n| x |\n| --- |"
+        "## Prices\n\n| Plan | Euro |\n| --- | --- |\n| A\\|B | 3 |\n\n## Notes\n\nx"
     )
 
 

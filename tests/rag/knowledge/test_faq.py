@@ -92,3 +92,24 @@ def test_a_csv_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
         "has no entry with question and answer; fill it, or remove it",
         "is no CSV that can be read",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sep=;\nquestion;answer\n"How long, please?";"Two; or three days."\n',
+        '"sep=,"\r\nQuestion,Answer\r\n"How long, please?","Two; or three days."\r\n',
+        '\ufeff\nPREGUNTA;RESPUESTA\n"How long, please?";"Two; or three days."\n',
+        'FAQ of the shop;;\n;;\nPreguntas frecuentes;Respuestas;Owner\n"How long, please?";"Two; or three days.";x\n',
+        "No.\tQuestion text\tAnswer text\n1\tHow long, please?\tTwo; or three days.\n",
+        "Frage|Antwort\nHow long, please?|Two; or three days.\n",
+        '"How long, please?";"Two; or three days."\n',
+    ],
+)
+def test_a_faq_is_recognised_however_it_was_saved(text: str) -> None:
+    second = '"Open, too?";"Yes, daily."\n' if text.startswith('"How') else ""
+    assert read_csv(text + second)[0].markdown.startswith("## How long, please?\n\nTwo; or three days.")
+
+
+def test_a_table_with_a_question_mark_is_no_faq() -> None:
+    assert read_csv("Plan,Price\nBasic?,1\nPlus,2\n")[0].markdown.startswith("| Plan | Price |")

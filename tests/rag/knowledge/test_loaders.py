@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ def test_pages_come_in_the_order_of_their_paths_with_title_link_and_language(tmp
 )
 def test_a_page_may_say_when_it_was_changed(tmp_path: Path, matter: str, day: int) -> None:
     write(tmp_path, "pay.md", f"{matter}# Pay\n\nText.")
-    assert read(tmp_path)[0][0].updated_at == datetime(2026, 5, day, tzinfo=UTC)
+    assert datetime.date(read(tmp_path)[0][0].updated_at or datetime.now(UTC)) == date(2026, 5, day)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_other_kinds_are_left_out_unless_the_glob_names_them(tmp_path: Path) -> 
     write(tmp_path, "logo.png", b"\x89PNG")
     assert read(tmp_path) == ([], [])
     (unreadable,) = read(tmp_path, glob="**/*.png")[1]
-    assert unreadable.reason.startswith("is of a kind that is not read; read are Markdown, HTML,")
+    assert unreadable.reason.startswith("is of a kind that is not read; read are Markdown, MDX, HTML,")
     assert read(tmp_path / "logo.png")[1][0].document == "kb/logo.png"
 
 
@@ -161,3 +161,42 @@ def test_a_source_that_is_not_there_names_the_setting_and_the_cure(tmp_path: Pat
         read(tmp_path / "none")
     with pytest.raises(KnowledgeError, match="glob of 'kb'"):
         read(tmp_path, glob="/etc/*")
+
+
+@pytest.mark.parametrize(
+    ("text", "encodings"),
+    [
+        ("问题,答案\n产品价格是多少？,一百元。\n", ("gb2312", "gb18030")),
+        ("問題,答案\n產品的價格是多少？,一百元。我們的客服人員會在三天內處理您的申請\n", ("big5",)),
+        ("質問,回答\n送料はいくらですか？,五百円です。営業時間は九時から五時までです。\n", ("shift_jis", "euc_jp")),
+        ("질문,답변\n배송은 얼마나 걸리나요? 보통 이틀에서 사흘 정도 걸립니다.\n", ("euc_kr",)),
+        ("Сколько стоит доставка? Доставка бесплатная для всех заказов, офис открыт с девяти.\n", ("cp1251", "koi8-r")),
+        ("¿Cuánto cuesta el envío? Nada: está incluido en el precio señalado.\n", ("cp1252",)),
+        ("Größe über Öffnungszeiten, täglich geöffnet.\n", ("cp1252",)),
+    ],
+)
+def test_text_in_older_encodings_is_read(tmp_path: Path, text: str, encodings: tuple[str, ...]) -> None:
+    for encoding in encodings:
+        write(tmp_path, f"{encoding}.txt", text.encode(encoding))
+    documents, unreadable = read(tmp_path)
+    assert [document.markdown.replace("\\", "").split() for document in documents] == [text.split()] * len(encodings)
+    assert unreadable == []
+
+
+def test_bytes_of_no_known_encoding_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    write(tmp_path, "a.txt", bytes(range(0x80, 0x100)) * 3)
+    documents, unreadable = read(tmp_path)
+    assert documents == []
+    assert "save it as UTF-8" in unreadable[0].reason
+
+
+def test_a_page_of_mdx_is_read_and_its_front_matter_gives_the_date(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "a.mdx",
+        "---\ntitle: Install\nupdated: 2026-01-02\n---\nimport X from 'y';\n\n<X>\n\nRun it{' '}now.\n\n</X>\n",
+    )
+    (document,), _ = read(tmp_path)
+    assert (document.title, document.markdown.strip()) == ("Install", "Run it now.")
+    assert document.updated_at is not None
+    assert document.updated_at.date().isoformat() == "2026-01-02"

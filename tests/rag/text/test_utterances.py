@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.text.utterances import follows_up
+from rag.text.utterances import cleaned, follows_up
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,8 @@ def test_a_follow_up_is_recognised(text: str) -> None:
 )  # fmt: skip
 def test_a_question_that_stands_alone_is_left_alone(text: str) -> None:
     assert not follows_up(text)
+
+
+def test_a_question_has_the_characters_of_the_passages() -> None:
+    assert cleaned(" ware\u00adhouse cafe\u0301\u200b\u00a0no.\ud800 ") == "warehouse café no."
+    assert cleaned("\u0645\u06cc\u200c\u0634\u0648\u062f") == "\u0645\u06cc\u200c\u0634\u0648\u062f"

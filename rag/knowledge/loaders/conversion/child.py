@@ -53,7 +53,7 @@ def _limit(memory: int) -> None:
 def _answer(request: dict[str, str], content: bytes) -> dict[str, object]:
     kind = request["kind"]
     try:
-        markdown, title = importlib.import_module(_MODULES[kind]).convert(kind, content, request)
+        markdown, title, *missing = importlib.import_module(_MODULES[kind]).convert(kind, content, request)
     except KnowledgeError as error:
         return {"error": str(error)}
     except MemoryError:
@@ -64,7 +64,7 @@ def _answer(request: dict[str, str], content: bytes) -> dict[str, object]:
         return {"error": f"is damaged, or is not a .{kind} file; open it and save it again"}
     except Exception as error:  # noqa: BLE001 - any exception of a library becomes this file's reason
         return {"error": f"cannot be converted ({type(error).__name__}: {_short(error)}); open it and save it again"}
-    return {"markdown": _clean(markdown), "title": _clean(" ".join(title.split()))}
+    return {"markdown": _clean(markdown), "title": _clean(" ".join(title.split())), "missing": "".join(missing)}
 
 
 def _short(error: Exception) -> str:

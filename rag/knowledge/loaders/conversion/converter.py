@@ -24,10 +24,14 @@ _LENGTH = struct.Struct("!Q")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A document as Markdown. ``title`` comes from the file's properties; "" if they have none."""
+    """A document as Markdown. ``title`` comes from the file's properties; "" if they have none.
+
+    ``missing`` says which part of the file could not be read; "" if all was.
+    """
 
     markdown: str
     title: str = ""
+    missing: str = ""
 
 
 class Converter:
@@ -63,7 +67,7 @@ class Converter:
                 f"has {len(answer['markdown']) / 1e6:.0f} million characters of text; at most "
                 f"{LARGEST_TEXT // 1_000_000} million are read: split it"
             )
-        return Converted(markdown=answer["markdown"], title=answer["title"])
+        return Converted(markdown=answer["markdown"], title=answer["title"], missing=answer.get("missing", ""))
 
     def close(self) -> None:
         """Ends the child process; a later ``convert`` starts a new one."""

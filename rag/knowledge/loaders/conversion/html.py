@@ -12,13 +12,34 @@ from bs4 import BeautifulSoup, Tag
 from markdownify import ATX, MarkdownConverter
 
 from rag.errors import KnowledgeError
+from rag.knowledge.loaders.conversion.structure import prepare
 from rag.knowledge.loaders.encoding import decode_page
 
 LEAST_SHARE = 0.3
 """The smallest share of a page's words that its main part may have; a part with less is not the main one."""
 _SURROUNDINGS = (
-    "script, style, noscript, template, nav, aside, form, iframe, svg, dialog, [hidden], [aria-hidden=true], "
-    "[role=navigation], [role=search]"
+    "script, style, noscript, template, nav, iframe, svg, dialog, [hidden]:not([role=tabpanel]):not([hidden=until-found]), "
+    "[aria-hidden=true], [role=navigation], [role=search], [role=contentinfo], input, select, textarea, button, .breadcrumb, .breadcrumbs, "  # noqa: E501
+    "#breadcrumb-section, .toc-macro, .page-metadata, .pageSection > .pageSectionHeader, .pageSection > .greybox"
+)
+_MAIN = (
+    "main, [role=main]",
+    "article",
+    "#main-content",
+    "[itemprop=articleBody]",
+    ".markdown-body",
+    ".entry-content",
+    ".post-content",
+    "#bodyContent",
+    "#content",
+)
+"""Where pages have their main part, the surest mark first."""
+_BOX = re.compile(
+    r"admonition|callout|alert|caution|warning|danger|notice|hint|\bnote|\btip\b|\binfo|important|aside|message|infobox|panel|box"
+)
+"""Classes of boxes within a text; a page's margin has others."""
+_MARGIN = re.compile(
+    r"sidebar|toc\b|table-of-contents|related|share|social|promo|newsletter|advert|\bads?\b|widget|menu|nav"
 )
 _PERMALINKS = "a.headerlink, a.anchor, a.anchor-link, a.hash-link, a[aria-label^=Permalink], a[title^=Permalink]"
 _Markdownify: Any = MarkdownConverter  # Any: its stubs lack the methods that subclasses override
@@ -33,12 +54,36 @@ def convert(_kind: str, content: bytes, request: Mapping[str, str]) -> tuple[str
     scripted = soup.find("script") is not None
     _name_headings(soup)
     for element in soup.select(_SURROUNDINGS):
-        element.decompose()
+        if element.find_parent("pre") is None or element.name == "button":
+            element.decompose()
+    _remove_margins(soup)
+    prepare(soup)
     markdown = _main(soup, request.get("url", "")) or _extract(soup, request.get("url", ""))
     if not re.search(r"\w", markdown):
         cure = "without JavaScript; save it from a browser" if scripted else "at all; add some"
         raise KnowledgeError(f"has no text {cure}, or leave it out")
     return markdown, title
+
+
+def _remove_margins(soup: BeautifulSoup) -> None:
+    """Removes what stands beside the text (``aside``, small forms); boxes within it, and forms around it, stay."""
+    for form in soup.find_all("form"):
+        if form.find(("p", "h1", "h2", "h3", "table", "article", "main")) is None and _words(form) < 60:
+            form.decompose()
+    for aside in soup.find_all("aside"):
+        if not aside.decomposed and not _is_box(aside):
+            aside.decompose()
+
+
+def _is_box(aside: Tag) -> bool:
+    names = " ".join([*(aside.get("class") or []), str(aside.get("id") or "")]).lower()
+    if _MARGIN.search(names.replace("aside", "")):
+        return False
+    if _BOX.search(names.replace("sidebar", "")) or aside.get("role") in ("note", "doc-tip", "doc-notice", "alert"):
+        return True
+    linked = sum(len(link.get_text(strip=True)) for link in aside.find_all("a"))
+    within = aside.find_parent(("main", "article")) is not None or aside.find_parent(attrs={"role": "main"}) is not None
+    return within and linked < 0.5 * len(aside.get_text(strip=True))
 
 
 def _name_headings(soup: BeautifulSoup) -> None:
@@ -68,9 +113,9 @@ def _anchor(heading: Tag) -> str:
 
 def _main(soup: BeautifulSoup, url: str) -> str:
     """The part that the page marks as its main one, if it has enough of the page's words; else ""."""
-    for elements in (soup.select("main, [role=main]"), soup.find_all("article")):
+    for elements in map(soup.select, _MAIN):
         if len(elements) == 1 and _words(elements[0]) >= LEAST_SHARE * _words(soup.body or soup):
-            return _markdown(elements[0], url)
+            return markdown_of(elements[0], url)
     return ""
 
 
@@ -81,13 +126,15 @@ def _extract(soup: BeautifulSoup, url: str) -> str:
     body = soup.body or soup
     text = trafilatura.extract(str(soup), output_format="markdown", include_comments=False, include_formatting=True)
     if not text or _is_too_little(text, body):
-        return _markdown(body, url)
+        return markdown_of(body, url)
     return "\n".join(_with_anchors(text, soup))
 
 
 def _is_too_little(text: str, body: Tag) -> bool:
     """Whether too few words or fewer than half of the headings are left, as trafilatura does with short pages."""
     headings = len(re.findall(r"^#+ ", text, re.MULTILINE))
+    if text.count("```") < 2 * len(body.find_all("pre")) or (body.find("table") is not None and "|" not in text):
+        return True
     return len(re.findall(r"\w+", text)) < LEAST_SHARE * _words(body) or 2 * headings < len(body.find_all(_HEADINGS))
 
 
@@ -110,7 +157,8 @@ def _words(element: Tag) -> int:
     return len(re.findall(r"\w+", element.get_text(" ")))
 
 
-def _markdown(element: Tag, url: str) -> str:
+def markdown_of(element: Tag, url: str = "") -> str:
+    """The Markdown of a part of a page; its links are made absolute with ``url``."""
     options = {
         "heading_style": ATX,
         "bullets": "-",
@@ -160,5 +208,12 @@ def _absolute(page: str, href: str) -> str:
 
 
 def _code_language(pre: Tag) -> str:
+    named = (
+        pre.get("data-language")
+        or pre.get("data-lang")
+        or (pre.code and (pre.code.get("data-language") or pre.code.get("data-lang")))
+    )
+    if named and re.fullmatch(r"[\w+#-]+", str(named)):
+        return str(named)
     class_names: list[Any] = [*(pre.get("class") or []), *((pre.code.get("class") or []) if pre.code else [])]
     return next((match[1] for name in class_names if (match := re.match(r"lang(?:uage)?-(\w+)$", str(name)))), "")

@@ -6,12 +6,14 @@ import re
 import zipfile
 from collections.abc import Mapping
 from io import BytesIO
+from typing import Any
 
 from defusedxml.ElementTree import fromstring
-from markitdown import DocumentConverter, StreamInfo
-from markitdown.converters import DocxConverter, PptxConverter
+from markitdown import StreamInfo
+from markitdown.converters import PptxConverter
 
 from rag.errors import KnowledgeError
+from rag.knowledge.loaders.conversion.word import word
 
 UNPACKED = 300_000_000
 """The most bytes that a file may unpack to; more is a zip bomb or a book of scans."""
@@ -21,17 +23,35 @@ HARMLESS = 20_000_000
 """Unpacked bytes below which the ratio is not checked."""
 _OLE = b"\xd0\xcf\x11\xe0"
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
-_CONVERTERS: dict[str, type[DocumentConverter]] = {"docx": DocxConverter, "pptx": PptxConverter}
+_SLIDE_MARK = re.compile(r"\s*<!--[^>]*-->\s*")
+
+_Pptx: Any = PptxConverter  # Any: it has no types
 
 
 def convert(kind: str, content: bytes, _request: Mapping[str, str]) -> tuple[str, str]:
     """The Markdown, and the title in the file's properties."""
     check_archive(kind, content)
-    result = _CONVERTERS[kind]().convert(BytesIO(content), StreamInfo(extension=f".{kind}"))
-    markdown = _IMAGE.sub(r"\1" if kind == "docx" else "", result.markdown)
-    if not re.search(r"\w", re.sub(r"<!--.*?-->", "", markdown)):
+    markdown = word(content) if kind == "docx" else _slides(content)
+    if not re.search(r"\w", markdown):
         raise KnowledgeError("has no text (it is empty, or its text is in pictures); add the text")
     return markdown, _title(content)
+
+
+def _slides(content: bytes) -> str:
+    """The Markdown of the slides that are shown: hidden ones are left out, as hidden sheets are."""
+    from pptx import Presentation
+
+    deck = Presentation(BytesIO(content))
+    hidden = [slide.slide_id for slide in deck.slides if slide._element.get("show") in ("0", "false")]
+    for entry in list(deck.slides._sldIdLst):
+        if entry.id in hidden:
+            deck.slides._sldIdLst.remove(entry)
+    if hidden:
+        shown = BytesIO()
+        deck.save(shown)
+        content = shown.getvalue()
+    result = _Pptx().convert(BytesIO(content), StreamInfo(extension=".pptx"))
+    return _SLIDE_MARK.sub("\n\n", _IMAGE.sub("", result.markdown)).strip()
 
 
 def check_archive(kind: str, content: bytes) -> None:

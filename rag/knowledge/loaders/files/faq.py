@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,35 @@ from rag.errors import KnowledgeError
 from rag.knowledge.loaders.tables import cell, table
 
 _COLUMNS = {
-    "question": ("question", "pregunta", "frage", "q"),
-    "answer": ("answer", "respuesta", "antwort", "a"),
+    "question": (
+        "question",
+        "pregunta",
+        "frage",
+        "pergunta",
+        "domanda",
+        "faq",
+        "consulta",
+        "问题",
+        "問題",
+        "質問",
+        "вопрос",
+        "q",
+    ),
+    "answer": (
+        "answer",
+        "respuesta",
+        "antwort",
+        "réponse",
+        "reponse",
+        "resposta",
+        "risposta",
+        "solution",
+        "solución",
+        "答案",
+        "回答",
+        "ответ",
+        "a",
+    ),
     "title": ("title", "título", "titulo"),
     "url": ("url", "link", "enlace"),
     "language": ("language", "idioma", "lang"),
@@ -21,7 +49,13 @@ _COLUMNS = {
 }
 HUGE = 500
 """From this many entries on, each category is a document: a change then re-embeds one category, not the whole file."""
+HEAD = 6
+"""Rows in which the names of the columns are looked for: a title or a note may stand above them."""
 LONGEST_CELL = 1_000_000
+
+
+_SEPARATOR = re.compile(r"\"?sep=(\\t|[,;|\t])\"?[ ]*\r?\n", re.IGNORECASE)
+"""The line with which Excel names the delimiter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +84,12 @@ class Part:
 def read_csv(text: str) -> list[Part]:
     """The parts of a FAQ, or one part with a table. Raises ``KnowledgeError`` for an empty or damaged file."""
     rows = _rows(text)
-    columns = _columns(rows[0]) if rows else {}
-    if {"question", "answer"} <= columns.keys():
-        return _parts([entry for row in rows[1:] if (entry := _entry(columns, row))])
+    head = next((index for index, row in enumerate(rows[:HEAD]) if _is_head(row)), -1)
+    if head >= 0:
+        columns = _columns(rows[head])
+        return _parts([entry for row in rows[head + 1 :] if (entry := _entry(columns, row))])
+    if _are_questions(rows):
+        return _parts([entry for row in rows if (entry := _entry({"question": 0, "answer": 1}, row))])
     if not (markdown := table(rows)):
         raise KnowledgeError("is empty; fill it, or remove it")
     return [Part(name="", title="", url="", language="", markdown=markdown)]
@@ -67,20 +104,63 @@ def read_jsonl(text: str) -> list[Part]:
 def _rows(text: str) -> list[list[str]]:
     # The default of 131,072 characters is too small for a long answer.
     csv.field_size_limit(LONGEST_CELL)
-    first = text.lstrip().partition("\n")[0]
-    delimiter = max(",;\t|", key=first.count)  # csv.Sniffer takes letters for delimiters in short files
+    text = text.lstrip("\ufeff \r\n")
+    declared = _SEPARATOR.match(text)
+    text = text[declared.end() :] if declared else text
     try:
-        return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+        return _split(text, (declared and declared[1].replace("\\t", "\t")) or _delimiter(text))
     except csv.Error as error:
         raise KnowledgeError(f"is no CSV that can be read ({error}); save it as CSV again") from error
 
 
+def _split(text: str, delimiter: str) -> list[list[str]]:
+    return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+
+
+def _delimiter(text: str) -> str:
+    """The character that splits the first rows most evenly; csv.Sniffer takes letters for delimiters in short files."""
+    beginning = "".join(text[:20_000].splitlines(keepends=True)[:40])
+
+    def evenness(delimiter: str) -> tuple[bool, float, int]:
+        widths = [len(row) for row in _split(beginning, delimiter)]
+        usual = max(set(widths), key=lambda width: (widths.count(width), width), default=1)
+        return usual > 1, widths.count(usual) / max(1, len(widths)), usual
+
+    return max(",;\t|", key=evenness)
+
+
+def _is_head(row: Sequence[str]) -> bool:
+    return {"question", "answer"} <= _columns(row).keys()
+
+
+def _are_questions(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a file without names of columns has a question in each first cell and something else in the second."""
+    if len(rows) < 2 or any(len(row) < 2 for row in rows):
+        return False
+    asked = sum(row[0].strip().endswith("?") and not row[1].strip().endswith("?") for row in rows)
+    return asked >= 0.8 * len(rows)
+
+
 def _columns(head: Sequence[str]) -> dict[str, int]:
-    names = [name.strip().lower() for name in head]
-    indexes = {
-        key: next((names.index(name) for name in aliases if name in names), -1) for key, aliases in _COLUMNS.items()
-    }
-    return {key: index for key, index in indexes.items() if index >= 0}
+    names = [_name(cell) for cell in head]
+    indexes: dict[str, int] = {}
+    for key, aliases in _COLUMNS.items():
+        near = (index for index, name in enumerate(names) if _is_near(name, aliases))
+        index = next((names.index(name) for name in aliases if name in names), next(near, -1))
+        if index >= 0 and index not in indexes.values():
+            indexes[key] = index
+    return indexes
+
+
+def _name(cell: str) -> str:
+    return re.sub(r"[^\w]+", " ", cell).strip().lower()
+
+
+def _is_near(name: str, aliases: Sequence[str]) -> bool:
+    """Whether a column's name has one of these words, also in the plural ("Preguntas frecuentes", "FAQ question")."""
+    if len(name.split()) > 3:
+        return False
+    return any(word.removesuffix("s") in aliases or word in aliases for word in name.split() if len(word) > 2)
 
 
 def _entry(columns: Mapping[str, int], row: Sequence[str]) -> Entry | None:

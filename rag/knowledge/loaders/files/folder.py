@@ -7,24 +7,24 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from re import Pattern
 
 from rag.errors import KnowledgeError
+from rag.knowledge.loaders.cleaning.page import CleanPage, clean_converted, clean_page
 from rag.knowledge.loaders.conversion.converter import Converter
-from rag.knowledge.loaders.dates import stated_date
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, Unreadable, fingerprint, printable, reason
 from rag.knowledge.loaders.encoding import decode
 from rag.knowledge.loaders.files.faq import Part, read_csv, read_jsonl
 from rag.knowledge.loaders.files.walk import matcher, walk
 from rag.knowledge.loaders.git.ignored import ignored_by_git
 from rag.knowledge.loaders.kinds import READ, Kind, kind_of, largest
-from rag.knowledge.loaders.pages import first_heading, front_matter, language_of, link, title_of
+from rag.knowledge.loaders.pages import first_heading, language_of, link, title_of
 from rag.knowledge.loaders.plain import plain
 from rag.language import LANGUAGES
 from rag.settings import SourceSettings
+from rag.text.characters import normalized
 
 
 def read_folder(
@@ -117,7 +117,8 @@ class _FolderReader:
         facts = (part.title, part.url, part.language)
 
         def load() -> LoadedDocument:
-            return self._document(relative, part.markdown, document=document, title=part.title, part=part)
+            page = clean_page(part.markdown)
+            return self._document(relative, page, document=document, part=part)
 
         return Candidate(
             document=document,
@@ -129,31 +130,30 @@ class _FolderReader:
         content = read(self.root / relative, kind)
         if hashlib.sha256(content).digest() != digest:  # the index would store it with the old fingerprint
             raise KnowledgeError("changed while it was read; the next sync reads it")
-        title, markdown = self._convert(kind, content)
-        updated = stated_date(decode(content)) if kind == "markdown" else None
-        document = f"{self.source.name}/{relative}"
-        return self._document(relative, markdown, document=document, title=title, updated=updated)
+        page = self._convert(kind, content, mdx=relative.endswith(".mdx"))
+        return self._document(relative, page, document=f"{self.source.name}/{relative}")
 
-    def _convert(self, kind: Kind, content: bytes) -> tuple[str, str]:
+    def _convert(self, kind: Kind, content: bytes, *, mdx: bool) -> CleanPage:
         """Title and Markdown of a file; the title is "" if the file's name must serve as one."""
         if kind == "markdown":
-            title, markdown = front_matter(decode(content))
-            return title or first_heading(markdown), markdown
+            page = clean_page(decode(content), mdx=mdx)
+            return page if page.title else replace(page, title=first_heading(page.markdown))
         if kind == "text":
-            markdown = plain(decode(content))
-            return first_heading(markdown), markdown
+            markdown = clean_converted(plain(decode(content)))
+            return CleanPage(markdown=markdown, title=first_heading(markdown))
         result = self.converter.convert(kind, content)
-        return first_heading(result.markdown) or result.title, result.markdown
+        markdown = clean_converted(result.markdown)
+        return CleanPage(
+            markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing
+        )
 
     def _document(
         self,
         relative: str,
-        markdown: str,
+        page: CleanPage,
         *,
         document: str,
-        title: str,
         part: Part | None = None,
-        updated: datetime | None = None,
     ) -> LoadedDocument:
         path = PurePosixPath(relative)
         keep_suffix = kind_of(path) != "markdown"
@@ -161,13 +161,14 @@ class _FolderReader:
         return LoadedDocument(
             id=document,
             source=self.source.name,
-            title=title or title_of(path),
+            title=(part and part.title) or page.title or normalized(title_of(path)),
             url=(part and part.url) or link(self.source.base_url, path, keep_suffix=keep_suffix),
-            markdown=markdown,
-            language=self.source.language or declared or language_of(path.parts[:-1], markdown),
+            markdown=page.markdown,
+            language=self.source.language or declared or language_of(path.parts[:-1], page.markdown),
             audience=self.source.audience,
             tenant=self.source.tenant,
-            updated_at=updated,
+            missing=page.missing,
+            updated_at=page.date,
         )
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from rag.errors import KnowledgeError
 
+_HIDDEN = (".", "~$")
+"""Beginnings of names that are no documents: ``~$`` marks a file that Word, Excel or PowerPoint has open."""
+
 
 def walk(root: Path, ignored: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Pairs of relative path and reason: "" for a file, else why it cannot be read. Paths of folders end in ``/``.
 
-    Names that begin with a dot and paths in ``ignored`` are left out; links to folders inside are not followed.
-    """
+    Names that begin with a dot, the lock files of office programs and paths in ``ignored`` are left out; links to folders inside are not followed.
+    """  # noqa: E501
     resolved = root.resolve()
     stack = [""]  # no recursion: a path may be deeper than Python's recursion limit
     while stack:
@@ -35,7 +38,7 @@ def walk(root: Path, ignored: frozenset[str]) -> Iterator[tuple[str, str]]:
             continue
         for entry in entries:
             path = relative + entry.name
-            if entry.name.startswith(".") or path in ignored or path + "/" in ignored:
+            if entry.name.startswith(_HIDDEN) or path in ignored or path + "/" in ignored:
                 continue
             if not _is_folder(entry):
                 stack.append(path)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from rag.errors import KnowledgeError
 from rag.knowledge.loaders import kinds
+from rag.knowledge.loaders.cleaning.page import CleanPage, clean_converted, clean_page
 from rag.knowledge.loaders.conversion.converter import Converter
 from rag.knowledge.loaders.documents import Candidate, LoadedDocument, fingerprint
 from rag.knowledge.loaders.encoding import decode_page
 from rag.knowledge.loaders.kinds import Kind
-from rag.knowledge.loaders.pages import first_heading, front_matter
+from rag.knowledge.loaders.pages import first_heading
 from rag.knowledge.loaders.plain import plain
 from rag.knowledge.loaders.web.cache import Stored, stored_body
 from rag.knowledge.loaders.web.fetching import http_date
 from rag.knowledge.loaders.web.page import Facts, charset
 from rag.language import LANGUAGES, detect
 from rag.settings import SourceSettings
+from rag.text.characters import normalized
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _KINDS: dict[str, Kind] = {
@@ -102,27 +104,33 @@ class _Document:
     updated: datetime | None
 
     def load(self, body: bytes, converter: Converter) -> LoadedDocument:
-        title, markdown = self._convert(body, converter)
+        page = self._convert(body, converter)
         return LoadedDocument(
             id=document_id(self.source, self.page.address),
             source=self.source.name,
-            title=title or _title_from(self.page.address),
+            title=page.title or normalized(_title_from(self.page.address)),
             url=self.page.address,
-            markdown=markdown,
-            language=self.source.language or self._declared_language() or detect(markdown),
+            markdown=page.markdown,
+            language=self.source.language or self._declared_language() or detect(page.markdown),
             audience=self.source.audience,
             tenant=self.source.tenant,
-            updated_at=self.updated or http_date(self.page.modified),
+            missing=page.missing,
+            updated_at=page.date or self.updated or http_date(self.page.modified),
         )
 
-    def _convert(self, body: bytes, converter: Converter) -> tuple[str, str]:
+    def _convert(self, body: bytes, converter: Converter) -> CleanPage:
         if self.kind == "markdown":
-            title, markdown = front_matter(decode_page(body, charset(self.page.kind)))
-            return title or first_heading(markdown), markdown
+            page = clean_page(
+                decode_page(body, charset(self.page.kind)), mdx=path_of(self.page.address).suffix == ".mdx"
+            )
+            return page if page.title else replace(page, title=first_heading(page.markdown))
         if self.kind == "text":
-            return "", plain(decode_page(body, charset(self.page.kind)))
+            return CleanPage(markdown=clean_converted(plain(decode_page(body, charset(self.page.kind)))))
         result = converter.convert(self.kind, body, url=self.page.address, charset=charset(self.page.kind))
-        return first_heading(result.markdown) or result.title, result.markdown
+        markdown = clean_converted(result.markdown)
+        return CleanPage(
+            markdown=markdown, title=first_heading(markdown) or normalized(result.title), missing=result.missing
+        )
 
     def _declared_language(self) -> str | None:
         code = self.language.lower().replace("_", "-").partition("-")[0]
